@@ -1,0 +1,27 @@
+"""Repaint labelled boxes with a diffusion model, on the fly, inside an augmentation pipeline."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from inpaint_transform.albumentations import BBoxInpaint
+    from inpaint_transform.errors import InpaintError
+    from inpaint_transform.models import PRESETS, ModelSpec
+
+__version__ = "0.1.0"
+__all__ = ["PRESETS", "BBoxInpaint", "InpaintError", "ModelSpec"]
+
+# Albumentations takes seconds to import; the command line's --help and the spec need none of it.
+_HOMES = {"BBoxInpaint": "albumentations", "InpaintError": "errors", "ModelSpec": "models", "PRESETS": "models"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

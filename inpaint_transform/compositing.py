@@ -1,0 +1,144 @@
+"""Compositing: painted pixels into the image, inside the mask only.
+
+The model paints 8-bit RGB. Images may be uint8, uint16 (full range) or float32 in [0, 1], with 1, 3 or more
+channels; grey is replicated for the model and averaged back, channels past the third are never touched. Pixels
+outside the mask stay bit-equal.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from inpaint_transform.boxes import Box
+
+SCALES = {np.dtype(np.uint8): 1.0, np.dtype(np.uint16): 257.0, np.dtype(np.float32): 1 / 255}
+
+
+def check_image(image: np.ndarray) -> None:
+    """Refuse what cannot be painted.
+
+    Raises:
+        TypeError: Not an array, or not uint8, uint16 or float32.
+        ValueError: Not ``(H, W)`` or ``(H, W, C)`` with at least one pixel, or two channels.
+    """
+    if not isinstance(image, np.ndarray):
+        raise TypeError(f"image is a {type(image).__name__}; give a numpy array (H, W, C)")
+    if image.dtype not in SCALES:
+        raise TypeError(f"image has dtype {image.dtype}; convert it to uint8, uint16 or float32 in [0, 1]")
+    if image.ndim not in (2, 3) or 0 in image.shape:
+        raise ValueError(f"image has shape {image.shape}; give (H, W) or (H, W, C) with at least one pixel")
+    if image.ndim == 3 and image.shape[2] == 2:
+        raise ValueError(f"image has shape {image.shape}; two channels have no RGB reading, give 1, 3 or more")
+
+
+def to_rgb8(image: np.ndarray) -> np.ndarray:
+    """The 8-bit RGB reading ``(h, w, 3)`` of an image or a part of one; never a view."""
+    if image.ndim == 2:
+        image = image[:, :, None]
+    colour = image[:, :, :3] if image.shape[2] >= 3 else np.repeat(image[:, :, :1], 3, axis=2)
+    if colour.dtype == np.uint8:
+        return np.array(colour, order="C")
+    return np.clip(np.rint(colour / SCALES[image.dtype]), 0, 255).astype(np.uint8)
+
+
+def shape_mask(box: Box, window: Box, shape: str) -> np.ndarray:
+    """The mask of a box in its window.
+
+    Args:
+        box: Pixel box inside the window.
+        window: Pixel window.
+        shape: ``"box"``, or ``"ellipse"`` for the ellipse that the box encloses.
+
+    Returns:
+        ``(window height, window width)`` bool.
+    """
+    mask = np.zeros((window[3] - window[1], window[2] - window[0]), bool)
+    x0, y0, x1, y1 = box[0] - window[0], box[1] - window[1], box[2] - window[0], box[3] - window[1]
+    inside = mask[y0:y1, x0:x1]
+    if shape == "box":
+        inside[:] = True
+    else:
+        height, width = inside.shape
+        rows = (np.arange(height) + 0.5) / height * 2 - 1
+        columns = (np.arange(width) + 0.5) / width * 2 - 1
+        inside[:] = rows[:, None] ** 2 + columns[None, :] ** 2 <= 1
+    return mask
+
+
+def feather_alpha(mask: np.ndarray, width: float, window: Box, image_height: int, image_width: int) -> np.ndarray:
+    """Blend weights: 0 outside the mask, rising to 1 over ``width`` pixels inside it.
+
+    Where the mask ends at the border of the image there is nothing to blend with and the weight stays 1.
+
+    Args:
+        mask: ``(h, w)`` bool, the window's mask.
+        width: Blend width in pixels, >= 0; 0 gives a hard edge.
+        window: The window in the image.
+        image_height: Image height in pixels.
+        image_width: Image width in pixels.
+
+    Returns:
+        ``(h, w)`` float32 in [0, 1].
+    """
+    if width < 1:
+        return mask.astype(np.float32)
+    # A mask that ends at the window's border ends there for good, unless the image itself does.
+    pads = (window[1] > 0, window[3] < image_height, window[0] > 0, window[2] < image_width)
+    top, bottom, left, right = (int(pad) for pad in pads)
+    padded = np.pad(mask.astype(np.uint8), ((top, bottom), (left, right)))
+    if padded.all():
+        return mask.astype(np.float32)
+    distance = cv2.distanceTransform(padded, cv2.DIST_L2, 3)
+    height, length = mask.shape
+    distance = distance[top : top + height, left : left + length]
+    return np.clip(distance / (width + 1), 0, 1) * mask
+
+
+def match_border(painted: np.ndarray, original: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Shift the colours of a painted window so that they continue the picture around the mask.
+
+    The model also repaints the known surroundings; how far those drift from the truth, in the mean of a ring around
+    the mask, is how far the colours inside are off.
+
+    Args:
+        painted: ``(h, w, 3)`` uint8, the whole painted window.
+        original: ``(h, w, 3)`` uint8, the same window of the image.
+        mask: ``(h, w)`` bool.
+
+    Returns:
+        ``(h, w, 3)`` uint8.
+    """
+    reach = max(3, min(mask.shape) // 16)
+    ring = cv2.dilate(mask.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)).astype(bool) & ~mask
+    if not ring.any():
+        return painted
+    drift = original[ring].mean(axis=0) - painted[ring].mean(axis=0)
+    return np.clip(np.rint(painted + drift), 0, 255).astype(np.uint8)
+
+
+def blend_into(image: np.ndarray, painted: np.ndarray, window: Box, alpha: np.ndarray) -> None:
+    """Blend a painted window into an image, in place.
+
+    Args:
+        image: ``(H, W)`` or ``(H, W, C)``, uint8, uint16 or float32; changed only where ``alpha`` is above 0.
+        painted: ``(h, w, 3)`` uint8, the window's painted pixels.
+        window: Where the window lies in the image.
+        alpha: ``(h, w)`` float32 in [0, 1].
+    """
+    x0, y0, x1, y1 = window
+    region = image[y0:y1, x0:x1]
+    if image.ndim == 2:
+        region = region[:, :, None]
+    if region.shape[2] < 3:
+        painted = cv2.cvtColor(painted, cv2.COLOR_RGB2GRAY)[:, :, None]
+    target = region[:, :, : painted.shape[2]]
+    inside = alpha > 0
+    weight = alpha[inside][:, None]
+    old = target[inside].astype(np.float32)
+    # Two products instead of old + weight * (new - old): a weight of 1 must give the painted value exactly.
+    new = old * (1 - weight) + painted[inside] * np.float32(SCALES[image.dtype]) * weight
+    if image.dtype == np.float32:
+        target[inside] = new
+    else:
+        target[inside] = np.clip(np.rint(new), 0, np.iinfo(image.dtype).max).astype(image.dtype)

@@ -1,0 +1,5 @@
+"""The library's run-time failures."""
+
+
+class InpaintError(RuntimeError):
+    """Something went wrong while painting: the model does not load, the server is gone, the answer is late."""
