@@ -76,6 +76,7 @@ def build_scheduler() -> DDIMScheduler:
         clip_sample=False,
         prediction_type="v_prediction",
         set_alpha_to_one=False,
+        steps_offset=1,
         timestep_spacing="trailing",
     )
 
@@ -95,13 +96,10 @@ def build_tokenizer() -> CLIPTokenizer:
     tokens = [*printable, *(f"{char}</w>" for char in printable)]
     merges: list[tuple[str, str]] = []
     for word in words:
-        pieces = [*word[:-1], f"{word[-1]}</w>"]
-        while len(pieces) > 1:
-            pair = (pieces[0], pieces[1])
-            if pair not in merges:
-                merges.append(pair)
-                tokens.append("".join(pair))
-            pieces[:2] = ["".join(pair)]
+        # Later merges never undo earlier ones, so joining what is still apart gives one token in the end.
+        while len(pieces := _apply_merges([*word[:-1], f"{word[-1]}</w>"], merges)) > 1:
+            merges.append((pieces[0], pieces[1]))
+            tokens.append(pieces[0] + pieces[1])
     vocabulary = {token: index for index, token in enumerate(dict.fromkeys(tokens))}
     for special in ("<|startoftext|>", "<|endoftext|>"):
         vocabulary[special] = len(vocabulary)
@@ -111,6 +109,22 @@ def build_tokenizer() -> CLIPTokenizer:
         if len(pieces) != 1:
             raise RuntimeError(f"the word {word!r} splits into {pieces}")
     return tokenizer
+
+
+def _apply_merges(pieces: list[str], merges: list[tuple[str, str]]) -> list[str]:
+    """Byte-pair encoding: join the pair that was learnt first until no known pair is left."""
+    while True:
+        pairs = [pair for pair in zip(pieces, pieces[1:], strict=False) if pair in merges]
+        if not pairs:
+            return pieces
+        best = min(pairs, key=merges.index)
+        joined: list[str] = []
+        for piece in pieces:
+            if joined and (joined[-1], piece) == best:
+                joined[-1] += piece
+            else:
+                joined.append(piece)
+        pieces = joined
 
 
 def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:

@@ -1,0 +1,6 @@
+"""``python -m inpaint_transform``: the command line."""
+
+from inpaint_transform.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,254 @@
+"""Paint batches of requests with one resident diffusers pipeline."""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import diffusers
+import numpy as np
+import torch
+
+from inpaint_transform.crops import align_mask
+from inpaint_transform.engine import adapters
+from inpaint_transform.engine.embeddings import PromptCache, TokenLimit
+from inpaint_transform.engine.loading import load
+from inpaint_transform.engine.verdicts import verdicts
+from inpaint_transform.errors import InpaintError
+from inpaint_transform.messages import InpaintRequest, InpaintResult
+from inpaint_transform.models import ModelSpec
+
+logger = logging.getLogger(__name__)
+
+
+class Engine:
+    """A diffusers inpainting pipeline that stays loaded.
+
+    Not thread-safe: schedulers hold the state of a run, so one thread paints at a time. The global random number
+    generators are not touched.
+
+    Args:
+        spec: Which model, and how to run it. Presets are filled in here.
+
+    Raises:
+        FileNotFoundError: A folder is missing or is not in the diffusers layout.
+        ValueError: The checkpoint cannot inpaint, or a field of the spec does not fit it.
+        InpaintError: The hub or the device does not give what is needed.
+    """
+
+    def __init__(self, spec: ModelSpec) -> None:
+        spec = spec.resolved()
+        self._pipeline: Any
+        self._pipeline, self._device = load(spec)
+        self._spec = spec
+        self._adapter = adapters.adapter_for(self._pipeline)
+        self._parameters = inspect.signature(self._pipeline.__call__).parameters
+        if not {"image", "mask_image", "generator", "output_type"} <= set(self._parameters) or not hasattr(
+            self._pipeline, "vae_scale_factor"
+        ):
+            raise ValueError(f"id={spec.id!r}: a {type(self._pipeline).__name__} takes no image and mask_image")
+        self.cell: int = self._pipeline.vae_scale_factor
+        self.size: int = spec.size or _own_size(self._pipeline)
+        multiple = _multiple(self._pipeline)
+        if self.size % multiple:
+            raise ValueError(
+                f"size={self.size}: a {type(self._pipeline).__name__} works in steps of {multiple} pixels; use"
+                f" {self.size // multiple * multiple or multiple} or {(self.size // multiple + 1) * multiple}"
+            )
+        # The defaults of LIBRARY_DEFAULTS: a resolved spec has both.
+        self._steps = spec.steps or 1
+        self._batch = spec.max_batch_size or 1
+        default = self._parameters.get(self._adapter.guidance)
+        self._guidance = default.default if spec.guidance_scale is None and default else spec.guidance_scale
+        self._guided = not self._adapter.distilled_guidance and (self._guidance or 0) > 1
+        self._limit = TokenLimit(self._pipeline)
+        names = self._adapter.embeddings
+        self._prompts = PromptCache(self._pipeline, names, self._guided) if names else None
+        # A denoiser that sees the masked image needs nothing else at strength 1.
+        denoiser = getattr(self._pipeline, "unet", None) or self._pipeline.transformer
+        channels = self._adapter.latent_channels
+        self._latents = channels is not None and self._pipeline.vae.config.get("latent_channels") == channels
+        self._sees_masked = channels is not None and denoiser.config.in_channels == 2 * channels + 1
+        # Its decoder wants the pixels themselves.
+        self._needs_pixels = isinstance(self._pipeline.vae, diffusers.AsymmetricAutoencoderKL)
+
+    def check(self, request: InpaintRequest) -> None:
+        """Raise where a request cannot be painted; ``paint`` does this for every request before it starts.
+
+        Raises:
+            ValueError: Names the field, its value and the mend.
+        """
+        shape = (self.size, self.size)
+        if request.image.shape != (*shape, 3) or request.image.dtype != np.uint8:
+            raise ValueError(
+                f"image of shape {request.image.shape} and dtype {request.image.dtype}: this model paints uint8 crops"
+                f" of shape {(*shape, 3)}"
+            )
+        if request.mask.shape != shape or request.mask.dtype != np.bool_:
+            raise ValueError(
+                f"mask of shape {request.mask.shape} and dtype {request.mask.dtype}: use a bool mask of shape {shape}"
+            )
+        if not request.mask.any():
+            raise ValueError("mask is False everywhere: there is nothing to paint")
+        if not 0 < request.strength <= 1:
+            raise ValueError(f"strength={request.strength!r}: use a number in (0, 1]")
+        if int(self._steps * request.strength) < 1:
+            raise ValueError(
+                f"strength={request.strength!r} with steps={self._steps} leaves no denoising step: use a strength of at"
+                f" least {1 / self._steps:.3g}, or more steps"
+            )
+        self._limit.check("prompt", request.prompt)
+        if self._guided:
+            self._limit.check("negative_prompt", request.negative_prompt)
+
+    def paint(self, requests: Sequence[InpaintRequest]) -> list[InpaintResult]:
+        """Paint working crops, as many in one pipeline call as may share it.
+
+        Args:
+            requests: Any number of requests, in any mixture.
+
+        Returns:
+            One result a request, in their order. The image is the whole crop as the model left it: the caller
+            composites it inside the mask.
+
+        Raises:
+            ValueError: A request is not valid; nothing is painted.
+            InpaintError: The device has too little memory for a single request, or the engine is closed.
+        """
+        if self._pipeline is None:
+            raise InpaintError("this engine is closed; make a new one")
+        for request in requests:
+            self.check(request)
+        groups: dict[tuple[int, int], list[int]] = {}
+        for index, request in enumerate(requests):
+            groups.setdefault(self._steps_of(request), []).append(index)
+        results: dict[int, InpaintResult] = {}
+        for group in groups.values():
+            while group:
+                painted = self._paint_some([requests[index] for index in group[: self._batch]])
+                if painted is None:
+                    continue
+                results.update(zip(group, painted, strict=False))
+                group = group[len(painted) :]
+        return [results[index] for index in range(len(requests))]
+
+    def close(self) -> None:
+        """Free the model's memory; the engine cannot paint afterwards."""
+        self._pipeline = self._prompts = None
+        gc.collect()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _steps_of(self, request: InpaintRequest) -> tuple[int, int]:
+        """What a pipeline makes of a strength: whole steps, rounded down to run or rounded down to skip."""
+        run = self._steps * request.strength
+        return int(run), int(self._steps - run)
+
+    def _paint_some(self, requests: list[InpaintRequest]) -> list[InpaintResult] | None:
+        """Paint one batch; None after the device's memory was too small for it and the batch limit was halved."""
+        try:
+            return self._paint_batch(requests)
+        except torch.cuda.OutOfMemoryError as error:
+            said = str(error)
+        # Only here has the exception let go of the tensors in its frames.
+        gc.collect()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        if self._batch == 1:
+            raise InpaintError(
+                f"size={self.size}: {self._device} has too little memory for a single crop; use a smaller size, a"
+                f" smaller model, a larger memory_fraction, or a device with more free memory ({said})"
+            )
+        tried = self._batch if self._spec.reproducible else len(requests)
+        self._batch = max(1, tried // 2)
+        logger.warning("%s ran out of memory; at most %d crops go into one batch now", self._device, self._batch)
+        return None
+
+    def _paint_batch(self, requests: list[InpaintRequest]) -> list[InpaintResult]:
+        padding = self._batch - len(requests) if self._spec.reproducible else 0
+        images, masks, flagged = self._call([*requests, *requests[-1:] * padding])
+        rejected = verdicts(images, masks)
+        levels = (images.nan_to_num().float().clamp(0, 1) * 255).round().to(torch.uint8)
+        pixels = levels.permute(0, 2, 3, 1).cpu().numpy()
+        results = []
+        for index in range(len(requests)):
+            reason = "flagged by the safety checker" if flagged[index] else rejected[index]
+            results.append(InpaintResult(None if reason else pixels[index].copy(), reason))
+        return results
+
+    def _call(self, requests: list[InpaintRequest]) -> tuple[torch.Tensor, torch.Tensor, list[bool]]:
+        """Run the pipeline once; images in [0, 1], the aligned masks, and what the safety checker flagged."""
+        pixels = torch.from_numpy(np.stack([request.image for request in requests])).to(self._device)
+        pixels = pixels.permute(0, 3, 1, 2).float() / 255
+        aligned = np.stack([align_mask(request.mask, self.cell) for request in requests])
+        masks = torch.from_numpy(aligned).to(self._device)[:, None].float()
+        arguments: dict[str, Any] = {
+            "mask_image": masks,
+            "height": self.size,
+            "width": self.size,
+            "num_inference_steps": self._steps,
+            "strength": requests[0].strength,
+            "generator": [torch.Generator().manual_seed(request.seed) for request in requests],
+            "output_type": "latent" if self._adapter.decode else "pt",
+            **self._text(requests),
+            **self._pictures(pixels, masks, requests[0].strength),
+        }
+        if self._guidance is not None:
+            arguments[self._adapter.guidance] = self._guidance
+        output = self._pipeline(**{name: value for name, value in arguments.items() if name in self._parameters})
+        images = adapters.decode(self._pipeline.vae, output.images) if self._adapter.decode else output.images
+        if images.shape[-2:] != masks.shape[-2:]:
+            raise ValueError(
+                f"size={self.size}: a {type(self._pipeline).__name__} works at its own sizes and painted"
+                f" {tuple(images.shape[-2:])}; use size={images.shape[-1]}"
+            )
+        flagged = getattr(output, "nsfw_content_detected", None) or [False] * len(requests)
+        return images, masks, flagged
+
+    def _text(self, requests: list[InpaintRequest]) -> dict[str, Any]:
+        if self._prompts is not None:
+            return dict(self._prompts.arguments([(request.prompt, request.negative_prompt) for request in requests]))
+        text: dict[str, Any] = {"prompt": [request.prompt for request in requests]}
+        if self._guided:
+            text["negative_prompt"] = [request.negative_prompt for request in requests]
+        return text
+
+    def _pictures(self, pixels: torch.Tensor, masks: torch.Tensor, strength: float) -> dict[str, Any]:
+        """The image arguments: pixels, or latents where the pipeline takes them."""
+        if not self._latents:
+            return {"image": pixels}
+        vae = self._pipeline.vae
+        known = pixels * 2 - 1
+        if not self._sees_masked:
+            latents = adapters.scale(vae, adapters.encode(vae, known))
+            # This denoiser sees no masked image, but the pipeline would encode one.
+            return {"image": pixels if self._needs_pixels else latents, "masked_image_latents": latents}
+        masked = adapters.encode(vae, known * (1 - masks))
+        scaled = adapters.scale(vae, masked)
+        arguments: dict[str, Any] = {"masked_image_latents": scaled if self._adapter.masked_latents_scaled else masked}
+        if self._needs_pixels:
+            return {**arguments, "image": pixels}
+        if strength < 1:
+            return {**arguments, "image": adapters.scale(vae, adapters.encode(vae, known))}
+        if int(self._steps * self._adapter.full_strength) >= 1:
+            arguments["strength"] = self._adapter.full_strength
+        return {**arguments, "image": scaled}
+
+
+def _own_size(pipeline: Any) -> int:
+    """The working size that a checkpoint was trained at, in pixels."""
+    denoiser = getattr(pipeline, "unet", None) or pipeline.transformer
+    cells = getattr(pipeline, "default_sample_size", None) or getattr(denoiser.config, "sample_size", None)
+    if isinstance(cells, (list, tuple)):
+        cells = min(cells)
+    # Z-Image names no size of its own; all of its kind were trained at 1024.
+    return int(cells) * int(pipeline.vae_scale_factor) if cells else 1024
+
+
+def _multiple(pipeline: Any) -> int:
+    """The pixels that a side must be a multiple of: a latent cell, or a patch of cells."""
+    patch = pipeline.vae_scale_factor * getattr(pipeline, "patch_size", 1)
+    return int(max(patch, pipeline.image_processor.config.vae_scale_factor))

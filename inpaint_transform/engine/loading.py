@@ -1,0 +1,238 @@
+"""From a ``ModelSpec`` to a diffusers pipeline on its device."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import inspect
+import json
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+import transformers
+from packaging.version import Version
+
+from inpaint_transform.engine.devices import choose_device, choose_dtype, limit_memory
+from inpaint_transform.errors import InpaintError
+from inpaint_transform.models import PRESETS, ModelSpec
+
+logger = logging.getLogger(__name__)
+
+# Checkpoint classes that AutoPipelineForInpainting of diffusers 0.42 does not map although they can inpaint. Chroma is
+# not among them: its inpainting class asks the transformer for a setting that this transformer does not have.
+UNMAPPED = {
+    "FluxFillPipeline": "FluxFillPipeline",
+    "FluxKontextPipeline": "FluxKontextInpaintPipeline",
+    "Flux2KleinPipeline": "Flux2KleinInpaintPipeline",
+}
+AUTOENCODERS = ("AutoencoderKL", "AutoencoderTiny", "AsymmetricAutoencoderKL")
+# Renamed in diffusers 0.40; the old name warns there and the new one is ignored before.
+DTYPE_ARGUMENT = "dtype" if Version(diffusers.__version__) >= Version("0.40") else "torch_dtype"
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+OFFLINE = (
+    "On a machine without network: download it elsewhere (`hf download {id} --local-dir FOLDER`), copy the folder and"
+    " give its path; or fill the Hugging Face cache once and set HF_HUB_OFFLINE=1"
+)
+
+
+def load(spec: ModelSpec) -> tuple[Any, torch.device]:
+    """Load the pipeline that a spec names and put it on its device.
+
+    Args:
+        spec: A resolved spec.
+
+    Returns:
+        The diffusers pipeline, in evaluation mode and silent, and its device.
+
+    Raises:
+        FileNotFoundError: ``id``, ``vae`` or ``lora`` names a folder that does not exist or is not what it should be.
+        ValueError: The checkpoint cannot inpaint, or a field does not fit it.
+        InpaintError: The hub cannot be reached, or the weights do not load or do not fit into memory.
+    """
+    device = choose_device(spec.device)
+    dtype = choose_dtype(spec.dtype, device)
+    limit_memory(spec.memory_fraction, device)
+    try:
+        with _silence():
+            pipeline = _load_pipeline(spec, dtype)
+            if spec.scheduler is not None:
+                pipeline.scheduler = _scheduler_class(spec.scheduler).from_config(pipeline.scheduler.config)
+            if spec.lora is not None:
+                _fuse_lora(pipeline, spec.lora)
+        pipeline.to(device)
+    except torch.cuda.OutOfMemoryError as error:
+        raise InpaintError(
+            f"id={spec.id!r} does not fit into the memory of {device}: use a smaller model, dtype='float16', a larger"
+            f" memory_fraction, or a device with more free memory ({error})"
+        ) from error
+    pipeline.set_progress_bar_config(disable=True)
+    if hasattr(pipeline, "watermark"):
+        # SDXL writes an invisible watermark where that package is installed; training data should not carry one.
+        pipeline.watermark = None
+    return pipeline, device
+
+
+def _load_pipeline(spec: ModelSpec, dtype: torch.dtype) -> Any:
+    index = _read_config(diffusers.DiffusionPipeline, "id", spec.id, spec.revision)
+    loader = _loader(index.get("_class_name", ""), spec.id)
+    arguments: dict[str, Any] = {DTYPE_ARGUMENT: dtype, "use_safetensors": True, "revision": spec.revision}
+    if spec.vae is not None:
+        arguments["vae"] = _load_vae(spec.vae, dtype)
+    if spec.safety_checker and (index.get("safety_checker") or [None])[0] is None:
+        raise ValueError(f"safety_checker=True: the checkpoint {spec.id!r} has none; use safety_checker=False")
+    if "safety_checker" in index and not spec.safety_checker:
+        arguments.update(safety_checker=None, requires_safety_checker=False)
+    try:
+        return _from_pretrained(loader, spec.id, _present_variant(spec), arguments)
+    except Exception as error:  # whatever a dozen loaders of three libraries raise
+        raise _load_error("id", spec.id, error) from error
+
+
+def _from_pretrained(loader: Any, where: str, variant: str | None, arguments: dict[str, Any]) -> Any:
+    try:
+        return loader.from_pretrained(where, variant=variant, **arguments)
+    except (OSError, ValueError) as error:
+        if variant is None or "variant" not in str(error):
+            raise
+        logger.info("%s has no %r variant; loading its plain weights", where, variant)
+    return loader.from_pretrained(where, **arguments)
+
+
+def _read_config(cls: Any, argument: str, where: str, revision: str | None = None) -> dict[str, Any]:
+    """Read the config that says what a folder or hub repository holds; see ``load`` for the errors."""
+    folder = Path(where).expanduser()
+    name = cls.config_name
+    if folder.is_dir():
+        file = folder / name
+        if not file.is_file():
+            raise FileNotFoundError(
+                f"{argument}={where!r}: the folder has no {name}; give a folder in the diffusers layout, as"
+                " save_pretrained() and `hf download --local-dir` write it"
+            )
+        try:
+            config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{argument}={where!r}: its {name} is no JSON ({error}); copy the folder again") from error
+        return config
+    if not HUB_ID.fullmatch(where):
+        raise FileNotFoundError(
+            f"{argument}={where!r}: there is no such folder, and it is neither a hub id (owner/name) nor a preset"
+            f" ({', '.join(PRESETS)})"
+        )
+    try:
+        return dict(cls.load_config(where, revision=revision))
+    except (OSError, ValueError) as error:
+        raise _load_error(argument, where, error) from error
+
+
+def _load_error(argument: str, where: str, error: Exception) -> Exception:
+    """The error a user can act upon, in place of what diffusers, transformers or the hub said."""
+    said = " ".join(str(error).split())
+    if "AutoPipeline can't find" in said:
+        return ValueError(
+            f"{argument}={where!r}: this kind of checkpoint cannot inpaint ({said}); use a Stable Diffusion, SDXL, SD3,"
+            f" Flux, Qwen-Image or Z-Image checkpoint, or a preset ({', '.join(PRESETS)})"
+        )
+    folder = Path(where).expanduser()
+    if folder.is_dir():
+        unsafe = [part.name for part in (folder, *folder.iterdir()) if _has_only_bin_files(part)]
+        if unsafe:
+            return ValueError(
+                f"{argument}={where!r}: {', '.join(unsafe)} has .bin weights only, which can run code when they are"
+                " opened and are never read. Convert them: load the folder with diffusers on a machine where you trust"
+                " it, and call save_pretrained(FOLDER, safe_serialization=True)"
+            )
+        return InpaintError(f"{argument}={where!r}: the folder does not load: {said}")
+    return InpaintError(
+        f"{argument}={where!r}: no local folder of that name, and the Hugging Face hub did not give it. Check the"
+        f" spelling, the network and, for a gated model, `hf auth login`. {OFFLINE.format(id=where)} ({said})"
+    )
+
+
+def _has_only_bin_files(folder: Path) -> bool:
+    return any(folder.glob("*.bin")) and not any(folder.glob("*.safetensors"))
+
+
+def _loader(name: str, where: str) -> Any:
+    """The diffusers class that loads a checkpoint saved as class ``name`` for inpainting."""
+    target = name if "Inpaint" in name else UNMAPPED.get(name)
+    if target is None:
+        return diffusers.AutoPipelineForInpainting
+    cls = getattr(diffusers, target, None)
+    if cls is None:
+        raise ValueError(f"id={where!r}: diffusers {diffusers.__version__} has no {target}; upgrade diffusers")
+    return cls
+
+
+def _present_variant(spec: ModelSpec) -> str | None:
+    """The variant to ask for: none where a local folder has no such files. The hub is asked for it first."""
+    folder = Path(spec.id).expanduser()
+    if spec.variant and folder.is_dir() and not any(folder.glob(f"*/*.{spec.variant}*.safetensors")):
+        return None
+    return spec.variant
+
+
+def _load_vae(where: str, dtype: torch.dtype) -> Any:
+    name = _read_config(diffusers.AutoencoderKL, "vae", where).get("_class_name")
+    if name not in AUTOENCODERS:
+        raise ValueError(f"vae={where!r}: holds a {name}; use one of {', '.join(AUTOENCODERS)}")
+    try:
+        return getattr(diffusers, name).from_pretrained(where, use_safetensors=True, **{DTYPE_ARGUMENT: dtype})
+    except (OSError, ValueError) as error:
+        raise _load_error("vae", where, error) from error
+
+
+def _scheduler_class(name: str) -> Any:
+    cls = getattr(diffusers, name, None)
+    if inspect.isclass(cls) and issubclass(cls, diffusers.SchedulerMixin):
+        return cls
+    known = [other for other in dir(diffusers) if other.endswith("Scheduler")]
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    raise ValueError(
+        f"scheduler={name!r}: diffusers {diffusers.__version__} has no such scheduler; did you mean"
+        f" {', '.join(close) or 'DDIMScheduler, LCMScheduler or EulerDiscreteScheduler'}?"
+    )
+
+
+def _fuse_lora(pipeline: Any, where: str) -> None:
+    """Add a LoRA's weights to the pipeline's own, so that it costs nothing afterwards."""
+    path = Path(where).expanduser()
+    if not path.exists() and not HUB_ID.fullmatch(where):
+        raise FileNotFoundError(f"lora={where!r}: there is no such folder or file, and it is no hub id (owner/name)")
+    if not hasattr(pipeline, "load_lora_weights"):
+        raise ValueError(f"lora={where!r}: a {type(pipeline).__name__} takes no LoRA")
+    if path.is_dir() and not any(path.glob("*.safetensors")):
+        raise FileNotFoundError(f"lora={where!r}: the folder has no .safetensors file, so it is no LoRA")
+    try:
+        pipeline.load_lora_weights(where, use_safetensors=True)
+    except OSError as error:
+        raise _load_error("lora", where, error) from error
+    except (ValueError, KeyError, RuntimeError) as error:
+        raise _no_lora(pipeline, where, str(error)) from error
+    if not pipeline.get_active_adapters():
+        raise _no_lora(pipeline, where, "none of its weights belongs to this model")
+    pipeline.fuse_lora()
+    pipeline.unload_lora_weights()
+
+
+def _no_lora(pipeline: Any, where: str, why: str) -> ValueError:
+    return ValueError(f"lora={where!r} is no LoRA for a {type(pipeline).__name__}: {' '.join(why.split())}")
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keep the loaders' progress bars off the training log, and leave the user's own setting as it was."""
+    logs = (diffusers.utils.logging, transformers.utils.logging)
+    shown = [log for log in logs if log.is_progress_bar_enabled()]
+    for log in shown:
+        log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for log in shown:
+            log.enable_progress_bar()
