@@ -32,7 +32,9 @@ BOX = (200, 140, 360, 300)
 PROMPT = "a red blood cell"
 
 
-def alternate(first: Callable[[], object], second: Callable[[], object], rounds: int) -> tuple[list[float], list[float]]:
+def alternate(
+    first: Callable[[], object], second: Callable[[], object], rounds: int
+) -> tuple[list[float], list[float]]:
     """Time two calls in turn, after one warm-up of each; seconds."""
     times: tuple[list[float], list[float]] = ([], [])
     first(), second()
@@ -66,7 +68,7 @@ def fired(rounds: int) -> dict[str, float]:
     spec = ModelSpec("tiny").resolved()
     pipeline = StableDiffusionInpaintPipeline.from_pretrained(spec.id, torch_dtype=torch.float32, local_files_only=True)
     pipeline.set_progress_bar_config(disable=True)
-    [edit] = plan(Recipe(prompts=PROMPT), *image.shape[:2], [BOX], ["cell"], random.Random(0))  # noqa: S311
+    [edit] = plan(Recipe(prompts=PROMPT), *image.shape[:2], [BOX], ["cell"], random.Random(0))
     crop = crops.crop(image, edit.window, spec.size or 64)
     mask = crops.align_mask(crops.crop_mask(shape_mask(BOX, edit.window, "box"), spec.size or 64), 4)
     picture = (crop.astype(np.float32) / 255)[None]

@@ -1,7 +1,5 @@
 """Repaint labelled boxes with a diffusion model, on the fly, inside an augmentation pipeline."""
 
-from __future__ import annotations
-
 import importlib
 from typing import TYPE_CHECKING, Any
 

@@ -293,7 +293,8 @@ class BBoxInpaint(_Sampling, DualTransform):
         slots = data.get(self.prompt_key) or {}
         if not isinstance(slots, Mapping):
             raise ValueError(
-                f"the sample's {self.prompt_key!r} is {slots!r}; give a dict of slot values, e.g. {{'weather': 'in fog'}}"
+                f"the sample's {self.prompt_key!r} is {slots!r}; give a dict of slot values, "
+                f"e.g. {{'weather': 'in fog'}}"
             )
         return slots
 

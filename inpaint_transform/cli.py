@@ -2,6 +2,9 @@
 
 # What needs OpenCV or torch is imported inside the commands, so that --help and usage errors come at once.
 import contextlib
+import json
+import logging
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +16,12 @@ from typer.core import TyperGroup
 from inpaint_transform.annotations import BoxFormat, read, read_names
 from inpaint_transform.errors import InpaintError
 from inpaint_transform.label_files import Problem
+from inpaint_transform.models import ModelSpec
 
 if TYPE_CHECKING:
     import numpy as np
 
     from inpaint_transform.inpainter import Inpainter
-    from inpaint_transform.models import ModelSpec
 
 
 class _Commands(TyperGroup):
@@ -52,6 +55,8 @@ def _png(path: Path) -> Path:
 
 Out = Annotated[Path, typer.Option(help="PNG file to write.", callback=_png)]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same picture.")]
+Steps = Annotated[int | None, typer.Option(min=1, help="Denoising steps. Default: the model's.")]
+Guidance = Annotated[float | None, typer.Option(min=0, help="Weight of the prompt. Default: the model's.")]
 
 
 @app.command()
@@ -61,7 +66,6 @@ def demo(out: Out = Path("before_after.png"), seed: Seed = 0) -> None:
 
     from inpaint_transform import demo as bundled
     from inpaint_transform import pictures
-    from inpaint_transform.models import ModelSpec
 
     start = time.perf_counter()
     picture = bundled.load(seed)
@@ -95,10 +99,8 @@ def preview(
     limit: Annotated[int, typer.Option(min=1, help="Most pictures on the sheet.")] = 8,
     context: Annotated[float, typer.Option(min=1, help="Side of what the model sees over the box's longer side.")] = 2,
     min_box_size: Annotated[int, typer.Option(min=0, help="Boxes with a shorter side (pixels) are left alone.")] = 32,
-    steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps. Default: the model's.")] = None,
-    guidance_scale: Annotated[
-        float | None, typer.Option(min=0, help="Weight of the prompt. Default: the model's.")
-    ] = None,
+    steps: Steps = None,
+    guidance_scale: Guidance = None,
     strength: Annotated[float, typer.Option(help="How far to leave the old pixels, in (0, 1].")] = 1,
     seed: Seed = 0,
     out: Out = Path("preview.png"),
@@ -108,7 +110,6 @@ def preview(
 
     from inpaint_transform import core, pictures
     from inpaint_transform import preview as sheet
-    from inpaint_transform.models import ModelSpec
 
     if names is not None and box_format is not BoxFormat.YOLO:
         raise typer.BadParameter(f"--names is for yolo; {box_format.value} files hold their class names themselves")
@@ -134,6 +135,79 @@ def preview(
         raise typer.Exit(1)
 
 
+@app.command()
+def serve(
+    model: Annotated[str | None, typer.Argument(help="Preset, hub id or diffusers folder.")] = None,
+    stats: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Serve nothing; print the counters of the server there.")
+    ] = None,
+    address: Annotated[
+        Path | None, typer.Option(help="Folder for the socket, private to you. Default: a new one.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, float32, float16 or bfloat16.")] = "auto",
+    variant: Annotated[str | None, typer.Option(help="Weight files of the checkpoint, such as fp16.")] = None,
+    size: Annotated[int | None, typer.Option(help="Side of the working crop in pixels. Default: the model's.")] = None,
+    steps: Steps = None,
+    guidance_scale: Guidance = None,
+    scheduler: Annotated[str | None, typer.Option(help="A diffusers scheduler class instead of its own.")] = None,
+    lora: Annotated[str | None, typer.Option(help="LoRA folder, file or hub id.")] = None,
+    vae: Annotated[str | None, typer.Option(help="Folder or hub id of another autoencoder.")] = None,
+    max_batch_size: Annotated[int | None, typer.Option(help="Most requests in one pipeline call. Default: 8.")] = None,
+    max_wait_ms: Annotated[float | None, typer.Option(help="Longest wait for a batch to fill. Default: 10.")] = None,
+    memory_fraction: Annotated[float | None, typer.Option(help="Most of the GPU's memory to use, in (0, 1].")] = None,
+    reproducible: Annotated[bool, typer.Option("--reproducible", help="Results independent of the batch.")] = False,
+) -> None:
+    """Run the resident pipeline by hand, until Ctrl-C; ModelSpec(..., address=...) reaches it."""
+    if (model is None) == (stats is None):
+        raise typer.BadParameter("give either a MODEL to serve or --stats ADDRESS")
+    if stats is not None:
+        _print_stats(stats)
+        return
+    with _usage_errors():
+        spec = ModelSpec(
+            str(model),
+            device=device,
+            dtype=dtype,
+            variant=variant,
+            size=size,
+            steps=steps,
+            guidance_scale=guidance_scale,
+            scheduler=scheduler,
+            lora=lora,
+            vae=vae,
+            max_batch_size=max_batch_size,
+            max_wait_ms=max_wait_ms,
+            memory_fraction=memory_fraction,
+            reproducible=reproducible,
+        )
+    _serve(spec, address)
+
+
+def _print_stats(address: str) -> None:
+    from inpaint_transform.inpainter import connect
+
+    # The counters do not depend on the model, so any will do to ask for them.
+    counters = connect(ModelSpec("tiny", serving="shared", address=address)).stats()
+    if not counters:
+        raise InpaintError(f"no server listens in {address}; start one with 'inpaint-transform serve MODEL'")
+    typer.echo(json.dumps(counters, indent=2))
+
+
+def _serve(spec: ModelSpec, address: Path | None) -> None:
+    from inpaint_transform.inpainter import current_session, server
+    from inpaint_transform.inpainter.directory import ServerDirectory, directory_for
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    directory = directory_for(current_session(), "by hand") if address is None else ServerDirectory(address.absolute())
+    with directory.held():
+        if directory.occupied():
+            raise InpaintError(f"a server runs in {directory.path} already; end it first, or give another --address")
+        directory.occupy()  # the lock lasts as long as this process, for nobody closes the descriptor
+    model = {**spec.to_dict(), "address": str(directory.path)}
+    server.serve(spec, directory, on_listening=lambda: typer.echo(f"serving; use it with model={model}"))
+
+
 @contextlib.contextmanager
 def _usage_errors() -> Iterator[None]:
     """Settings that the library refuses are usage errors, like those that the command line refuses by itself."""
@@ -143,9 +217,11 @@ def _usage_errors() -> Iterator[None]:
         raise typer.BadParameter(str(error)) from error
 
 
-def _load(spec: "ModelSpec") -> "Inpainter":
+def _load(spec: ModelSpec) -> "Inpainter":
     from inpaint_transform.inpainter import connect
 
+    # Whoever paints pictures has no use for remarks on image processors that no pipeline here needs.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     typer.echo(f"loading {spec.id} ...", err=True)
     inpainter = connect(spec)
     inpainter.size  # noqa: B018 - asking for the size is what loads the model

@@ -53,8 +53,8 @@ class Recipe:
 
     def __post_init__(self) -> None:
         prompts.check(self.prompts, self.attributes, self.prompt_key is not None)
-        low, high = (self.num_boxes, self.num_boxes) if isinstance(self.num_boxes, int) else self.num_boxes
-        _check("num_boxes", self.num_boxes, 1 <= low <= high, "a count >= 1 or (least, most)")
+        least, most = (self.num_boxes, self.num_boxes) if isinstance(self.num_boxes, int) else self.num_boxes
+        _check("num_boxes", self.num_boxes, 1 <= least <= most, "a count >= 1 or (least, most)")
         _check("box_p", self.box_p, self.box_p is None or 0 <= self.box_p <= 1, "a probability in [0, 1]")
         _check("min_box_size", self.min_box_size, self.min_box_size >= 0, "a number of pixels >= 0")
         low, high = self.area_range
@@ -297,9 +297,7 @@ def paint_all(
         for job, request, result in zip(pending, requests, inpainter.paint(requests), strict=True):
             if result.image is not None:
                 painted[job] = result.image
-            outcomes[job] = Outcome(
-                jobs[job][1], result.image is not None, result.rejected, request.seed, attempt + 1
-            )
+            outcomes[job] = Outcome(jobs[job][1], result.image is not None, result.rejected, request.seed, attempt + 1)
 
     results = list(images)
     for job, crop in sorted(painted.items()):

@@ -1,7 +1,10 @@
 """The command line: what it writes, what it says, and how it exits. Never a traceback."""
 
+import ast
+import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +19,9 @@ from typer.testing import CliRunner
 
 from inpaint_transform.cli import app
 from inpaint_transform.demo import FOLDER
-from inpaint_transform.models import PRESETS
+from inpaint_transform.inpainter import connect
+from inpaint_transform.messages import InpaintRequest
+from inpaint_transform.models import PRESETS, ModelSpec
 
 LABEL_LINES = "0 0.5 0.5 0.5 0.5\n1 0.25 0.25 0.4 0.4\n"
 LABELS = {"yolo": ".txt", "voc": ".xml"}
@@ -214,6 +219,48 @@ def test_module_runs_in_a_process_of_its_own(dataset: Path) -> None:
     assert f"{Path('images/a.png')}: not a picture" in failed.stderr
     assert "Traceback" not in failed.stderr
     assert failed.stdout == ""
+
+
+@pytest.mark.slow
+def test_serve_by_hand_paints_counts_and_ends_with_ctrl_c(tmp_path: Path, model: str) -> None:
+    place = tmp_path / "server"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-u", "-m", "inpaint_transform", "serve", model, "--address", str(place), "--steps", "2"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        try:
+            assert process.stdout is not None
+            said = process.stdout.readline()
+            assert said.startswith("serving; use it with model={")
+            spec = ast.literal_eval(said.partition("model=")[2])
+            inpainter = connect(ModelSpec.of(spec))
+            crop = np.zeros((inpainter.size, inpainter.size, 3), np.uint8)
+            [result] = inpainter.paint([InpaintRequest(crop, crop[..., 0] == 0, "a cube")])
+            assert result.image is None or result.image.shape == crop.shape
+            code, counters = run("serve", "--stats", place)
+            assert code == 0
+            assert json.loads(counters)["requests"] == 1
+            code, refused = run("serve", model, "--address", place)
+            assert code == 1
+            assert "a server runs in" in refused
+        finally:
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert not place.exists()
+    code, said = run("serve", "--stats", place)
+    assert code == 1
+    assert "no server listens" in said
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("tiny", "--stats", "x"), ("tiny", "--dtype", "int8"), ("tiny", "--size", 3), ("--nonsense",)]
+)
+def test_bad_serve_options_are_usage_errors(arguments: tuple[object, ...]) -> None:
+    code, said = run("serve", *arguments)
+    assert code == 2
+    assert "Usage" in said
 
 
 @pytest.mark.skipif(

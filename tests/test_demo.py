@@ -24,6 +24,9 @@ class Painter:
             InpaintResult(np.full_like(request.image, 0 if request.image.max() > 200 else 255)) for request in requests
         ]
 
+    def stats(self) -> dict[str, object]:
+        return {}
+
     def close(self) -> None:
         """Nothing to free."""
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import os
-import subprocess
-import sys
+import re
 from pathlib import Path
 from typing import Any
 
 import diffusers
+import huggingface_hub
 import pipelines
 import pytest
 import safetensors.torch
@@ -49,18 +49,14 @@ def test_a_folder_in_another_layout(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-def test_a_hub_id_without_network() -> None:
-    """In a process of its own, because the hub's library reads its settings once."""
-    code = (
-        "from inpaint_transform.engine import Engine; from inpaint_transform.models import ModelSpec;"
-        "Engine(ModelSpec('somebody/some-model', device='cpu'))"
-    )
-    environment = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
-    last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("inpaint_transform.errors.InpaintError: id='somebody/some-model': no local folder"), last
-    assert "hf download somebody/some-model --local-dir FOLDER" in last
-    assert "HF_HUB_OFFLINE=1" in last
+def test_a_hub_id_without_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The hub's library reads its own settings at import, hence not through the environment."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    for name in ("somebody/some-model", "sd15"):
+        with pytest.raises(InpaintError, match=r"id='[\w-]+/[\w-]+': no local folder .*HF_HUB_OFFLINE=1") as caught:
+            load(name)
+        assert re.search(r"hf download [\w-]+/[\w-]+ --local-dir FOLDER", str(caught.value))
 
 
 def test_a_family_that_cannot_inpaint(tmp_path: Path) -> None:
@@ -101,6 +97,12 @@ def test_a_torn_weight_file(tmp_path: Path) -> None:
 def test_a_text_to_image_checkpoint_loads_for_inpainting(tmp_path: Path) -> None:
     engine = load(pipelines.save_sd_text2image(tmp_path))
     assert isinstance(engine._pipeline, diffusers.StableDiffusionInpaintPipeline)
+
+
+def test_a_folder_below_the_home_folder(sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(sd.parent))
+    monkeypatch.setenv("USERPROFILE", str(sd.parent))
+    assert load(f"~/{sd.name}", vae=f"~/{sd.name}/vae").size == pipelines.SIZE
 
 
 # Precision, variant, size
@@ -174,6 +176,15 @@ def test_a_vae_folder_that_is_none(sd: Path, tmp_path: Path) -> None:
         load(sd, vae=str(tmp_path))
     with pytest.raises(ValueError, match=r"vae=.*holds a UNet2DConditionModel; use one of AutoencoderKL"):
         load(sd, vae=str(sd / "unet"))
+
+
+def test_a_vae_for_another_model(sd: Path, tmp_path: Path) -> None:
+    wide = pipelines.save_autoencoder_tiny(tmp_path / "wide", latent_channels=16)
+    with pytest.raises(ValueError, match=r"vae=.* of an AutoencoderKL with 4 channels, this AutoencoderTiny makes 16"):
+        load(sd, vae=str(wide))
+    klein = pipelines.save_flux2_klein(tmp_path / "klein")
+    with pytest.raises(ValueError, match=r"vae=.* of an AutoencoderKLFlux2 with 4 channels"):
+        load(klein, vae=str(sd / "vae"))
 
 
 def test_a_lora_folder_that_is_none(sd: Path, tmp_path: Path) -> None:

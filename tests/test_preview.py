@@ -33,6 +33,9 @@ class Painter:
             for request in requests
         ]
 
+    def stats(self) -> dict[str, object]:
+        return {}
+
     def close(self) -> None:
         """Nothing to free."""
 

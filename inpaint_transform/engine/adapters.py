@@ -28,6 +28,7 @@ class Adapter:
         latent_channels: The channel count by which ``__call__`` recognises latents in place of an image; None where
             it takes images only.
         masked_latents_scaled: Whether it takes ``masked_image_latents`` shifted and scaled, or as the VAE made them.
+        upcast: Whether it encodes and decodes in float32 where the VAE's config asks for that.
         decode: Whether the engine decodes, because the pipeline does it wrongly.
         guidance: The argument of classifier-free guidance.
         distilled_guidance: Guidance is an input of the model: there is no negative prompt.
@@ -37,6 +38,7 @@ class Adapter:
     embeddings: Sequence[str | None] = ()
     latent_channels: int | None = None
     masked_latents_scaled: bool = True
+    upcast: bool = False
     decode: bool = False
     guidance: str = "guidance_scale"
     distilled_guidance: bool = False
@@ -47,7 +49,7 @@ ADAPTERS = {
     "StableDiffusionInpaintPipeline": Adapter(_CLIP, latent_channels=4),
     # Its authors found strength 1 less sharp, hence the pipeline's default of 0.9999: the first latents then hold the
     # low frequencies of the image. The engine gives it the image without the masked part, so nothing old gets in.
-    "StableDiffusionXLInpaintPipeline": Adapter(_CLIP_POOLED, latent_channels=4, full_strength=0.9999),
+    "StableDiffusionXLInpaintPipeline": Adapter(_CLIP_POOLED, latent_channels=4, upcast=True, full_strength=0.9999),
     # diffusers 0.42 forgets the VAE's shift when this pipeline decodes.
     "StableDiffusion3InpaintPipeline": Adapter(
         _CLIP_POOLED, latent_channels=16, masked_latents_scaled=False, decode=True
@@ -67,18 +69,19 @@ def adapter_for(pipeline: Any) -> Adapter:
 
 
 @torch.no_grad()
-def encode(vae: Any, pixels: torch.Tensor) -> torch.Tensor:
+def encode(vae: Any, pixels: torch.Tensor, upcast: bool) -> torch.Tensor:
     """Encode a batch of images to the mode of their latents, before shift and scale.
 
     Args:
         vae: AutoencoderKL or one of its kin.
         pixels: ``(B, 3, H, W)`` float in [-1, 1] on the VAE's device.
+        upcast: Whether to encode in float32 a VAE that says it overflows in float16.
 
     Returns:
         ``(B, C, h, w)`` in the VAE's dtype.
     """
     dtype = vae.dtype
-    overflows = dtype == torch.float16 and vae.config.get("force_upcast", False)
+    overflows = upcast and dtype == torch.float16 and vae.config.get("force_upcast", False)
     if overflows:
         vae.to(torch.float32)
     encoded = vae.encode(pixels.to(vae.dtype))

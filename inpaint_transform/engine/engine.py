@@ -220,19 +220,19 @@ class Engine:
         """The image arguments: pixels, or latents where the pipeline takes them."""
         if not self._latents:
             return {"image": pixels}
-        vae = self._pipeline.vae
+        vae, upcast = self._pipeline.vae, self._adapter.upcast
         known = pixels * 2 - 1
         if not self._sees_masked:
-            latents = adapters.scale(vae, adapters.encode(vae, known))
+            latents = adapters.scale(vae, adapters.encode(vae, known, upcast))
             # This denoiser sees no masked image, but the pipeline would encode one.
             return {"image": pixels if self._needs_pixels else latents, "masked_image_latents": latents}
-        masked = adapters.encode(vae, known * (1 - masks))
+        masked = adapters.encode(vae, known * (1 - masks), upcast)
         scaled = adapters.scale(vae, masked)
         arguments: dict[str, Any] = {"masked_image_latents": scaled if self._adapter.masked_latents_scaled else masked}
         if self._needs_pixels:
             return {**arguments, "image": pixels}
         if strength < 1:
-            return {**arguments, "image": adapters.scale(vae, adapters.encode(vae, known))}
+            return {**arguments, "image": adapters.scale(vae, adapters.encode(vae, known, upcast))}
         if int(self._steps * self._adapter.full_strength) >= 1:
             arguments["strength"] = self._adapter.full_strength
         return {**arguments, "image": scaled}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import difflib
 import inspect
 import json
@@ -54,6 +55,7 @@ def load(spec: ModelSpec) -> tuple[Any, torch.device]:
         ValueError: The checkpoint cannot inpaint, or a field does not fit it.
         InpaintError: The hub cannot be reached, or the weights do not load or do not fit into memory.
     """
+    spec = _with_home_folder(spec)
     device = choose_device(spec.device)
     dtype = choose_dtype(spec.dtype, device)
     limit_memory(spec.memory_fraction, device)
@@ -77,12 +79,21 @@ def load(spec: ModelSpec) -> tuple[Any, torch.device]:
     return pipeline, device
 
 
+def _with_home_folder(spec: ModelSpec) -> ModelSpec:
+    def expand(path: str) -> str:
+        return str(Path(path).expanduser()) if path.startswith("~") else path
+
+    return dataclasses.replace(
+        spec, id=expand(spec.id), vae=spec.vae and expand(spec.vae), lora=spec.lora and expand(spec.lora)
+    )
+
+
 def _load_pipeline(spec: ModelSpec, dtype: torch.dtype) -> Any:
     index = _read_config(diffusers.DiffusionPipeline, "id", spec.id, spec.revision)
     loader = _loader(index.get("_class_name", ""), spec.id)
     arguments: dict[str, Any] = {DTYPE_ARGUMENT: dtype, "use_safetensors": True, "revision": spec.revision}
     if spec.vae is not None:
-        arguments["vae"] = _load_vae(spec.vae, dtype)
+        arguments["vae"] = _load_vae(spec, spec.vae, dtype)
     if spec.safety_checker and (index.get("safety_checker") or [None])[0] is None:
         raise ValueError(f"safety_checker=True: the checkpoint {spec.id!r} has none; use safety_checker=False")
     if "safety_checker" in index and not spec.safety_checker:
@@ -105,7 +116,7 @@ def _from_pretrained(loader: Any, where: str, variant: str | None, arguments: di
 
 def _read_config(cls: Any, argument: str, where: str, revision: str | None = None) -> dict[str, Any]:
     """Read the config that says what a folder or hub repository holds; see ``load`` for the errors."""
-    folder = Path(where).expanduser()
+    folder = Path(where)
     name = cls.config_name
     if folder.is_dir():
         file = folder / name
@@ -138,7 +149,7 @@ def _load_error(argument: str, where: str, error: Exception) -> Exception:
             f"{argument}={where!r}: this kind of checkpoint cannot inpaint ({said}); use a Stable Diffusion, SDXL, SD3,"
             f" Flux, Qwen-Image or Z-Image checkpoint, or a preset ({', '.join(PRESETS)})"
         )
-    folder = Path(where).expanduser()
+    folder = Path(where)
     if folder.is_dir():
         unsafe = [part.name for part in (folder, *folder.iterdir()) if _has_only_bin_files(part)]
         if unsafe:
@@ -171,20 +182,28 @@ def _loader(name: str, where: str) -> Any:
 
 def _present_variant(spec: ModelSpec) -> str | None:
     """The variant to ask for: none where a local folder has no such files. The hub is asked for it first."""
-    folder = Path(spec.id).expanduser()
+    folder = Path(spec.id)
     if spec.variant and folder.is_dir() and not any(folder.glob(f"*/*.{spec.variant}*.safetensors")):
         return None
     return spec.variant
 
 
-def _load_vae(where: str, dtype: torch.dtype) -> Any:
+def _load_vae(spec: ModelSpec, where: str, dtype: torch.dtype) -> Any:
     name = _read_config(diffusers.AutoencoderKL, "vae", where).get("_class_name")
     if name not in AUTOENCODERS:
         raise ValueError(f"vae={where!r}: holds a {name}; use one of {', '.join(AUTOENCODERS)}")
     try:
-        return getattr(diffusers, name).from_pretrained(where, use_safetensors=True, **{DTYPE_ARGUMENT: dtype})
-    except (OSError, ValueError) as error:
+        vae = getattr(diffusers, name).from_pretrained(where, use_safetensors=True, **{DTYPE_ARGUMENT: dtype})
+        own = diffusers.AutoencoderKL.load_config(spec.id, subfolder="vae", revision=spec.revision)
+    except Exception as error:  # as in _load_pipeline
         raise _load_error("vae", where, error) from error
+    if own["_class_name"] not in AUTOENCODERS or own["latent_channels"] != vae.config.latent_channels:
+        raise ValueError(
+            f"vae={where!r}: {spec.id!r} works on the latents of an {own['_class_name']} with"
+            f" {own.get('latent_channels', 'other')} channels, this {name} makes {vae.config.latent_channels}; use one"
+            " that was made for this checkpoint"
+        )
+    return vae
 
 
 def _scheduler_class(name: str) -> Any:
@@ -201,7 +220,7 @@ def _scheduler_class(name: str) -> Any:
 
 def _fuse_lora(pipeline: Any, where: str) -> None:
     """Add a LoRA's weights to the pipeline's own, so that it costs nothing afterwards."""
-    path = Path(where).expanduser()
+    path = Path(where)
     if not path.exists() and not HUB_ID.fullmatch(where):
         raise FileNotFoundError(f"lora={where!r}: there is no such folder or file, and it is no hub id (owner/name)")
     if not hasattr(pipeline, "load_lora_weights"):

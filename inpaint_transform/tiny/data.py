@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -64,13 +65,16 @@ def load(roots: Iterable[Path], splits: Iterable[str]) -> list[Photo]:
     for root in roots:
         coco = json.loads((Path(root) / "coco.json").read_text())
         names = {category["id"]: category["name"] for category in coco["categories"]}
-        annotations: dict[int, list[dict]] = {}
+        annotations: dict[int, list[dict[str, Any]]] = {}
         for annotation in coco["annotations"]:
             annotations.setdefault(annotation["image_id"], []).append(annotation)
         for entry in coco["images"]:
             if entry["split"] not in kept or entry["id"] not in annotations:
                 continue
-            image = cv2.cvtColor(cv2.imread(str(Path(root) / "images" / entry["file_name"])), cv2.COLOR_BGR2RGB)
+            pixels = cv2.imread(str(Path(root) / "images" / entry["file_name"]))
+            if pixels is None:
+                raise FileNotFoundError(f"{root}: the picture images/{entry['file_name']} is missing or unreadable")
+            image = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
             found = annotations[entry["id"]]
             corners = [(x, y, x + w, y + h) for x, y, w, h in (a["bbox"] for a in found)]
             photos.append(
@@ -109,7 +113,8 @@ class Crops:
 
 def cut(image: np.ndarray, box: Box, context: float) -> tuple[np.ndarray, np.ndarray]:
     """Cut the working crop ``(64, 64, 3)`` around a box and the hole ``(64, 64)`` that the model is to paint."""
-    window = crops.context_window(box, *image.shape[:2], context)
+    height, width = image.shape[:2]
+    window = crops.context_window(box, height, width, context)
     hole = np.zeros((window[3] - window[1], window[2] - window[0]), bool)
     hole[box[1] - window[1] : box[3] - window[1], box[0] - window[0] : box[2] - window[0]] = True
     return crops.crop(image, window, SIZE), crops.align_mask(crops.crop_mask(hole, SIZE), CELL)

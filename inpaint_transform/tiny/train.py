@@ -12,6 +12,7 @@ import json
 import logging
 import math
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ def build_tokenizer() -> CLIPTokenizer:
 def _apply_merges(pieces: list[str], merges: list[tuple[str, str]]) -> list[str]:
     """Byte-pair encoding: join the pair that was learnt first until no known pair is left."""
     while True:
-        pairs = [pair for pair in zip(pieces, pieces[1:], strict=False) if pair in merges]
+        pairs = [pair for pair in pairwise(pieces) if pair in merges]
         if not pairs:
             return pieces
         best = min(pairs, key=merges.index)
@@ -153,6 +154,7 @@ class Ema:
 
     @torch.no_grad()
     def update(self, module: torch.nn.Module, step: int) -> None:
+        """Move the average towards the weights after a step; it follows closely in the beginning."""
         decay = min(self.decay, (step + 1) / (step + 10))
         for mean, value in zip(self.module.parameters(), module.parameters(), strict=True):
             mean.lerp_(value, 1 - decay)

@@ -1,4 +1,4 @@
-"""Make the demo picture: ``python -m inpaint_transform.tiny.picture``.
+"""Make the demo picture: ``python -m benchmarks.demo_picture``.
 
 A blood smear that never was: the tiny model paints cell after cell onto an empty background. So the package carries
 an annotated picture without carrying anybody's photograph.
@@ -15,9 +15,9 @@ import numpy as np
 
 from inpaint_transform import core, crops
 from inpaint_transform.boxes import Box
-from inpaint_transform.engine import Engine
+from inpaint_transform.inpainter import Inpainter, connect
 from inpaint_transform.models import ModelSpec
-from inpaint_transform.tiny import data
+from inpaint_transform.tiny import CHECKPOINT, data
 
 HEIGHT, WIDTH = 400, 560
 # Class, how many, and the range of the box side in pixels; large ones find a place first.
@@ -52,7 +52,7 @@ def places(rng: np.random.Generator) -> list[tuple[str, Box]]:
     return taken
 
 
-def make(engine: Engine, seed: int) -> tuple[np.ndarray, list[tuple[str, Box]]]:
+def make(inpainter: Inpainter, seed: int) -> tuple[np.ndarray, list[tuple[str, Box]]]:
     """Paint the picture, one cell after the other, each seeing those before it."""
     rng = np.random.default_rng(seed)
     image = background(rng)
@@ -69,18 +69,18 @@ def make(engine: Engine, seed: int) -> tuple[np.ndarray, list[tuple[str, Box]]]:
             strength=1.0,
             seed=int(rng.integers(2**31)),
         )
-        image, _ = core.paint(recipe, image, [edit], engine)
+        image, _ = core.paint(recipe, image, [edit], inpainter)
     return image, cells
 
 
 def main() -> None:
-    """Write ``demo.png`` and ``demo.json`` beside this file."""
+    """Write ``demo.png`` and ``demo.json`` into the package."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--model", default="tiny")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
+    parser.add_argument("--out", type=Path, default=CHECKPOINT.parent)
     arguments = parser.parse_args()
-    image, cells = make(Engine(ModelSpec(arguments.model, size=data.SIZE)), arguments.seed)
+    image, cells = make(connect(ModelSpec(arguments.model, serving="local")), arguments.seed)
     cv2.imwrite(str(arguments.out / "demo.png"), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     found = [
         {"bbox": [x0, y0, x1 - x0, y1 - y0], "category": data.NAMES[label][0]} for label, (x0, y0, x1, y1) in cells

@@ -1,0 +1,105 @@
+"""One client's connection to a server: the handshake, then a question and its answer at a time."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+from typing import Any
+
+from inpaint_transform.errors import InpaintError
+from inpaint_transform.inpainter import handshake, wire
+from inpaint_transform.inpainter.directory import ServerDirectory
+from inpaint_transform.inpainter.wire import Frame, Kind, Reader, WireError
+
+HANDSHAKE_S = 30.0
+
+
+class NotServing(Exception):  # noqa: N818 - a state to act on, not a failure
+    """Nothing listens in the directory."""
+
+
+class Connection:
+    """Open to a server that has shown that it knows the secret too. Used by one thread at a time.
+
+    Args:
+        directory: The server's place.
+        timeout: Longest wait for the handshake in seconds.
+
+    Raises:
+        NotServing: Nothing listens there.
+        InpaintError: It is not private to this user, or the server refuses this client.
+        OSError: The connection broke during the handshake, or the server does not answer.
+    """
+
+    def __init__(self, directory: ServerDirectory, timeout: float = HANDSHAKE_S) -> None:
+        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+                self._sock.setsockopt(socket.SOL_SOCKET, option, wire.SOCKET_BUFFER)
+            try:
+                directory.check()
+                self._sock.connect(os.fspath(directory.socket))
+                secret = directory.secret.read_bytes()
+            except (FileNotFoundError, ConnectionRefusedError) as error:
+                raise NotServing(f"nothing listens in {directory.path}") from error
+            self._reader = Reader(self._sock)
+            self.server_pid = self._shake_hands(secret, directory, time.monotonic() + timeout)
+        except BaseException:
+            self._sock.close()
+            raise
+
+    def _shake_hands(self, secret: bytes, directory: ServerDirectory, deadline: float) -> int:
+        challenge = self._expect(Kind.CHALLENGE, deadline).get("nonce")
+        mine = handshake.nonce()
+        shown = handshake.proof(secret, "client", str(challenge), mine)
+        self._send(wire.pack(Kind.PROOF, {"nonce": mine, "proof": shown, "pid": os.getpid()}), deadline)
+        welcome = self._expect(Kind.WELCOME, deadline)
+        if not handshake.proves(welcome.get("proof"), handshake.proof(secret, "server", str(challenge), mine)):
+            raise InpaintError(f"whoever listens in {directory.path} does not know the secret of the server there")
+        return int(welcome["pid"])
+
+    def _expect(self, kind: Kind, deadline: float) -> dict[str, Any]:
+        frame = self._receive(deadline)
+        if frame.kind is Kind.ERROR:
+            raise InpaintError(f"the inpainting server turned this process away: {frame.header.get('error')}")
+        if frame.kind is not kind:
+            raise InpaintError(f"the inpainting server said {frame.kind.name} instead of {kind.name}")
+        return frame.header
+
+    def ask(self, question: list[memoryview], deadline: float) -> Frame:
+        """Send a frame and wait for the answer.
+
+        Raises:
+            OSError: The connection broke, or the deadline passed (``TimeoutError``).
+        """
+        self._send(question, deadline)
+        return self._receive(deadline)
+
+    def tell(self, frame: list[memoryview], deadline: float) -> None:
+        """Send a frame that has no answer."""
+        self._send(frame, deadline)
+
+    def _send(self, buffers: list[memoryview], deadline: float) -> None:
+        self._sock.settimeout(max(deadline - time.monotonic(), 1e-3))
+        wire.send_some(self._sock, buffers)
+
+    def _receive(self, deadline: float) -> Frame:
+        try:
+            frame = self._reader.read(deadline)
+        except WireError as error:
+            raise InpaintError(f"the inpainting server speaks another protocol: {error}") from error
+        if frame is None:  # only where a socket does not block, and this one waits up to its deadline
+            raise TimeoutError
+        return frame
+
+    def broken(self) -> bool:
+        """Whether the server has gone while nobody asked: between answers there is nothing to read but the end."""
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def close(self) -> None:
+        """Hang up; in a forked child this closes only the child's copy."""
+        self._sock.close()

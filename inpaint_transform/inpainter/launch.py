@@ -1,0 +1,128 @@
+"""Starting and stopping servers: whoever needs one first starts it, the others wait for the same one."""
+
+from __future__ import annotations
+
+import json
+import os
+import site
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import inpaint_transform
+from inpaint_transform.errors import InpaintError
+from inpaint_transform.inpainter import wire
+from inpaint_transform.inpainter.connection import Connection, NotServing
+from inpaint_transform.inpainter.directory import ServerDirectory, sweep
+from inpaint_transform.inpainter.session import Session
+from inpaint_transform.inpainter.wire import Kind
+from inpaint_transform.models import ModelSpec
+
+# For an interpreter and numpy from a cold network disk; loading the model comes after and has ``timeout_s``.
+BIND_TIMEOUT_S = 120.0
+# For a running server to end when told to; then it is killed.
+STOP_S = 2.0
+_POLL_S = 0.01
+
+# Servers that this process has started and that it has yet to reap.
+_started: list[subprocess.Popen[bytes]] = []
+
+
+def ensure_running(directory: ServerDirectory, spec: ModelSpec, owner: Session) -> None:
+    """Return once a server listens in the directory, starting it if there is none.
+
+    Args:
+        directory: Its place.
+        spec: What it serves, resolved, with the device it runs on.
+        owner: With whom it ends.
+
+    Raises:
+        InpaintError: It does not come up; the message has the end of its log.
+    """
+    _started[:] = [process for process in _started if process.poll() is None]
+    sweep()
+    deadline = time.monotonic() + BIND_TIMEOUT_S
+    with directory.held():
+        if directory.occupied():
+            _wait(directory, None, deadline)
+            return
+        lock = directory.occupy()
+        try:
+            process = _launch(directory, spec, owner, lock)
+        except OSError as error:
+            directory.remove()
+            raise InpaintError(f"the inpainting server cannot be started with {sys.executable!r}: {error}") from error
+        finally:
+            os.close(lock)
+        _started.append(process)
+        _wait(directory, process, deadline)
+
+
+def stop(directory: ServerDirectory) -> None:
+    """End the server in a directory, by force if it does not listen, and remove the directory."""
+    server = directory.server()
+    with suppress(NotServing, InpaintError, OSError):
+        connection = Connection(directory, STOP_S)
+        connection.tell(wire.pack(Kind.SHUTDOWN, {}), time.monotonic() + STOP_S)
+        connection.close()
+    if not _wait_until_free(directory) and server is not None:
+        server.kill()
+        _wait_until_free(directory)
+    directory.remove_if_dead()
+
+
+def _wait_until_free(directory: ServerDirectory) -> bool:
+    deadline = time.monotonic() + STOP_S
+    while occupied := directory.occupied():
+        if time.monotonic() > deadline:
+            break
+        time.sleep(_POLL_S)
+    return not occupied
+
+
+def _wait(directory: ServerDirectory, process: subprocess.Popen[bytes] | None, deadline: float) -> None:
+    """Wait until the server listens, or, where it is someone else's, has gone."""
+    while not directory.socket.exists():
+        if process is not None and process.poll() is not None:
+            tail = directory.log_tail()
+            directory.remove()
+            raise InpaintError(f"the inpainting server ended with exit code {process.returncode} at its start; {tail}")
+        if process is None and not directory.occupied():
+            return
+        if time.monotonic() > deadline:
+            raise InpaintError(
+                f"the inpainting server did not start to listen within {BIND_TIMEOUT_S:.0f} s; {directory.log_tail()}"
+            )
+        time.sleep(_POLL_S)
+
+
+def _launch(directory: ServerDirectory, spec: ModelSpec, owner: Session, lock: int) -> subprocess.Popen[bytes]:
+    # Not multiprocessing: DataLoader workers are daemonic and may not have such children, and its spawn would import
+    # the user's __main__ again. A session of its own keeps Ctrl-C at the terminal from reaching the server.
+    with directory.log.open("ab") as log:
+        return subprocess.Popen(  # noqa: S603 - this interpreter and this package
+            [
+                *(sys.executable, "-m", "inpaint_transform.inpainter.server"),
+                *("--directory", str(directory.path), "--lock", str(lock), "--owner", str(owner)),
+                *("--spec", json.dumps(spec.to_dict())),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=[lock],
+            start_new_session=True,
+            env=_environment(),
+        )
+
+
+def _environment() -> dict[str, str]:
+    """The environment in which the server finds the package where this process found it, and nothing else instead."""
+    # -m would put the working directory first on the path, where a user's random.py waits.
+    environment = {**os.environ, "PYTHONSAFEPATH": "1"}
+    root = os.fspath(Path(inpaint_transform.__file__).parent.parent)
+    # Site folders are found anyway, and on PYTHONPATH they would come before the standard library.
+    if root not in {*site.getsitepackages(), site.getusersitepackages()}:
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [environment.get("PYTHONPATH"), root]))
+    return environment

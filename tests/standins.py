@@ -1,0 +1,84 @@
+"""Engines without a model for the tests of the serving, named by the environment variable that ``engines.py`` reads."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+
+from inpaint_transform.messages import InpaintRequest, InpaintResult
+from inpaint_transform.models import ModelSpec
+
+SIZE = 16
+CELL = 4
+
+
+class Invert:
+    """Paints the inverse of the image inside the mask, and does as the prompt says.
+
+    Prompts: ``sleep S``, ``hang``, ``raise TEXT``, ``value TEXT`` (a ValueError), ``reject``, ``die`` (SIGKILL to its
+    own process), ``die once PATH`` (only if PATH does not exist yet). Anything else just paints.
+    """
+
+    size = SIZE
+    cell = CELL
+
+    def __init__(self, spec: ModelSpec) -> None:
+        pass
+
+    def paint(self, requests: Sequence[InpaintRequest]) -> list[InpaintResult]:
+        return [self._paint(request) for request in requests]
+
+    def _paint(self, request: InpaintRequest) -> InpaintResult:
+        verb, _, rest = request.prompt.partition(" ")
+        if verb == "sleep":
+            time.sleep(float(rest))
+        elif verb == "hang":
+            time.sleep(3600)
+        elif verb == "raise":
+            raise RuntimeError(rest)
+        elif verb == "value":
+            raise ValueError(rest)
+        elif verb == "reject":
+            return InpaintResult(None, "near constant")
+        elif verb == "die":
+            if not rest:
+                os.kill(os.getpid(), signal.SIGKILL)
+            path = rest.partition(" ")[2]
+            if not os.path.exists(path):
+                open(path, "x").close()
+                os.kill(os.getpid(), signal.SIGKILL)
+        return InpaintResult(expected(request))
+
+    def close(self) -> None:
+        pass
+
+
+def expected(request: InpaintRequest):
+    """What ``Invert`` paints."""
+    image = request.image.copy()
+    image[request.mask] = 255 - image[request.mask]
+    return image
+
+
+class NoOp(Invert):
+    """Returns the image as it came, of any size."""
+
+    def paint(self, requests: Sequence[InpaintRequest]) -> list[InpaintResult]:
+        return [InpaintResult(request.image) for request in requests]
+
+
+class Broken(Invert):
+    """Does not load."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        time.sleep(0.5)
+        raise FileNotFoundError(f"id={spec.id!r}: there is no such folder (attempt of process {os.getpid()})")
+
+
+class Dying(Invert):
+    """Kills its process while it loads, as the kernel does when memory runs out."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
