@@ -22,6 +22,8 @@ from inpaint_transform.tiny import CHECKPOINT, data
 HEIGHT, WIDTH = 400, 560
 # Class, how many, and the range of the box side in pixels; large ones find a place first.
 CELLS = (("WBC", 2, (116, 132)), ("RBC", 12, (70, 86)), ("Platelets", 4, (34, 40)))
+# Boxes, by their position among the cells, that the demo is to turn into something else.
+SWAPS = {2: "a white blood cell", 6: "a white blood cell", 0: "a red blood cell"}
 CONTEXT = 1.6
 GAP = 4
 
@@ -57,7 +59,7 @@ def make(inpainter: Inpainter, seed: int) -> tuple[np.ndarray, list[tuple[str, B
     rng = np.random.default_rng(seed)
     image = background(rng)
     cells = places(rng)
-    recipe = core.Recipe(context=CONTEXT, feather=0.12, match_border=True)
+    recipe = core.Recipe(context=CONTEXT, feather=0.12)
     for label, box in cells:
         edit = core.Edit(
             index=0,
@@ -82,9 +84,11 @@ def main() -> None:
     arguments = parser.parse_args()
     image, cells = make(connect(ModelSpec(arguments.model, serving="local")), arguments.seed)
     cv2.imwrite(str(arguments.out / "demo.png"), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    found = [
-        {"bbox": [x0, y0, x1 - x0, y1 - y0], "category": data.NAMES[label][0]} for label, (x0, y0, x1, y1) in cells
-    ]
+    found: list[dict[str, object]] = []
+    for number, (label, (x0, y0, x1, y1)) in enumerate(cells):
+        found.append({"bbox": [x0, y0, x1 - x0, y1 - y0], "category": data.NAMES[label][0]})
+        if number in SWAPS:
+            found[-1]["prompt"] = SWAPS[number]
     (arguments.out / "demo.json").write_text(json.dumps({"annotations": found}, indent=1) + "\n")
 
 

@@ -166,7 +166,7 @@ class BBoxInpaint(_Sampling, DualTransform):
         strength: float | tuple[float, float] = 1.0,
         shape: str = "box",
         feather: float = 0.05,
-        match_border: bool = False,
+        match_border: bool = True,
         when_no_box: str = "skip",
         retries: int = 2,
         on_error: Literal["raise", "skip"] = "raise",

@@ -47,7 +47,7 @@ class Recipe:
     strength: float | tuple[float, float] = 1.0
     shape: str = "box"
     feather: float = 0.05
-    match_border: bool = False
+    match_border: bool = True
     when_no_box: str = "skip"
     retries: int = 2
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(tiny.__file__).parent
 BOXES = 6
-RECIPE = core.Recipe()
+RECIPE = core.Recipe(context=1.6)
 
 
 @dataclass(frozen=True)

@@ -166,6 +166,10 @@ class SharedInpainter:
                         f"address={self._spec.address!r}: no server listens there; start it with"
                         " 'inpaint-transform serve' and give the folder that it prints"
                     ) from error
+                dead = directory.server()
+                if dead is not None and not dead.alive():  # killed, or it would have cleared up
+                    self._lose(dead.pid, directory.log_tail())
+                    self._check_losses()
                 ensure_running(directory, spec, self._session)
                 continue
             except OSError as error:

@@ -195,10 +195,14 @@ class Server:
             self._selector.register(self._owner.descriptor, selectors.EVENT_READ, lambda _: self.stop())
         self._engine.start()
         on_listening()
+        next_look = 0.0
         while not self._stopping:
             for key, events in self._selector.select(self._timeout()):
                 key.data(events)
-            self._look()
+            self._start_batch()
+            if time.monotonic() >= next_look:
+                self._look()
+                next_look = time.monotonic() + TICK_S
         # First of all out of sight, so that whoever comes now waits for the end and starts the next one.
         self._directory.socket.unlink(missing_ok=True)
         listener.close()
@@ -229,7 +233,6 @@ class Server:
     def _look(self) -> None:
         """What is due by the clock."""
         now = time.monotonic()
-        self._start_batch()
         if self._busy_since:
             limit = min(job.call.timeout for job in self._running)
             if now - self._busy_since > limit:

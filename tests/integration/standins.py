@@ -82,3 +82,10 @@ class Dying(Invert):
 
     def __init__(self, spec: ModelSpec) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Slow(Invert):
+    """Takes for ever to load."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        time.sleep(3600)

@@ -1,0 +1,261 @@
+"""What sharing one pipeline costs and gives: ``python -m benchmarks.serving [SECTION ...]``.
+
+Sections:
+
+- handover: round trip of a 512x512x3 crop through an engine that does nothing;
+- throughput: clients of an engine that sleeps 20 ms + 2 ms an item, as a GPU would take, against the same engine
+  called bare;
+- memory: two workers that share one ``tiny`` pipeline against two with a pipeline each, on the CPU;
+- start: cold start and first request of a server with ``tiny``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import multiprocessing
+import os
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import report
+from inpaint_transform.inpainter import Inpainter, connect, shutdown
+from inpaint_transform.inpainter.engines import ENGINE_VARIABLE
+from inpaint_transform.messages import InpaintRequest, InpaintResult
+from inpaint_transform.models import ModelSpec
+
+FIXED_S, PER_ITEM_S = 0.020, 0.002
+fork = multiprocessing.get_context("fork")
+
+
+class NoOp:
+    """An engine that gives back the image as it came."""
+
+    size = 512
+    cell = 8
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self.batch = spec.max_batch_size or 1
+
+    def paint(self, requests: Sequence[InpaintRequest]) -> list[InpaintResult]:
+        """Nothing."""
+        return [InpaintResult(request.image) for request in requests]
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+class Sleeper(NoOp):
+    """An engine that takes the time of a GPU and leaves the processor alone."""
+
+    def paint(self, requests: Sequence[InpaintRequest]) -> list[InpaintResult]:
+        """Sleep."""
+        time.sleep(FIXED_S + PER_ITEM_S * len(requests))
+        return super().paint(requests)
+
+
+def stand_in(engine: type[NoOp], batch: int) -> ModelSpec:
+    """A spec whose server will run a stand-in engine."""
+    os.environ[ENGINE_VARIABLE] = f"benchmarks.serving:{engine.__name__}"
+    return ModelSpec(engine.__name__, device="cpu", serving="shared", max_batch_size=batch)
+
+
+def crop(size: int, seed: int = 0) -> InpaintRequest:
+    """A crop with the middle masked."""
+    rng = np.random.default_rng(seed)
+    mask = np.zeros((size, size), bool)
+    mask[size // 4 : -size // 4, size // 4 : -size // 4] = True
+    return InpaintRequest(rng.integers(0, 256, (size, size, 3), np.uint8), mask, "a red blood cell", seed=seed)
+
+
+def in_processes(count: int, work: Callable[[int], Any]) -> list[Any]:
+    """Run ``work(index)`` in forked processes and collect what they return, in any order."""
+    results = fork.Queue()
+    processes = [fork.Process(target=lambda index=index: results.put(work(index))) for index in range(count)]
+    for process in processes:
+        process.start()
+    found = [results.get() for _ in processes]
+    for process in processes:
+        process.join()
+    return found
+
+
+def timed(inpainter: Inpainter, requests: list[InpaintRequest], rounds: int) -> list[float]:
+    """Seconds that each of ``rounds`` calls takes, after a few to warm up."""
+    times = []
+    for number in range(rounds + 5):
+        start = time.perf_counter()
+        inpainter.paint(requests)
+        if number >= 5:
+            times.append(time.perf_counter() - start)
+    return times
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def pss_bytes(pid: int) -> int:
+    """Memory of a process, pages that are shared counted in shares."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024
+
+
+def handover(rounds: int) -> dict[str, Any]:
+    """Round trips without compute, with one client and with eight."""
+    spec = stand_in(NoOp, 8)
+    inpainter = connect(spec)
+    inpainter.paint([crop(512)])
+    results = {}
+    for clients in (1, 8):
+        server = inpainter.stats()["pid"]
+        before = cpu_seconds(server)
+        each = max(rounds // clients, 50)
+        found = in_processes(clients, lambda index, each=each: timed(connect(spec), [crop(512, index)], each))
+        used = cpu_seconds(server) - before
+        times = sorted(value for times in found for value in times)
+        results[f"{clients} clients"] = {
+            "median_ms": round(1e3 * statistics.median(times), 4),
+            "p95_ms": round(1e3 * times[int(0.95 * len(times))], 4),
+            "server_cpu_ms_per_request": round(1e3 * used / (clients * (each + 5)), 4),
+            "requests": len(times),
+        }
+    shutdown()
+    return results
+
+
+def throughput(seconds: float) -> dict[str, Any]:
+    """Items per second of eight client processes against the same engine called bare."""
+    results = {}
+    for name, batch, at_once in (("8 workers", 8, 1), ("8 workers x 16 at once", 32, 16)):
+        bare = Sleeper(ModelSpec("bare"))
+        requests = [crop(512, seed) for seed in range(batch)]
+        start, done = time.perf_counter(), 0
+        while time.perf_counter() - start < seconds:
+            done += len(bare.paint(requests))
+        bare_rate = done / (time.perf_counter() - start)
+        spec = stand_in(Sleeper, batch)
+        inpainter = connect(spec)
+        inpainter.paint([crop(512)])
+
+        def work(index: int, spec: ModelSpec = spec, at_once: int = at_once) -> tuple[float, float, int]:
+            client = connect(spec)
+            mine = [crop(512, index * at_once + number) for number in range(at_once)]
+            client.paint(mine)
+            start, done = time.perf_counter(), 0
+            while time.perf_counter() - start < seconds:
+                done += len(client.paint(mine))
+            return start, time.perf_counter(), done
+
+        found = in_processes(8, work)
+        rate = sum(done for _, _, done in found) / (
+            max(end for _, end, _ in found) - min(begin for begin, _, _ in found)
+        )
+        results[name] = {
+            "bare_per_s": round(bare_rate, 1),
+            "shared_per_s": round(rate, 1),
+            "ratio": round(rate / bare_rate, 4),
+            "mean_batch": inpainter.stats()["mean_batch"],
+            "max_batch_size": batch,
+        }
+        shutdown()
+    return results
+
+
+def memory(rounds: int) -> dict[str, Any]:
+    """Two workers with one shared ``tiny`` pipeline, and with a pipeline each."""
+    os.environ.pop(ENGINE_VARIABLE, None)
+    results = {}
+    for serving in ("shared", "local"):
+        spec = ModelSpec("tiny", device="cpu", serving=serving)
+        done = fork.Barrier(3)
+
+        def work(index: int, spec: ModelSpec = spec, done: Any = done) -> tuple[float, float]:
+            client = connect(spec)
+            client.paint([crop(client.size, index)])
+            done.wait()
+            start = time.perf_counter()
+            for number in range(rounds):
+                client.paint([crop(client.size, 2 * number + index)])
+            end = time.perf_counter()
+            done.wait()  # memory is measured now
+            done.wait()
+            return start, end
+
+        answers = fork.Queue()
+        workers = [fork.Process(target=lambda index=index: answers.put(work(index))) for index in range(2)]
+        for worker in workers:
+            worker.start()
+        done.wait()
+        done.wait()
+        pids = [worker.pid for worker in workers if worker.pid is not None]
+        if serving == "shared":
+            pids.append(connect(spec).stats()["pid"])
+        pss = sum(map(pss_bytes, pids))
+        done.wait()
+        found = [answers.get() for _ in workers]
+        for worker in workers:
+            worker.join()
+        elapsed = max(end for _, end in found) - min(start for start, _ in found)
+        results[serving] = {
+            "pss_mib": round(pss / 2**20, 1),
+            "processes": len(pids),
+            "images_per_s": round(2 * rounds / elapsed, 2),
+        }
+        shutdown()
+    return results
+
+
+def start(rounds: int) -> dict[str, Any]:
+    """From nothing to a loaded model, then the first and the second request."""
+    os.environ.pop(ENGINE_VARIABLE, None)
+    spec = ModelSpec("tiny", device="cpu", serving="shared")
+    times: dict[str, list[float]] = {"cold_start_s": [], "first_request_s": [], "second_request_s": []}
+    for _ in range(rounds):
+        inpainter = connect(spec)
+        marks = [time.perf_counter()]
+        request = crop(inpainter.size)  # the question that starts the server
+        for _ in range(2):
+            marks.append(time.perf_counter())
+            inpainter.paint([request])
+        marks.append(time.perf_counter())
+        for name, (begin, end) in zip(times, itertools.pairwise(marks), strict=True):
+            times[name].append(end - begin)
+        shutdown()
+    return {name: round(statistics.median(found), 3) for name, found in times.items()}
+
+
+def main() -> None:
+    """Run the sections and write ``results/serving.json``."""
+    sections: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+        "handover": lambda arguments: handover(arguments.rounds),
+        "throughput": lambda arguments: throughput(arguments.seconds),
+        "memory": lambda arguments: memory(max(arguments.rounds // 20, 5)),
+        "start": lambda _: start(3),
+    }
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sections", nargs="*", help=f"any of {', '.join(sections)}; default: all")
+    parser.add_argument("--rounds", type=int, default=1000, help="round trips of the hand-over")
+    parser.add_argument("--seconds", type=float, default=10.0, help="length of each throughput measurement")
+    arguments = parser.parse_args()
+    unknown = set(arguments.sections) - set(sections)
+    if unknown:
+        parser.error(f"unknown section {sorted(unknown)[0]!r}; use any of {', '.join(sections)}")
+    results = {}
+    for name in arguments.sections or sections:
+        results[name] = sections[name](arguments)
+        print(name)
+        for case, found in results[name].items():
+            print(f"  {case:24} {found}")
+    print(f"wrote {report.write('serving', results)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""Nothing is older than its owner: no process, no file, nothing in shared memory, however the end comes."""
+
+import json
+import os
+import signal
+import subprocess
+
+import pytest
+from serving import PATIENCE_S, left_in, run_script, runtime, start_script, wait_until  # noqa: F401 - a fixture
+
+from inpaint_transform.inpainter.processes import Process
+
+pytestmark = pytest.mark.usefixtures("runtime")
+
+OWNER = """
+client = connect(spec(0))
+client.paint([request()])
+say(client.stats()["pid"])
+"""
+
+
+def shared_memory() -> set[str]:
+    return set(os.listdir("/dev/shm"))
+
+
+def read_server(process: subprocess.Popen) -> Process:
+    line = process.stdout.readline()
+    assert line, process.stderr.read()
+    server = Process.of(json.loads(line)[0])
+    assert server.alive()
+    return server
+
+
+def assert_nothing_is_left(server: Process, runtime, before: set[str]) -> None:  # noqa: F811 - the fixture
+    assert wait_until(lambda: not server.alive()), "the server outlives its owner"
+    assert wait_until(lambda: left_in(runtime) == []), left_in(runtime)
+    assert wait_until(lambda: shared_memory() <= before), shared_memory() - before
+
+
+@pytest.mark.parametrize(
+    "ending",
+    ["pass", "sys.exit(3)", "raise RuntimeError('training failed')", "os._exit(1)", "os.kill(os.getpid(), 11)"],
+)
+def test_owner_ends_by_itself(runtime, ending):  # noqa: F811 - the fixture
+    before = shared_memory()
+    process = start_script(OWNER + ending)
+    line = process.stdout.readline()
+    process.communicate(timeout=PATIENCE_S)
+    assert_nothing_is_left(Process.of(json.loads(line)[0]), runtime, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL, signal.SIGHUP])
+@pytest.mark.parametrize("busy", [False, True], ids=["idle", "mid-request"])
+def test_owner_is_ended_by_a_signal_to_its_group(runtime, number, busy):  # noqa: F811 - the fixture
+    before = shared_memory()
+    doing = "client.paint([request('sleep 1000')])" if busy else "time.sleep(1000)"
+    process = start_script(OWNER + doing)
+    server = read_server(process)
+    os.killpg(process.pid, number)
+    _, errors = process.communicate(timeout=PATIENCE_S)
+    assert errors.count("Traceback") <= 1, errors
+    assert_nothing_is_left(server, runtime, before)
+
+
+WORKERS = """
+def work():
+    while True:
+        connect(spec(0)).paint([request("sleep 0.05")])
+
+fork = multiprocessing.get_context("fork")
+workers = [fork.Process(target=work, daemon=True) for _ in range(3)]
+for worker in workers:
+    worker.start()
+client = connect(spec(0))
+client.paint([request()])
+say(client.stats()["pid"], *[worker.pid for worker in workers])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_job_with_workers_is_ended_by_a_signal_to_its_group(runtime, number):  # noqa: F811 - the fixture
+    before = shared_memory()
+    process = start_script(WORKERS + "time.sleep(1000)")
+    server = read_server(process)
+    os.killpg(process.pid, number)
+    process.communicate(timeout=PATIENCE_S)
+    assert_nothing_is_left(server, runtime, before)
+
+
+def test_workers_are_killed_mid_request_then_the_owner_ends(runtime):  # noqa: F811 - the fixture
+    before = shared_memory()
+    ending = "\nfor worker in workers: os.kill(worker.pid, signal.SIGKILL)\nclient.paint([request()])\n"
+    process = start_script(WORKERS + ending)
+    server = read_server(process)
+    _, errors = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, errors
+    assert_nothing_is_left(server, runtime, before)
+
+
+def test_a_server_that_a_worker_started_lives_with_the_job_not_with_the_worker(runtime):  # noqa: F811 - the fixture
+    before = shared_memory()
+    code = """
+def work():
+    connect(spec(0)).paint([request()])
+
+worker = multiprocessing.get_context("fork").Process(target=work)
+worker.start()
+worker.join()
+client = connect(spec(0))
+pid = client.stats()["pid"]
+client.paint([request()])
+say(pid, client.stats()["pid"], client.stats()["requests"])
+"""
+    server, same, requests = json.loads(run_script(code)[0])
+    assert (server, requests) == (same, 2)
+    assert_nothing_is_left(Process.of(server), runtime, before)
+
+
+@pytest.mark.parametrize("prompt", ["", "sleep 1000"], ids=["between requests", "mid-request"])
+def test_the_server_is_killed_then_the_owner_ends(runtime, prompt):  # noqa: F811 - the fixture
+    """The owner's own exit clears up what a killed server could not."""
+    before = shared_memory()
+    code = (
+        f"threading.Thread(target=lambda: client.paint([request({prompt!r})]), daemon=True).start(); time.sleep(0.3)\n"
+    )
+    code += "os.kill(client.stats()['pid'], signal.SIGKILL); time.sleep(0.5)\n"
+    process = start_script(OWNER + code)
+    server = read_server(process)
+    process.communicate(timeout=PATIENCE_S)
+    assert_nothing_is_left(server, runtime, before)
+
+
+def test_what_a_killed_server_and_a_killed_owner_leave_the_next_start_removes(runtime):  # noqa: F811 - the fixture
+    process = start_script(OWNER + "time.sleep(1000)")
+    server = read_server(process)
+    server.kill()
+    process.kill()
+    process.communicate()
+    assert wait_until(lambda: not server.alive())
+    assert left_in(runtime) != []
+    run_script(OWNER)
+    assert wait_until(lambda: left_in(runtime) == [])
+
+
+def test_the_owner_is_killed_while_the_model_loads(runtime, monkeypatch):  # noqa: F811 - the fixture
+    monkeypatch.setenv("INPAINT_TRANSFORM_ENGINE", "standins:Slow")
+    process = start_script("connect(spec(0)).size")
+
+    def found() -> list:
+        return [path for path in runtime.glob("*/pid")]
+
+    assert wait_until(lambda: bool(found()) and ":" in found()[0].read_text(), PATIENCE_S)
+    server = Process.parse(found()[0].read_text())
+    process.kill()
+    process.communicate()
+    assert wait_until(lambda: not server.alive())
+    assert wait_until(lambda: left_in(runtime) == [])
+
+
+def test_a_failed_server_does_not_stay(runtime, monkeypatch):  # noqa: F811 - the fixture
+    monkeypatch.setenv("INPAINT_TRANSFORM_ENGINE", "standins:Broken")
+    process = start_script("try: connect(spec(0)).size\nexcept InpaintError: os.kill(os.getpid(), signal.SIGKILL)")
+    process.communicate(timeout=PATIENCE_S)
+    assert wait_until(lambda: left_in(runtime) == [])

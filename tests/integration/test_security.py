@@ -1,0 +1,284 @@
+"""Who may speak to a server, and what the others can do to it: nothing."""
+
+import json
+import os
+import random
+import socket
+import struct
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from serving import (
+    is_right,
+    request,
+    runtime,  # noqa: F401 - a fixture
+    server_of,
+    shared,
+    spec,
+    wait_until,
+)
+
+from inpaint_transform.errors import InpaintError
+from inpaint_transform.inpainter import current_session, handshake, wire
+from inpaint_transform.inpainter.client import SharedInpainter
+from inpaint_transform.inpainter.directory import ServerDirectory
+from inpaint_transform.inpainter.wire import Kind
+from inpaint_transform.models import ModelSpec
+
+FRAMES = 10_000
+
+
+def place(runtime) -> ServerDirectory:  # noqa: F811 - the fixture
+    [path] = runtime.iterdir()
+    return ServerDirectory(path)
+
+
+def stranger(directory: ServerDirectory) -> tuple[socket.socket, str]:
+    """Connected, with the server's nonce, but not yet known to it."""
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(10)
+    sock.connect(os.fspath(directory.socket))
+    return sock, wire.Reader(sock).read().header["nonce"]
+
+
+def acquaintance(directory: ServerDirectory) -> socket.socket:
+    """Past the handshake."""
+    sock, nonce = stranger(directory)
+    proof = handshake.proof(directory.secret.read_bytes(), "client", nonce, "mine")
+    wire.send_some(sock, wire.pack(Kind.PROOF, {"nonce": "mine", "proof": proof, "pid": 1}))
+    assert wire.Reader(sock).read().kind is Kind.WELCOME
+    return sock
+
+
+def head(kind: int, header: int, payload: int) -> bytes:
+    return struct.pack("<4sBBIQ", wire.MAGIC, wire.VERSION, kind, header, payload)
+
+
+def malformed(rng: random.Random) -> bytes:
+    """Anything but a frame that is allowed."""
+    text = rng.choice([b"", b"{", b"[]", b"null", b'{"entries":[]}', b'{"entries":[{"side":9}]}', rng.randbytes(40)])
+    return rng.choice(
+        [
+            lambda: rng.randbytes(rng.randrange(18, 200)),
+            lambda: head(rng.randrange(256), rng.randrange(2**32), rng.randrange(2**64)),
+            lambda: head(rng.choice([1, 3, 5, 6, 9, 0, 200]), len(text), rng.randrange(4)) + text,
+            lambda: head(Kind.PAINT, len(text), 2**30) + text,
+            lambda: head(Kind.PAINT, 1 << 22, 0) + b"[" * (1 << 10),  # and hang up in the middle
+            lambda: head(Kind.PROOF, len(text), 0) + text,
+        ]
+    )()
+
+
+@pytest.mark.slow
+def test_ten_thousand_malformed_frames_disturb_nobody(runtime):  # noqa: F811 - the fixture
+    client = shared()
+    client.paint([request()])
+    server, directory = server_of(client), place(runtime)
+    rng = random.Random(0)
+    for number in range(FRAMES):
+        sock = acquaintance(directory) if number % 2 else stranger(directory)[0]
+        with sock:
+            try:
+                sock.sendall(malformed(rng))
+            except OSError:  # hung up on while still talking
+                pass
+        if number % 50 == 0:
+            asked = request(seed=number)
+            assert is_right(client.paint([asked])[0], asked)
+    assert server_of(client) == server
+    # The tester's own connections may still be in the queue.
+    assert wait_until(lambda: len(os.listdir(f"/proc/{server.pid}/fd")) < 30)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"nonce": "mine", "proof": "0" * 64, "pid": 1},
+        {"nonce": "mine", "proof": None, "pid": 1},
+        {"nonce": "mine", "proof": "ä", "pid": 1},
+        {"proof": "0" * 64},
+        {},
+    ],
+)
+def test_without_the_secret_nothing_is_answered(runtime, said):  # noqa: F811 - the fixture
+    client = shared()
+    client.paint([request()])
+    sock, _ = stranger(place(runtime))
+    with sock:
+        wire.send_some(sock, wire.pack(Kind.PROOF, said))
+        reader = wire.Reader(sock)
+        assert reader.read().kind is Kind.ERROR
+        with pytest.raises(ConnectionError):
+            reader.read()
+    assert is_right(client.paint([request()])[0], request())
+
+
+def test_a_proof_is_no_use_on_another_connection(runtime):  # noqa: F811 - the fixture
+    client = shared()
+    client.paint([request()])
+    directory = place(runtime)
+    first, nonce = stranger(directory)
+    proof = handshake.proof(directory.secret.read_bytes(), "client", nonce, "mine")
+    second, _ = stranger(directory)
+    with first, second:
+        wire.send_some(second, wire.pack(Kind.PROOF, {"nonce": "mine", "proof": proof, "pid": 1}))
+        assert wire.Reader(second).read().kind is Kind.ERROR
+
+
+@pytest.mark.parametrize("kind", [Kind.SHUTDOWN, Kind.STATS, Kind.READY, Kind.PAINT])
+def test_a_stranger_can_ask_for_nothing(runtime, kind):  # noqa: F811 - the fixture
+    client = shared()
+    client.paint([request()])
+    server = server_of(client)
+    sock, _ = stranger(place(runtime))
+    with sock:
+        text = b'{"entries":[{}]}' if kind is Kind.PAINT else b"{}"
+        sock.sendall(head(kind, len(text), 0) + text)
+        assert wire.Reader(sock).read().kind is Kind.ERROR
+    assert server.alive()
+    assert is_right(client.paint([request()])[0], request())
+
+
+def test_strangers_may_not_reserve_memory(runtime):  # noqa: F811 - the fixture
+    client = shared()
+    client.paint([request()])
+    sock, _ = stranger(place(runtime))
+    with sock:
+        sock.sendall(head(Kind.PAINT, 100, 2**29))
+        assert "over the limit" in wire.Reader(sock).read().header["error"]
+
+
+def test_a_client_that_never_reads_blocks_nobody(runtime):  # noqa: F811 - the fixture
+    client = shared()
+    client.paint([request()])
+    with acquaintance(place(runtime)) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        big = request(side=2000)
+        sock.settimeout(30)
+        wire.send_some(sock, wire.pack_requests([big], 60.0))
+        for seed in range(20):
+            asked = request(seed=seed)
+            assert is_right(client.paint([asked])[0], asked)
+
+
+def test_a_second_request_before_the_answer_ends_the_connection(runtime):  # noqa: F811 - the fixture
+    client = shared()
+    client.paint([request()])
+    with acquaintance(place(runtime)) as sock:
+        for _ in range(2):
+            wire.send_some(sock, wire.pack_requests([request("sleep 0.3")], 60.0))
+        assert wire.Reader(sock).read().kind is Kind.ERROR
+    assert is_right(client.paint([request()])[0], request())
+
+
+def test_a_client_without_the_servers_secret_gets_a_clear_error(runtime):  # noqa: F811 - the fixture
+    client = shared()
+    client.paint([request()])
+    directory = place(runtime)
+    secret = directory.secret.read_text()
+    directory.secret.write_text("x" * len(secret))
+    other = SharedInpainter(ModelSpec("stand-in", address=str(directory.path)), current_session())
+    with pytest.raises(InpaintError, match="turned this process away: refused: wrong secret"):
+        other.paint([request()])
+    directory.secret.write_text(secret)
+
+
+def test_a_server_without_the_secret_is_not_trusted(runtime):  # noqa: F811 - the fixture
+    directory = ServerDirectory(runtime / "fake")
+    with directory.held():
+        os.close(directory.occupy())
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(os.fspath(directory.socket))
+    listener.listen()
+
+    def pretend() -> None:
+        sock, _ = listener.accept()
+        with sock:
+            wire.send_some(sock, wire.pack(Kind.CHALLENGE, {"nonce": "n"}))
+            wire.Reader(sock).read()
+            wire.send_some(sock, wire.pack(Kind.WELCOME, {"proof": "0" * 64, "pid": 1}))
+
+    with listener, ThreadPoolExecutor(1) as pool:
+        pretending = pool.submit(pretend)
+        with pytest.raises(InpaintError, match="does not know the secret"):
+            SharedInpainter(ModelSpec("x", address=str(directory.path)), current_session()).paint([request()])
+        pretending.result()
+    directory.remove()
+
+
+def test_everything_is_private(runtime):  # noqa: F811 - the fixture
+    client = shared()
+    client.paint([request()])
+    directory = place(runtime)
+    assert directory.path.stat().st_mode & 0o777 == 0o700
+    assert directory.secret.stat().st_mode & 0o777 == 0o600
+    assert directory.socket.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_directory_that_others_can_reach_is_refused(runtime):  # noqa: F811 - the fixture
+    client = shared(99)
+    client.paint([request()])
+    directory = place(runtime)
+    directory.path.chmod(0o755)
+    fresh = SharedInpainter(spec(99), current_session())
+    with pytest.raises(InpaintError, match="has mode 755"):
+        fresh.paint([request()])
+    directory.path.chmod(0o700)
+
+
+def test_a_link_in_the_place_of_the_directory_is_refused(runtime, tmp_path):  # noqa: F811 - the fixture
+    client = shared(98)
+    path, _ = client._locate()
+    path.path.symlink_to(tmp_path)
+    with pytest.raises(InpaintError, match="is not a directory"):
+        client.paint([request()])
+    assert list(tmp_path.iterdir()) == []
+    path.path.unlink()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a directory away")
+def test_a_directory_of_another_user_is_refused(runtime):  # noqa: F811 - the fixture
+    client = shared(97)
+    path, _ = client._locate()
+    path.path.mkdir(0o700)
+    os.chown(path.path, 12345, 12345)
+    with pytest.raises(InpaintError, match="belongs to user 12345"):
+        client.paint([request()])
+    path.path.rmdir()
+
+
+def test_an_address_reaches_a_running_server(runtime):  # noqa: F811 - the fixture
+    client = shared(96)
+    client.paint([request()])
+    address = str(place(runtime).path)
+    other = SharedInpainter(ModelSpec("stand-in 96", address=address), current_session())
+    assert is_right(other.paint([request()])[0], request())
+    assert server_of(other) == server_of(client)
+
+
+def test_an_address_with_another_model_is_refused(runtime):  # noqa: F811 - the fixture
+    client = shared(95, steps=4)
+    client.paint([request()])
+    address = str(place(runtime).path)
+    for wrong, named in (
+        (ModelSpec("other", address=address, steps=4), "id='other'"),
+        (ModelSpec("stand-in 95", address=address, steps=9), "steps=9"),
+    ):
+        with pytest.raises(InpaintError, match=f"{named}: the server at address"):
+            SharedInpainter(wrong, current_session()).paint([request()])
+
+
+def test_an_address_where_nothing_listens_is_named(runtime, tmp_path):  # noqa: F811 - the fixture
+    with pytest.raises(InpaintError, match="inpaint-transform serve"):
+        SharedInpainter(ModelSpec("x", address=str(tmp_path / "none")), current_session()).paint([request()])
+
+
+def test_nothing_from_the_wire_chooses_the_engine(runtime):  # noqa: F811 - the fixture
+    client = shared()
+    client.paint([request()])
+    with acquaintance(place(runtime)) as sock:
+        wire.send_some(sock, wire.pack(Kind.READY, {"engine": "os:abort", "spec": {"id": "evil"}}))
+        assert json.dumps(wire.Reader(sock).read().header["spec"]).count("evil") == 0
+    time.sleep(0.05)
+    assert is_right(client.paint([request()])[0], request())

@@ -1,0 +1,415 @@
+"""One server for all processes of a job: sharing, batching, faults."""
+
+import json
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from serving import (
+    PATIENCE_S,
+    is_right,
+    left_in,
+    request,
+    run_script,
+    runtime,  # noqa: F401 - a fixture
+    server_of,
+    shared,
+    spec,
+    wait_until,
+)
+
+from inpaint_transform.errors import InpaintError
+from inpaint_transform.inpainter import connect, current_session, shutdown
+from inpaint_transform.inpainter.client import SharedInpainter
+from inpaint_transform.inpainter.engines import ENGINE_VARIABLE
+from inpaint_transform.inpainter.local import LocalInpainter
+from inpaint_transform.models import ModelSpec
+
+pytestmark = pytest.mark.usefixtures("runtime")
+context = multiprocessing.get_context
+
+
+def in_child(start_method, number, report, client=None):
+    """What a worker does: paint, and say which server did it."""
+    client = client or shared(number)
+    asked = [request(seed=os.getpid() + i) for i in range(3)]
+    right = all(map(is_right, client.paint(asked), asked))
+    report.put((right, client.stats()["pid"], str(current_session())))
+
+
+def test_results_keep_the_order_of_the_requests():
+    client = shared()
+    asked = [request("reject" if i % 3 == 0 else "", seed=i, strength=(i % 2 + 1) / 2) for i in range(150)]
+    results = client.paint(asked)
+    assert len(results) == len(asked)
+    for i, (result, one) in enumerate(zip(results, asked, strict=True)):
+        assert result.rejected == "near constant" if i % 3 == 0 else is_right(result, one)
+    assert client.paint([]) == []
+
+
+def test_nothing_starts_before_it_is_needed(runtime):  # noqa: F811 - the fixture
+    connect(spec(-1))
+    assert left_in(runtime) == []
+
+
+def test_the_size_is_the_models():
+    assert shared().size == 16
+
+
+def test_one_client_object_per_spec_and_session():
+    assert connect(spec(-2)) is connect(spec(-2))
+    assert connect(spec(-2)) is not connect(spec(-3))
+
+
+def test_same_spec_one_server_other_spec_other_server():
+    one, same, other = shared(1), shared(1), shared(2)
+    for client in (one, same, other):
+        assert client.size
+    assert server_of(one) == server_of(same) != server_of(other)
+
+
+@pytest.mark.parametrize("start_method", ["fork", "spawn", "forkserver"])
+def test_children_of_any_start_method_meet_at_one_server(start_method):
+    number = hash(start_method) % 10**6 + 1000
+    report = context(start_method).Queue()
+    children = [context(start_method).Process(target=in_child, args=(start_method, number, report)) for _ in range(3)]
+    for child in children:
+        child.start()
+    answers = [report.get(timeout=PATIENCE_S) for _ in children]
+    for child in children:
+        child.join()
+    assert all(right for right, _, _ in answers)
+    assert {server for _, server, _ in answers} == {server_of(shared(number)).pid}
+    assert {session for _, _, session in answers} == {str(current_session())}
+
+
+def test_a_forked_child_does_not_speak_on_its_parents_connection():
+    client = shared()
+    asked = request(seed=5)
+    client.paint([asked])
+    report = context("fork").Queue()
+    child = context("fork").Process(target=in_child, args=("fork", None, report, client))
+    child.start()
+    # Parent and child at once: on one connection their answers would mix.
+    for seed in range(100):
+        one = request(seed=seed)
+        assert is_right(client.paint([one])[0], one)
+    assert report.get(timeout=PATIENCE_S)[:2] == (True, server_of(client).pid)
+    child.join()
+
+
+def test_a_fork_while_threads_paint_does_not_hang_the_child():
+    client = shared()
+    ending = threading.Event()
+
+    def paint_on():
+        while not ending.is_set():
+            client.paint([request()])
+
+    threads = [threading.Thread(target=paint_on) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        report = context("fork").SimpleQueue()
+        for _ in range(5):
+            child = context("fork").Process(target=in_child, args=("fork", None, report, client))
+            child.start()
+            child.join(PATIENCE_S)
+            assert child.exitcode == 0
+            assert report.get()[0]
+    finally:
+        ending.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_threads_share_a_client():
+    client = shared()
+
+    def paint(seed):
+        asked = request(seed=seed)
+        return is_right(client.paint([asked])[0], asked)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(paint, range(200)))
+
+
+def test_two_jobs_have_two_servers():
+    code = "client = connect(spec(7)); client.paint([request()]); say(client.stats()['pid']); sys.stdin.read()"
+    assert run_script(code) != run_script(code)
+
+
+def test_an_unguarded_script_works_under_fork_and_in_workers():
+    code = """
+def work(report):
+    client = connect(spec(3))
+    asked = request(seed=1)
+    report.put(is_right(client.paint([asked])[0], asked))
+
+report = multiprocessing.get_context("fork").Queue()
+child = multiprocessing.get_context("fork").Process(target=work, args=(report,), daemon=True)
+child.start()
+say(report.get(timeout=60))
+"""
+    assert run_script(code) == ["[true]"]
+
+
+def test_requests_of_many_clients_share_batches():
+    client = shared(max_batch_size=4, max_wait_ms=2000.0)
+    client.paint([request()])
+    with ThreadPoolExecutor(9) as pool:
+        first = pool.submit(client.paint, [request("sleep 0.5")])
+        wait_until(lambda: client.stats()["queued"] == 0)
+        time.sleep(0.1)
+        assert all(len(results) == 1 for results in pool.map(client.paint, [[request(seed=i)] for i in range(8)]))
+        first.result()
+    sizes = client.stats()["batch_sizes"]
+    assert max(map(int, sizes)) == 4
+    assert sum(int(size) * n for size, n in sizes.items()) == 10
+
+
+def test_stats_tell_what_happened():
+    client = shared()
+    assert client.stats() == {}
+    client.paint([request(), request("reject"), request()])
+    with pytest.raises(InpaintError):
+        client.paint([request("raise x")])
+    stats = client.stats()
+    assert stats["requests"] == 4
+    assert stats["rejected"] == {"near constant": 1}
+    assert stats["errors"] == 1
+    assert stats["batch_sizes"] == {"1": 1, "3": 1}
+    assert stats["clients"] == 1
+    assert 0 <= stats["busy_share"] <= 1
+    assert stats["resident_bytes"] > 1e6
+    json.dumps(stats)
+
+
+def test_small_batches_are_warned_about_once():
+    client = shared(max_batch_size=8)
+    with pytest.warns(RuntimeWarning, match="more DataLoader workers, or inpaint_transform.batch") as caught:
+        for _ in range(120):
+            client.paint([request()])
+    assert len(caught) == 1
+
+
+def test_an_engine_error_reaches_its_request_and_the_server_lives_on():
+    client = shared()
+    client.paint([request()])
+    server = server_of(client)
+    with pytest.raises(InpaintError, match="RuntimeError: the lamp broke"):
+        client.paint([request("raise the lamp broke")])
+    assert is_right(client.paint([request()])[0], request())
+    assert server_of(client) == server
+
+
+def test_a_wrong_request_does_not_spoil_its_batch():
+    client = shared(max_wait_ms=1000.0)
+    client.paint([request()])
+    with ThreadPoolExecutor(3) as pool:
+        blocker = pool.submit(client.paint, [request("sleep 0.5")])
+        time.sleep(0.2)
+        wrong = pool.submit(client.paint, [request("value prompt='x' is too long")])
+        right = pool.submit(client.paint, [request(seed=2)])
+        blocker.result()
+        assert is_right(right.result()[0], request(seed=2))
+        with pytest.raises(ValueError, match="prompt='x' is too long"):
+            wrong.result()
+
+
+def test_a_wrong_request_is_refused_before_it_is_sent():
+    with pytest.raises(ValueError, match="strength=2"):
+        shared().paint([request(strength=2)])
+
+
+def test_a_hung_engine_hits_the_time_out_and_the_next_request_is_served():
+    client = shared(timeout_s=1.0)
+    client.paint([request()])
+    hung = server_of(client)
+    with pytest.raises(InpaintError, match="timeout_s=1"):
+        client.paint([request("hang")])
+    assert wait_until(lambda: not hung.alive())
+    assert is_right(client.paint([request()])[0], request())
+
+
+def test_a_server_killed_between_requests_is_started_again():
+    client = shared()
+    client.paint([request()])
+    old = server_of(client)
+    old.kill()
+    assert wait_until(lambda: not old.alive())
+    assert is_right(client.paint([request()])[0], request())
+    assert server_of(client) != old
+
+
+def test_a_server_killed_mid_request_is_started_again_and_asked_again(tmp_path):
+    client = shared()
+    client.paint([request()])
+    old = server_of(client)
+    results = client.paint([request(f"die once {tmp_path / 'died'}")])
+    assert results[0].image is not None
+    assert not old.alive()
+
+
+def test_a_server_that_keeps_dying_is_given_up():
+    client = shared()
+    with pytest.raises(InpaintError, match="lost 4 times"):
+        client.paint([request("die")])
+
+
+def test_a_server_that_dies_while_loading_is_given_up(monkeypatch):
+    monkeypatch.setenv(ENGINE_VARIABLE, "standins:Dying")
+    with pytest.raises(InpaintError, match="lost 4 times"):
+        shared().paint([request()])
+
+
+BROKEN = """
+def work(index, report):
+    try:
+        connect(spec(4)).paint([request()])
+    except InpaintError as error:
+        report.put(str(error))
+
+report = multiprocessing.get_context("fork").Queue()
+children = [multiprocessing.get_context("fork").Process(target=work, args=(i, report)) for i in range(8)]
+for child in children:
+    child.start()
+for child in children:
+    say(report.get(timeout=60))
+for child in children:
+    child.join()
+"""
+
+
+def test_eight_processes_share_the_failure_of_one_start(monkeypatch):
+    monkeypatch.setenv(ENGINE_VARIABLE, "standins:Broken")
+    texts = run_script(BROKEN)
+    assert len(texts) == 8
+    assert len(set(texts)) == 1  # the text has the server's pid: it was one attempt
+    assert "FileNotFoundError: id='stand-in 4': there is no such folder" in texts[0]
+
+
+def test_a_model_that_does_not_load_is_not_tried_for_ever(monkeypatch):
+    monkeypatch.setenv(ENGINE_VARIABLE, "standins:Broken")
+    client = shared()
+    attempts = set()
+    for _ in range(6):
+        with pytest.raises(InpaintError, match="no such folder") as caught:
+            client.paint([request()])
+        attempts.add(str(caught.value).partition("attempt of ")[2])
+        shutdown()  # instead of waiting until the failed server is tired of telling
+    assert len(attempts) <= 4
+
+
+def test_a_python_that_does_not_start_is_an_error(monkeypatch):
+    monkeypatch.setenv("PYTHONHOME", "/nonexistent")
+    with pytest.raises(InpaintError, match=r"(?s)ended with exit code.*log"):
+        shared().paint([request()])
+
+
+WORKER = """
+def work():
+    connect(spec(6)).paint([request("sleep 1000")])
+
+client = connect(spec(6))
+client.paint([request()])
+worker = multiprocessing.get_context("fork").Process(target=lambda: connect(spec(6)).paint([request("sleep 1")]))
+waiting = multiprocessing.get_context("fork").Process(target=lambda: connect(spec(6)).paint([request("raise never")]))
+worker.start()
+time.sleep(0.5)
+waiting.start()
+while client.stats()["queued"] != 1:
+    time.sleep(0.01)
+os.kill(worker.pid, signal.SIGKILL)
+os.kill(waiting.pid, signal.SIGKILL)
+asked = request(seed=3)
+say(is_right(client.paint([asked])[0], asked), client.stats()["errors"])
+"""
+
+
+def test_workers_killed_mid_request_disturb_nobody():
+    assert run_script(WORKER) == ["[true, 0]"]
+
+
+def test_shutdown_ends_the_server_and_the_next_request_starts_another(runtime):  # noqa: F811 - the fixture
+    client = shared()
+    client.paint([request()])
+    old = server_of(client)
+    shutdown()
+    assert not old.alive()
+    assert left_in(runtime) == []
+    assert client.stats() == {}
+    assert is_right(client.paint([request()])[0], request())
+
+
+def test_close_lets_go_and_use_connects_again():
+    client = shared()
+    client.paint([request()])
+    server = server_of(client)
+    client.close()
+    assert is_right(client.paint([request()])[0], request())
+    assert server_of(client) == server
+
+
+def test_a_folder_too_deep_for_sockets_is_not_used(monkeypatch, tmp_path):
+    deep = tmp_path / ("x" * 100)
+    deep.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(deep))
+    client = shared()
+    assert is_right(client.paint([request()])[0], request())
+    shutdown()
+    assert left_in(deep) == []
+
+
+def test_local_paints_in_this_process():
+    client = connect(ModelSpec("stand-in", device="cpu"))
+    assert isinstance(client, LocalInpainter)
+    assert client.size == 16
+    assert is_right(client.paint([request()])[0], request())
+    assert client.stats()["requests"] == 1
+    client.close()
+    assert is_right(client.paint([request()])[0], request())
+
+
+def serving_in_child(report):
+    report.put(type(connect(ModelSpec("stand-in", device="cpu"))).__name__)
+
+
+def test_auto_is_local_in_the_main_process_and_shared_in_children():
+    assert isinstance(connect(ModelSpec("stand-in", device="cpu")), LocalInpainter)
+    report = context("fork").SimpleQueue()
+    child = context("fork").Process(target=serving_in_child, args=(report,))
+    child.start()
+    assert report.get() == SharedInpainter.__name__
+    child.join()
+
+
+def test_auto_is_shared_for_cuda():
+    assert isinstance(connect(ModelSpec("stand-in", device="cuda:0")), SharedInpainter)
+
+
+def test_ranks_have_servers_of_their_own(monkeypatch):
+    servers = set()
+    for rank in "01":
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", rank)
+        client = shared(8)
+        client.paint([request()])
+        servers.add(server_of(client))
+    assert len(servers) == 2
+
+
+def test_a_contradiction_is_named():
+    with pytest.raises(ValueError, match="serving='local' and address='/x'"):
+        connect(ModelSpec("tiny", serving="local", address="/x"))
+
+
+def test_signals_to_the_server_end_it_cleanly(runtime):  # noqa: F811 - the fixture
+    client = shared()
+    client.paint([request()])
+    server = server_of(client)
+    os.kill(server.pid, signal.SIGTERM)
+    assert wait_until(lambda: not server.alive() and left_in(runtime) == [])
