@@ -198,7 +198,8 @@ class BBoxInpaint(_Sampling, DualTransform):
         self.when_no_box = when_no_box
         self.retries = retries
         self.on_error = on_error
-        self.seed = seed
+        # Not self.seed: A.Compose overwrites that in every transform with its own.
+        self._content_seed = seed
         self._recipe = Recipe(
             prompts=prompts,
             negative_prompt=negative_prompt,
@@ -236,7 +237,7 @@ class BBoxInpaint(_Sampling, DualTransform):
     def should_apply(self, force_apply: bool = False) -> bool:
         """Decide whether to run; with ``seed`` the hook decides, where it can see the sample."""
         self._reseed_in_worker()
-        if self.seed is None:
+        if self._content_seed is None:
             return bool(super().should_apply(force_apply=force_apply))
         self._forced = force_apply
         return self.p > 0
@@ -254,8 +255,8 @@ class BBoxInpaint(_Sampling, DualTransform):
         )
 
     def _draw(self, params: dict[str, Any], data: dict[str, Any], rng: random.Random) -> dict[str, Any]:
-        if self.seed is not None:
-            rng = seeds.content_rng(self.seed, self._epoch.value, _reference_image(data), data.get("bboxes", ()))
+        if self._content_seed is not None:
+            rng = seeds.content_rng(self._content_seed, self._epoch.value, _reference_image(data), data.get("bboxes", ()))
             if not self._forced and rng.random() >= self.p:
                 return {"edits": []}
         height, width = params["shape"][:2]
@@ -361,8 +362,8 @@ class BBoxInpaint(_Sampling, DualTransform):
     def get_transform_init_args(self) -> dict[str, Any]:
         """The arguments that serialise; unlike Albumentations' own, ``seed`` is one, for it keys the edits."""
         arguments = dict(super().get_transform_init_args())
-        if self.seed is not None:
-            arguments["seed"] = self.seed
+        if self._content_seed is not None:
+            arguments["seed"] = self._content_seed
         return arguments
 
     def to_dict_private(self) -> dict[str, Any]:

@@ -464,9 +464,11 @@ class Server:
 
     def _advice(self) -> str | None:
         """A warning about small batches, for one client, once."""
+        if self._advice_given:
+            return None
         most = self._spec.max_batch_size or 1
         batches, mean = self._statistics.batches()
-        if self._advice_given or batches < ENOUGH_BATCHES or mean >= most / 4:
+        if batches < ENOUGH_BATCHES or mean >= most / 4:
             return None
         self._advice_given = True
         return (

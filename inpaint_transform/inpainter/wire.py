@@ -36,6 +36,15 @@ MAX_HEADER_UNKNOWN = 1024
 SOCKET_BUFFER = 4 << 20
 
 
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+# Made once: json.dumps and json.loads make a new one for every call with arguments like these.
+_ENCODER = json.JSONEncoder(allow_nan=False)
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
+
+
 class WireError(Exception):
     """The peer does not speak this protocol."""
 
@@ -71,7 +80,7 @@ class Frame:
 
 def pack(kind: Kind, header: Mapping[str, Any], payload: Sequence[np.ndarray] = ()) -> list[memoryview]:
     """A frame as buffers to send one after the other; pixel arrays are not copied."""
-    text = json.dumps(header, allow_nan=False).encode()
+    text = _ENCODER.encode(header).encode()
     parts = [np.ascontiguousarray(part).data.cast("B") for part in payload]
     head = _HEAD.pack(MAGIC, VERSION, kind, len(text), sum(map(len, parts)))
     return [memoryview(head + text), *parts]
@@ -180,16 +189,12 @@ class Reader:
 
 def _parse(text: memoryview) -> dict[str, Any]:
     try:
-        header = json.loads(bytes(text), parse_constant=_refuse)
+        header = _DECODER.decode(str(text, "utf-8"))
     except (ValueError, RecursionError) as error:
         raise WireError("the header is not JSON") from error
     if not isinstance(header, dict):
         raise WireError("the header is not an object")
     return header
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
 
 
 def _announced_bytes(kind: Kind, header: dict[str, Any]) -> int:
