@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks import report
-from inpaint_transform.inpainter import Inpainter, connect, shutdown
+from inpaint_transform.inpainter import Inpainter, connect, current_session, shutdown
+from inpaint_transform.inpainter.client import SharedInpainter
 from inpaint_transform.inpainter.engines import ENGINE_VARIABLE
 from inpaint_transform.messages import InpaintRequest, InpaintResult
 from inpaint_transform.models import ModelSpec
@@ -190,7 +191,10 @@ def memory(rounds: int) -> dict[str, Any]:
             return start, end
 
         answers = fork.Queue()
-        workers = [fork.Process(target=lambda index=index: answers.put(work(index))) for index in range(2)]
+        workers = [
+            fork.Process(target=lambda index=index, work=work, answers=answers: answers.put(work(index)))
+            for index in range(2)
+        ]
         for worker in workers:
             worker.start()
         done.wait()
@@ -219,7 +223,7 @@ def start(rounds: int) -> dict[str, Any]:
     spec = ModelSpec("tiny", device="cpu", serving="shared")
     times: dict[str, list[float]] = {"cold_start_s": [], "first_request_s": [], "second_request_s": []}
     for _ in range(rounds):
-        inpainter = connect(spec)
+        inpainter = SharedInpainter(spec, current_session())  # connect() would know the size from the last round
         marks = [time.perf_counter()]
         request = crop(inpainter.size)  # the question that starts the server
         for _ in range(2):

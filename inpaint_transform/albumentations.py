@@ -165,7 +165,7 @@ class BBoxInpaint(_Sampling, DualTransform):
         context: float = 2.0,
         strength: float | tuple[float, float] = 1.0,
         shape: str = "box",
-        feather: float = 0.05,
+        feather: float = 0.08,
         match_border: bool = True,
         when_no_box: str = "skip",
         retries: int = 2,

@@ -1,7 +1,7 @@
 """Compositing: painted pixels into the image, inside the mask only.
 
 The model paints 8-bit RGB. Images may be uint8, uint16 (full range) or float32 in [0, 1], with 1, 3 or more
-channels; grey is replicated for the model and averaged back, channels past the third are never touched. Pixels
+channels; grey is replicated for the model and back by luminance, channels past the third are never touched. Pixels
 outside the mask stay bit-equal.
 """
 
@@ -89,7 +89,7 @@ def feather_alpha(mask: np.ndarray, width: float, window: Box, image_height: int
     padded = np.pad(mask.astype(np.uint8), ((top, bottom), (left, right)))
     if padded.all():
         return mask.astype(np.float32)
-    distance = cv2.distanceTransform(padded, cv2.DIST_L2, 3)
+    distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     height, length = mask.shape
     distance = distance[top : top + height, left : left + length]
     return np.clip(distance / (width + 1), 0, 1) * mask

@@ -42,6 +42,9 @@ class SharedEpoch:
             self._memory.close()
             os.close(self._descriptor)
 
+    def __copy__(self) -> SharedEpoch:
+        return self
+
     def __deepcopy__(self, memo: dict[int, Any]) -> SharedEpoch:
         return self
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,15 +81,14 @@ class ModelSpec:
     def __post_init__(self) -> None:
         if not isinstance(self.id, str) or not self.id:
             raise ValueError(f"id={self.id!r}: give a preset name ({', '.join(PRESETS)}), a hub id or a folder")
-        family, _, number = self.device.partition(":")
-        if family not in DEVICES or (number and not (family == "cuda" and number.isdigit())):
+        if not isinstance(self.device, str) or not (self.device in DEVICES or re.fullmatch("cuda:[0-9]+", self.device)):
             raise ValueError(f"device={self.device!r}: use one of {', '.join(DEVICES)} or cuda:N")
         _one_of("dtype", self.dtype, DTYPES)
         _one_of("serving", self.serving, SERVING)
-        _at_least("size", self.size, 8)
-        _at_least("steps", self.steps, 1)
+        _at_least("size", self.size, 8, int)
+        _at_least("steps", self.steps, 1, int)
         _at_least("guidance_scale", self.guidance_scale, 0)
-        _at_least("max_batch_size", self.max_batch_size, 1)
+        _at_least("max_batch_size", self.max_batch_size, 1, int)
         _at_least("max_wait_ms", self.max_wait_ms, 0)
         if self.memory_fraction is not None and not 0 < self.memory_fraction <= 1:
             raise ValueError(f"memory_fraction={self.memory_fraction!r}: use a share in (0, 1]")
@@ -134,9 +134,10 @@ def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
         raise ValueError(f"{name}={value!r}: use one of {', '.join(allowed)}")
 
 
-def _at_least(name: str, value: float | None, least: float) -> None:
-    if value is not None and not value >= least:
-        raise ValueError(f"{name}={value!r}: use a number of at least {least}")
+def _at_least(name: str, value: float | None, least: float, kind: type = object) -> None:
+    if value is not None and not (isinstance(value, kind) and value >= least):
+        number = "whole number" if kind is int else "number"
+        raise ValueError(f"{name}={value!r}: use a {number} of at least {least}")
 
 
 LIBRARY_DEFAULTS: dict[str, Any] = {"steps": 20, "max_batch_size": 8, "max_wait_ms": 10.0, "timeout_s": 600.0}

@@ -20,7 +20,12 @@ ClassNames = Mapping[Any, str] | Sequence[str] | None
 
 def lookup(mapping: Mapping[Any, Any], label: Label) -> Any:
     """Find a label in a mapping, also when JSON has turned its integer keys into strings; None if it is not there."""
-    return mapping.get(label, mapping.get(str(label)))
+    return mapping.get(label, mapping.get(str(_whole(label))))
+
+
+def _whole(label: Label) -> Label:
+    """A whole float as the id that it stands for."""
+    return int(label) if isinstance(label, float) and label.is_integer() else label
 
 
 def slots_of(template: str) -> list[str]:
@@ -30,13 +35,13 @@ def slots_of(template: str) -> list[str]:
         ValueError: The braces do not match, or a slot is not a plain name.
     """
     try:
-        fields = [field for _, field, _, _ in string.Formatter().parse(template) if field is not None]
+        parsed = [rest for _, *rest in string.Formatter().parse(template) if rest[0] is not None]
     except ValueError as error:
         raise ValueError(f"prompts={template!r}: {error}; write {{{{ and }}}} for literal braces") from None
-    for field in fields:
-        if not field.isidentifier():
+    for field, specification, conversion in parsed:
+        if not field.isidentifier() or specification or conversion:
             raise ValueError(f"prompts={template!r}: {{{field}}} is not a plain slot name such as {{label}}")
-    return fields
+    return [field for field, _, _ in parsed]
 
 
 def templates_of(prompts: Prompts, label: Label) -> Sequence[str]:
@@ -77,7 +82,7 @@ def check(prompts: Prompts, attributes: Mapping[str, Sequence[str]], sample_slot
     if not groups or not all(groups):
         raise ValueError(f"prompts={prompts!r}: give at least one prompt")
     for group in groups:
-        for template in [group] if isinstance(group, str) else group:
+        for template in [group] if not isinstance(group, Sequence) or isinstance(group, str) else group:
             if not isinstance(template, str):
                 raise ValueError(f"prompts={prompts!r}: {template!r} is not a string")
             for slot in slots_of(template):
@@ -107,7 +112,8 @@ def noun(label: Label, class_names: ClassNames) -> str:
     if isinstance(class_names, Mapping):
         found = lookup(class_names, label)
     else:
-        found = class_names[label] if isinstance(label, int) and 0 <= label < len(class_names) else None
+        number = _whole(label)
+        found = class_names[number] if isinstance(number, int) and 0 <= number < len(class_names) else None
         if found is None and label in class_names:
             found = str(label)
     if found is None:
@@ -138,8 +144,11 @@ def draw(
         The filled prompt.
 
     Raises:
-        ValueError: Unknown label or a slot that nothing fills.
+        ValueError: Unknown label, a slot that nothing fills, or a slot value of the sample that is not words.
     """
+    for name, value in slots.items():
+        if not isinstance(value, Sequence) or not value:
+            raise ValueError(f"the sample's slot {name!r} is {value!r}; give a string or a list with at least one")
     values = {**attributes, **slots}
     if callable(prompts):
         return prompts(label, {name: _pick(value, rng) for name, value in values.items()}, rng)

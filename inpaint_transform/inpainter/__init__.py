@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import dataclasses
 import os
 import threading
 from collections.abc import Sequence
@@ -50,12 +51,12 @@ class _Registry:
         self._found: dict[tuple[ModelSpec, Session | None], Inpainter] = {}
 
     def get(self, spec: ModelSpec, session: Session | None) -> Inpainter:
-        spec = spec.resolved()
-        local = resolve_serving(spec) == "local"
+        serving = resolve_serving(spec)
+        local = serving == "local"
         if not local and (session is None or not session.alive()):
             # A transform from a file, whose job is long over.
             session = current_session()
-        key = (spec, None if local else session)
+        key = (dataclasses.replace(spec.resolved(), serving=serving), None if local else session)
         with self._lock:
             if key not in self._found:
                 self._found[key] = _make(*key)

@@ -98,12 +98,12 @@ class SharedInpainter:
         """What the server did for all its clients; empty while there is none."""
         try:
             connection = Connection(self._locate()[0])
-        except NotServing:
+            try:
+                return connection.ask(wire.pack(Kind.STATS, {}), time.monotonic() + self._timeout).header
+            finally:
+                connection.close()
+        except (NotServing, OSError):
             return {}
-        try:
-            return connection.ask(wire.pack(Kind.STATS, {}), time.monotonic() + self._timeout).header
-        finally:
-            connection.close()
 
     def close(self) -> None:
         """Let go of the server; the next use connects again."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from collections.abc import Sequence
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Protocol
 
 from inpaint_transform.messages import InpaintRequest, InpaintResult
 from inpaint_transform.models import ModelSpec
@@ -43,16 +45,12 @@ def load_engine(spec: ModelSpec) -> PaintingEngine:
     return engine
 
 
-def memory_bytes() -> dict[str, Any]:
+def memory_bytes() -> dict[str, int]:
     """Memory of this process: resident, and on the CUDA device where it uses one."""
-    import sys
-
-    found: dict[str, Any] = {}
-    try:
-        with open("/proc/self/statm") as file:  # noqa: PTH123 - a hot path of one line
-            found["resident_bytes"] = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except FileNotFoundError:
-        pass
+    found: dict[str, int] = {}
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        found["resident_bytes"] = int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         found["device_bytes"] = torch.cuda.memory_reserved()

@@ -1,8 +1,9 @@
-"""Objects that begin anew in a forked child: locks may be held there for ever, connections belong to the parent."""
+"""What a fork must not copy: locks would be held for ever in the child, connections belong to the parent."""
 
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -22,10 +23,15 @@ def call_after_fork(owner: Owner, reset: Callable[[Owner], None]) -> None:
     _resets[owner] = reset
 
 
+# Held while descriptors are open that a forked child must not get; a fork in another thread waits for it.
+no_fork = threading.Lock()
+
+
 def _reset_all() -> None:
+    no_fork.release()
     for owner, reset in list(_resets.items()):
         reset(owner)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_all)
+    os.register_at_fork(before=no_fork.acquire, after_in_parent=no_fork.release, after_in_child=_reset_all)

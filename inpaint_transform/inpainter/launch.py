@@ -16,6 +16,7 @@ from inpaint_transform.errors import InpaintError
 from inpaint_transform.inpainter import wire
 from inpaint_transform.inpainter.connection import Connection, NotServing
 from inpaint_transform.inpainter.directory import ServerDirectory, sweep
+from inpaint_transform.inpainter.forks import no_fork
 from inpaint_transform.inpainter.session import Session
 from inpaint_transform.inpainter.wire import Kind
 from inpaint_transform.models import ModelSpec
@@ -41,21 +42,26 @@ def ensure_running(directory: ServerDirectory, spec: ModelSpec, owner: Session) 
     Raises:
         InpaintError: It does not come up; the message has the end of its log.
     """
-    _started[:] = [process for process in _started if process.poll() is None]
+    _reap()
     sweep()
     deadline = time.monotonic() + BIND_TIMEOUT_S
     with directory.held():
         if directory.occupied():
             _wait(directory, None, deadline)
             return
-        lock = directory.occupy()
-        try:
-            process = _launch(directory, spec, owner, lock)
-        except OSError as error:
-            directory.remove()
-            raise InpaintError(f"the inpainting server cannot be started with {sys.executable!r}: {error}") from error
-        finally:
-            os.close(lock)
+        # A worker forked in between would hold the server's lock for life, and the pipe on which Popen waits for the
+        # new program: that worker would wait for this start, and this start for that worker.
+        with no_fork:
+            lock = directory.occupy()
+            try:
+                process = _launch(directory, spec, owner, lock)
+            except OSError as error:
+                directory.remove()
+                raise InpaintError(
+                    f"the inpainting server cannot be started with {sys.executable!r}: {error}"
+                ) from error
+            finally:
+                os.close(lock)
         _started.append(process)
         _wait(directory, process, deadline)
 
@@ -71,6 +77,11 @@ def stop(directory: ServerDirectory) -> None:
         server.kill()
         _wait_until_free(directory)
     directory.remove_if_dead()
+    _reap()
+
+
+def _reap() -> None:
+    _started[:] = [process for process in _started if process.poll() is None]
 
 
 def _wait_until_free(directory: ServerDirectory) -> bool:

@@ -11,7 +11,6 @@ import selectors
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -23,7 +22,8 @@ from inpaint_transform.errors import InpaintError
 from inpaint_transform.inpainter import handshake, wire
 from inpaint_transform.inpainter.batching import Batcher
 from inpaint_transform.inpainter.directory import ServerDirectory
-from inpaint_transform.inpainter.engines import PaintingEngine, load_engine, memory_bytes
+from inpaint_transform.inpainter.engine_thread import EngineThread
+from inpaint_transform.inpainter.engines import memory_bytes
 from inpaint_transform.inpainter.lifetime import IdleWatch, OwnerWatch
 from inpaint_transform.inpainter.processes import Process
 from inpaint_transform.inpainter.statistics import Statistics
@@ -42,8 +42,6 @@ IDLE_LIMIT_S = 3600.0
 FAILED_LINGER_S = 5.0
 # From this many batches on, their mean size says something about the training loop.
 ENOUGH_BATCHES = 50
-
-Outcome = list[InpaintResult] | Exception
 
 
 @dataclass(eq=False)
@@ -83,53 +81,6 @@ class _Connection:
     wants_ready: bool = False
     outgoing: list[memoryview] = field(default_factory=list)
     open: bool = True
-    closing: bool = False
-
-
-class _EngineThread(threading.Thread):
-    """Loads the engine and runs batch after batch; the only thread that touches it."""
-
-    def __init__(self, spec: ModelSpec, done: Callable[[Any], None]) -> None:
-        super().__init__(name="engine", daemon=True)
-        self._spec = spec
-        self._done = done
-        self._batches: queue.SimpleQueue[list[InpaintRequest] | None] = queue.SimpleQueue()
-
-    def run(self) -> None:
-        try:
-            engine = load_engine(self._spec)
-            ready = {"size": int(engine.size), "cell": int(engine.cell)}
-        except BaseException as error:
-            logger.exception("the model does not load")
-            self._done(InpaintError(f"the model does not load: {type(error).__name__}: {error}"))
-            return
-        self._done(ready)
-        while (batch := self._batches.get()) is not None:
-            self._done(_paint(engine, batch))
-        engine.close()
-
-    def submit(self, batch: list[InpaintRequest]) -> None:
-        self._batches.put(batch)
-
-    def stop(self) -> None:
-        self._batches.put(None)
-
-
-def _paint(engine: PaintingEngine, batch: list[InpaintRequest]) -> list[InpaintResult | Exception]:
-    """One answer a request."""
-    try:
-        results = engine.paint(batch)
-        if len(results) != len(batch):
-            raise InpaintError(f"the engine gave {len(results)} results for {len(batch)} requests")
-    except ValueError as error:
-        # A request is wrong; whose it is, nobody said. Engines check before they paint, so asking again is cheap.
-        if len(batch) > 1:
-            return [answer for request in batch for answer in _paint(engine, [request])]
-        return [error]
-    except Exception as error:
-        logger.exception("the engine failed on a batch of %d", len(batch))
-        return [error] * len(batch)
-    return list(results)
 
 
 class Server:
@@ -166,7 +117,7 @@ class Server:
         self._bell, self._rope = socket.socketpair()
         self._bell.setblocking(False)
         self._rope.setblocking(False)
-        self._engine = _EngineThread(spec, self._tell)
+        self._engine = EngineThread(spec, self._tell)
 
     def _tell(self, news: Any) -> None:
         """From the engine's thread to the other one."""
@@ -187,6 +138,9 @@ class Server:
 
         Args:
             on_listening: Called once clients can connect; the model may still be loading.
+
+        Raises:
+            InpaintError: The model did not load. Clients have been told for a while.
         """
         listener = self._listen()
         self._selector.register(listener, selectors.EVENT_READ, lambda _: self._accept(listener))
@@ -212,6 +166,8 @@ class Server:
         if self._busy_since == 0.0:
             self._engine.stop()
             self._engine.join(1.0)
+        if self._failure is not None:
+            raise self._failure
 
     def _listen(self) -> socket.socket:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -254,7 +210,8 @@ class Server:
     # Clients
 
     def _accept(self, listener: socket.socket) -> None:
-        with suppress(BlockingIOError, ConnectionError):
+        # Out of descriptors: the next one is accepted when a silent stranger has been hung up on.
+        with suppress(OSError):
             sock, _ = listener.accept()
             sock.setblocking(False)
             if not handshake.same_user(sock):
@@ -271,17 +228,22 @@ class Server:
 
     def _serve(self, connection: _Connection, events: int) -> None:
         """A client's socket is ready. Whatever it does wrong ends its own connection only."""
+        if not connection.open:  # closed since, by what another socket brought
+            return
         try:
             if events & selectors.EVENT_WRITE:
                 self._flush(connection)
-            if events & selectors.EVENT_READ and not connection.closing:
-                while connection.open and (frame := connection.reader.read()) is not None:
-                    self._understand(connection, frame)
+            # One frame at a time, so that a client that never stops talking leaves the others their turn.
+            elif (frame := connection.reader.read()) is not None:
+                self._understand(connection, frame)
         except WireError as error:
             logger.warning("dropped a client: %s", error)
             self._refuse(connection, str(error))
         except OSError:
             self._close(connection)
+        except Exception as error:
+            logger.exception("dropped a client")
+            self._refuse(connection, f"{type(error).__name__}: {error}")
 
     def _understand(self, connection: _Connection, frame: Frame) -> None:
         if connection.client is None:
@@ -360,12 +322,9 @@ class Server:
                 self._close(connection)
 
     def _flush(self, connection: _Connection) -> None:
-        events = selectors.EVENT_READ
-        if not wire.send_some(connection.sock, connection.outgoing):
-            events |= selectors.EVENT_WRITE
-        elif connection.closing:
-            self._close(connection)
-            return
+        # Who does not read its answers is not listened to either, or they would pile up here.
+        sent = wire.send_some(connection.sock, connection.outgoing)
+        events = selectors.EVENT_READ if sent else selectors.EVENT_WRITE
         if self._selector.get_key(connection.sock).events != events:
             self._selector.modify(connection.sock, events, self._selector.get_key(connection.sock).data)
 
@@ -502,6 +461,9 @@ def serve(
         owner: With whom to end; None for nobody.
         idle_limit: Seconds without a request after which to end; None for no limit.
         on_listening: Called once clients can connect.
+
+    Raises:
+        InpaintError: The model did not load.
     """
     server = Server(directory, spec.resolved(), owner, idle_limit)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from inpaint_transform.messages import InpaintRequest, InpaintResult
 from inpaint_transform.models import ModelSpec
@@ -45,9 +46,9 @@ class Invert:
         elif verb == "die":
             if not rest:
                 os.kill(os.getpid(), signal.SIGKILL)
-            path = rest.partition(" ")[2]
-            if not os.path.exists(path):
-                open(path, "x").close()
+            mark = Path(rest.partition(" ")[2])
+            if not mark.exists():
+                mark.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
         return InpaintResult(expected(request))
 

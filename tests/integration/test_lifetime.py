@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 from serving import PATIENCE_S, left_in, run_script, runtime, start_script, wait_until  # noqa: F401 - a fixture
@@ -20,7 +21,7 @@ say(client.stats()["pid"])
 
 
 def shared_memory() -> set[str]:
-    return set(os.listdir("/dev/shm"))
+    return {path.name for path in Path("/dev/shm").iterdir()}
 
 
 def read_server(process: subprocess.Popen) -> Process:
@@ -147,7 +148,7 @@ def test_the_owner_is_killed_while_the_model_loads(runtime, monkeypatch):  # noq
     process = start_script("connect(spec(0)).size")
 
     def found() -> list:
-        return [path for path in runtime.glob("*/pid")]
+        return list(runtime.glob("*/pid"))
 
     assert wait_until(lambda: bool(found()) and ":" in found()[0].read_text(), PATIENCE_S)
     server = Process.parse(found()[0].read_text())

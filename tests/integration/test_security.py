@@ -1,12 +1,15 @@
 """Who may speak to a server, and what the others can do to it: nothing."""
 
+import contextlib
 import json
 import os
 import random
+import resource
 import socket
 import struct
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from serving import (
@@ -70,7 +73,7 @@ def malformed(rng: random.Random) -> bytes:
     )()
 
 
-@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:the inpainting server got batches:RuntimeWarning")
 def test_ten_thousand_malformed_frames_disturb_nobody(runtime):  # noqa: F811 - the fixture
     client = shared()
     client.paint([request()])
@@ -78,17 +81,14 @@ def test_ten_thousand_malformed_frames_disturb_nobody(runtime):  # noqa: F811 - 
     rng = random.Random(0)
     for number in range(FRAMES):
         sock = acquaintance(directory) if number % 2 else stranger(directory)[0]
-        with sock:
-            try:
-                sock.sendall(malformed(rng))
-            except OSError:  # hung up on while still talking
-                pass
+        with sock, contextlib.suppress(OSError):  # hung up on while still talking
+            sock.sendall(malformed(rng))
         if number % 50 == 0:
             asked = request(seed=number)
             assert is_right(client.paint([asked])[0], asked)
     assert server_of(client) == server
     # The tester's own connections may still be in the queue.
-    assert wait_until(lambda: len(os.listdir(f"/proc/{server.pid}/fd")) < 30)
+    assert wait_until(lambda: len(list(Path(f"/proc/{server.pid}/fd").iterdir())) < 30)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +97,8 @@ def test_ten_thousand_malformed_frames_disturb_nobody(runtime):  # noqa: F811 - 
         {"nonce": "mine", "proof": "0" * 64, "pid": 1},
         {"nonce": "mine", "proof": None, "pid": 1},
         {"nonce": "mine", "proof": "ä", "pid": 1},
+        {"nonce": "\ud800", "proof": "0" * 64, "pid": 1},
+        {"nonce": "mine", "proof": "\ud800", "pid": 1},
         {"proof": "0" * 64},
         {},
     ],
@@ -160,6 +162,38 @@ def test_a_client_that_never_reads_blocks_nobody(runtime):  # noqa: F811 - the f
         for seed in range(20):
             asked = request(seed=seed)
             assert is_right(client.paint([asked])[0], asked)
+
+
+def test_a_client_that_asks_without_end_and_never_reads_fills_nobodys_memory(runtime):  # noqa: F811 - the fixture
+    client = shared()
+    client.paint([request()])
+    with acquaintance(place(runtime)) as sock:
+        sock.setblocking(False)
+        question = b"".join(wire.pack(Kind.STATS, {}))
+        sent = 0
+        for _ in range(200):
+            with contextlib.suppress(BlockingIOError):
+                while sent < 64 << 20:
+                    sent += sock.send(question * 1000)
+            time.sleep(0.005)
+        assert sent < 64 << 20  # the server has stopped to listen
+        assert is_right(client.paint([request()])[0], request())
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="the system cannot limit another process")
+def test_more_strangers_than_descriptors_only_delay(runtime):  # noqa: F811 - the fixture
+    client = shared()
+    client.paint([request()])
+    server, directory = server_of(client), place(runtime)
+    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (40, 40))
+    with contextlib.ExitStack() as stack:
+        for _ in range(60):
+            sock = stack.enter_context(socket.socket(socket.AF_UNIX))
+            sock.connect(os.fspath(directory.socket))
+        assert is_right(client.paint([request()])[0], request())
+    other = SharedInpainter(ModelSpec("x", address=str(directory.path)), current_session())
+    assert wait_until(lambda: other.stats() != {})
+    assert server.alive()
 
 
 def test_a_second_request_before_the_answer_ends_the_connection(runtime):  # noqa: F811 - the fixture

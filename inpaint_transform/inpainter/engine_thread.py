@@ -1,0 +1,71 @@
+"""The server's second thread: it owns the engine, so that a long call never keeps the first from its clients."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from inpaint_transform.errors import InpaintError
+from inpaint_transform.inpainter.engines import PaintingEngine, load_engine
+from inpaint_transform.messages import InpaintRequest, InpaintResult
+from inpaint_transform.models import ModelSpec
+
+logger = logging.getLogger(__name__)
+
+
+class EngineThread(threading.Thread):
+    """Loads the engine and runs batch after batch; the only thread that touches it.
+
+    Args:
+        spec: What to load.
+        done: Called here with what happened: once with ``{"size", "cell"}`` or the error that kept the model from
+            loading, then with a list of one answer a request for every batch.
+    """
+
+    def __init__(self, spec: ModelSpec, done: Callable[[Any], None]) -> None:
+        super().__init__(name="engine", daemon=True)
+        self._spec = spec
+        self._done = done
+        self._batches: queue.SimpleQueue[list[InpaintRequest] | None] = queue.SimpleQueue()
+
+    def run(self) -> None:
+        """What the thread does."""
+        try:
+            engine = load_engine(self._spec)
+            ready = {"size": int(engine.size), "cell": int(engine.cell)}
+        except BaseException as error:
+            logger.exception("the model does not load")
+            self._done(InpaintError(f"the model does not load: {type(error).__name__}: {error}"))
+            return
+        self._done(ready)
+        while (batch := self._batches.get()) is not None:
+            self._done(_paint(engine, batch))
+        engine.close()
+
+    def submit(self, batch: list[InpaintRequest]) -> None:
+        """Hand over the next batch; the last one must be done."""
+        self._batches.put(batch)
+
+    def stop(self) -> None:
+        """End after the batch that runs."""
+        self._batches.put(None)
+
+
+def _paint(engine: PaintingEngine, batch: list[InpaintRequest]) -> list[InpaintResult | Exception]:
+    """One answer a request."""
+    try:
+        results = engine.paint(batch)
+        if len(results) != len(batch):
+            raise InpaintError(f"the engine gave {len(results)} results for {len(batch)} requests")
+    except ValueError as error:
+        # A request is wrong; whose it is, nobody said. Engines check before they paint, so asking again is cheap.
+        if len(batch) > 1:
+            return [answer for request in batch for answer in _paint(engine, [request])]
+        return [error]
+    except Exception as error:
+        logger.exception("the engine failed on a batch of %d", len(batch))
+        return [error] * len(batch)
+    return list(results)
