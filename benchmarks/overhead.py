@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 
-import albumentations as A  # noqa: N812 - the field's name for it
+import albumentations as A
 import numpy as np
 import torch
 from diffusers import StableDiffusionInpaintPipeline

@@ -42,7 +42,7 @@ def load(seed: int, folder: Path = FOLDER) -> Demo:
     """Read the bundled picture and plan its edits.
 
     Args:
-        seed: Decides which boxes are painted, and their noise.
+        seed: Decides the noise, and which boxes are painted beside those that become something else.
         folder: Where ``demo.png`` and ``demo.json`` are. The latter holds ``annotations`` with ``bbox`` (COCO's
             ``[x, y, width, height]``), ``category`` and, where the box should become something else, ``prompt``.
     """
@@ -50,8 +50,11 @@ def load(seed: int, folder: Path = FOLDER) -> Demo:
     height, width = image.shape[:2]
     annotations = json.loads((folder / "demo.json").read_text("utf-8"))["annotations"]
     rng = random.Random(seed)  # noqa: S311 - a picture, not cryptography
+    swaps = [index for index, annotation in enumerate(annotations) if "prompt" in annotation]
+    others = [index for index in range(len(annotations)) if index not in swaps]
+    drawn = rng.sample(others, min(max(BOXES - len(swaps), 0), len(others)))
     edits = []
-    for index in sorted(rng.sample(range(len(annotations)), min(BOXES, len(annotations)))):
+    for index in sorted([*swaps, *drawn]):
         annotation = annotations[index]
         x, y, box_width, box_height = annotation["bbox"]
         boxes = from_pixels([(x, y, x + box_width, y + box_height)], height, width)

@@ -85,15 +85,17 @@ class ModelSpec:
             raise ValueError(f"device={self.device!r}: use one of {', '.join(DEVICES)} or cuda:N")
         _one_of("dtype", self.dtype, DTYPES)
         _one_of("serving", self.serving, SERVING)
-        _at_least("size", self.size, 8, int)
-        _at_least("steps", self.steps, 1, int)
+        _at_least("size", self.size, 8, whole=True)
+        _at_least("steps", self.steps, 1, whole=True)
         _at_least("guidance_scale", self.guidance_scale, 0)
-        _at_least("max_batch_size", self.max_batch_size, 1, int)
+        _at_least("max_batch_size", self.max_batch_size, 1, whole=True)
         _at_least("max_wait_ms", self.max_wait_ms, 0)
-        if self.memory_fraction is not None and not 0 < self.memory_fraction <= 1:
-            raise ValueError(f"memory_fraction={self.memory_fraction!r}: use a share in (0, 1]")
-        if self.timeout_s is not None and not self.timeout_s > 0:
-            raise ValueError(f"timeout_s={self.timeout_s!r}: use a number of seconds above 0")
+        share = self.memory_fraction
+        if share is not None and not (isinstance(share, int | float) and 0 < share <= 1):
+            raise ValueError(f"memory_fraction={share!r}: use a share in (0, 1]")
+        wait = self.timeout_s
+        if wait is not None and not (isinstance(wait, int | float) and wait > 0):
+            raise ValueError(f"timeout_s={wait!r}: use a number of seconds above 0")
 
     @classmethod
     def of(cls, model: str | Mapping[str, Any] | ModelSpec) -> ModelSpec:
@@ -134,10 +136,9 @@ def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
         raise ValueError(f"{name}={value!r}: use one of {', '.join(allowed)}")
 
 
-def _at_least(name: str, value: float | None, least: float, kind: type = object) -> None:
-    if value is not None and not (isinstance(value, kind) and value >= least):
-        number = "whole number" if kind is int else "number"
-        raise ValueError(f"{name}={value!r}: use a {number} of at least {least}")
+def _at_least(name: str, value: float | None, least: float, whole: bool = False) -> None:
+    if value is not None and not (isinstance(value, int if whole else int | float) and value >= least):
+        raise ValueError(f"{name}={value!r}: use a {'whole ' if whole else ''}number of at least {least}")
 
 
 LIBRARY_DEFAULTS: dict[str, Any] = {"steps": 20, "max_batch_size": 8, "max_wait_ms": 10.0, "timeout_s": 600.0}

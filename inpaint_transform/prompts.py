@@ -35,13 +35,19 @@ def slots_of(template: str) -> list[str]:
         ValueError: The braces do not match, or a slot is not a plain name.
     """
     try:
-        parsed = [rest for _, *rest in string.Formatter().parse(template) if rest[0] is not None]
+        parsed = [
+            (field, bool(specification or conversion))
+            for _, field, specification, conversion in string.Formatter().parse(template)
+            if field is not None
+        ]
     except ValueError as error:
         raise ValueError(f"prompts={template!r}: {error}; write {{{{ and }}}} for literal braces") from None
-    for field, specification, conversion in parsed:
-        if not field.isidentifier() or specification or conversion:
-            raise ValueError(f"prompts={template!r}: {{{field}}} is not a plain slot name such as {{label}}")
-    return [field for field, _, _ in parsed]
+    for field, formatted in parsed:
+        if formatted or not field.isidentifier():
+            raise ValueError(
+                f"prompts={template!r}: {{{field}}} is not a plain slot such as {{label}}, without a format"
+            )
+    return [field for field, _ in parsed]
 
 
 def templates_of(prompts: Prompts, label: Label) -> Sequence[str]:
@@ -147,7 +153,7 @@ def draw(
         ValueError: Unknown label, a slot that nothing fills, or a slot value of the sample that is not words.
     """
     for name, value in slots.items():
-        if not isinstance(value, Sequence) or not value:
+        if not isinstance(value, str) and not (isinstance(value, Sequence) and value):
             raise ValueError(f"the sample's slot {name!r} is {value!r}; give a string or a list with at least one")
     values = {**attributes, **slots}
     if callable(prompts):

@@ -17,6 +17,7 @@ from inpaint_transform.inpainter import wire
 from inpaint_transform.inpainter.connection import Connection, NotServing
 from inpaint_transform.inpainter.directory import ServerDirectory, sweep
 from inpaint_transform.inpainter.forks import no_fork
+from inpaint_transform.inpainter.processes import Process
 from inpaint_transform.inpainter.session import Session
 from inpaint_transform.inpainter.wire import Kind
 from inpaint_transform.models import ModelSpec
@@ -73,9 +74,9 @@ def stop(directory: ServerDirectory) -> None:
         connection = Connection(directory, STOP_S)
         connection.tell(wire.pack(Kind.SHUTDOWN, {}), time.monotonic() + STOP_S)
         connection.close()
-    if not _wait_until_free(directory) and server is not None:
+    if not _wait_for_end(directory, server) and server is not None:
         server.kill()
-        _wait_until_free(directory)
+        _wait_for_end(directory, server)
     directory.remove_if_dead()
     _reap()
 
@@ -84,13 +85,14 @@ def _reap() -> None:
     _started[:] = [process for process in _started if process.poll() is None]
 
 
-def _wait_until_free(directory: ServerDirectory) -> bool:
+def _wait_for_end(directory: ServerDirectory, server: Process | None) -> bool:
+    """Wait for a while until a directory is free and its server's memory too; whether it came to that."""
     deadline = time.monotonic() + STOP_S
-    while occupied := directory.occupied():
+    while lives := directory.occupied() or (server is not None and server.alive()):
         if time.monotonic() > deadline:
             break
         time.sleep(_POLL_S)
-    return not occupied
+    return not lives
 
 
 def _wait(directory: ServerDirectory, process: subprocess.Popen[bytes] | None, deadline: float) -> None:
