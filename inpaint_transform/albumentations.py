@@ -256,7 +256,8 @@ class BBoxInpaint(_Sampling, DualTransform):
 
     def _draw(self, params: dict[str, Any], data: dict[str, Any], rng: random.Random) -> dict[str, Any]:
         if self._content_seed is not None:
-            rng = seeds.content_rng(self._content_seed, self._epoch.value, _reference_image(data), data.get("bboxes", ()))
+            image, rows = _reference_image(data), data.get("bboxes", ())
+            rng = seeds.content_rng(self._content_seed, self._epoch.value, image, rows)
             if not self._forced and rng.random() >= self.p:
                 return {"edits": []}
         height, width = params["shape"][:2]

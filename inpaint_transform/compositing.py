@@ -109,12 +109,21 @@ def match_border(painted: np.ndarray, original: np.ndarray, mask: np.ndarray) ->
     Returns:
         ``(h, w, 3)`` uint8.
     """
-    reach = max(3, min(mask.shape) // 16)
-    ring = cv2.dilate(mask.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)).astype(bool) & ~mask
+    # The model grows its mask to whole latent cells, the coarsest of which is a sixteenth of the window: that far
+    # beyond the mask it may have painted too, and only the ring after that tells truth from drift.
+    reach = max(3, max(mask.shape) // 16)
+    ring = _grown(mask, 2 * reach) & ~_grown(mask, reach)
+    if not ring.any():
+        ring = ~mask
     if not ring.any():
         return painted
     drift = original[ring].mean(axis=0) - painted[ring].mean(axis=0)
     return np.clip(np.rint(painted + drift), 0, 255).astype(np.uint8)
+
+
+def _grown(mask: np.ndarray, reach: int) -> np.ndarray:
+    """The pixels within ``reach`` rows and columns of a mask."""
+    return cv2.dilate(mask.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)).astype(bool)
 
 
 def blend_into(image: np.ndarray, painted: np.ndarray, window: Box, alpha: np.ndarray) -> None:

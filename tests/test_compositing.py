@@ -296,6 +296,14 @@ def test_match_border_looks_only_near_the_mask() -> None:
     assert np.array_equal(match_border(painted, original, mask), painted)
 
 
+def test_match_border_ignores_what_the_model_may_have_painted_beside_the_mask() -> None:
+    mask = shape_mask((40, 40, 88, 88), (0, 0, 128, 128), "box")
+    original = np.full((128, 128, 3), 100, np.uint8)
+    painted = original.copy()
+    painted[36:92, 36:92] = 200
+    assert np.array_equal(match_border(painted, original, mask), painted)
+
+
 # Reading images
 
 

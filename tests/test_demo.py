@@ -21,7 +21,12 @@ class Painter:
 
     def paint(self, requests: Sequence[InpaintRequest]) -> list[InpaintResult]:
         return [
-            InpaintResult(np.full_like(request.image, 0 if request.image.max() > 200 else 255)) for request in requests
+            InpaintResult(
+                np.where(request.mask[:, :, None], 0 if request.image.max() > 200 else 255, request.image).astype(
+                    np.uint8
+                )
+            )
+            for request in requests
         ]
 
     def stats(self) -> dict[str, object]:
