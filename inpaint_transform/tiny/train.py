@@ -327,11 +327,12 @@ def train_unet(
     alphas = build_scheduler().alphas_cumprod
     run = Run(work / "unet.pt", {"unet": unet, "text_encoder": text_encoder}, UNET_RATE, steps, 0.9995)
     labels = list(data.NAMES)
+    shares = torch.tensor([data.SHARES[label] for label in labels])[cache["label"]]
     losses: list[float] = []
     while run.step < steps:
         rng = np.random.default_rng((seed, 4, run.step))
         generator = torch.Generator().manual_seed(seed * 1_000_003 + run.step)
-        rows = torch.from_numpy(rng.integers(len(cache["label"]), size=UNET_BATCH))
+        rows = torch.multinomial(shares, UNET_BATCH, replacement=True, generator=generator)
         prompts = [
             "" if rng.random() < EMPTY_PROMPTS else data.caption(labels[label], rng)
             for label in cache["label"][rows].tolist()
