@@ -307,8 +307,12 @@ class BBoxInpaint(_Sampling, DualTransform):
 
     def _paint(self, images: Sequence[np.ndarray], edits: list[dict[str, Any]]) -> list[np.ndarray]:
         wanted = [Edit.from_dict(edit) for edit in edits]
+        return self._paint_each(images, [wanted] * len(images))
+
+    def _paint_each(self, images: Sequence[np.ndarray], edits: Sequence[Sequence[Edit]]) -> list[np.ndarray]:
+        """Paint each image's edits, all in one batch; errors and counts as this transform wants them."""
         try:
-            painted, outcomes = paint_all(self._recipe, images, [wanted] * len(images), self.inpainter)
+            painted, outcomes = paint_all(self._recipe, images, edits, self.inpainter)
         except InpaintError as error:
             if self.on_error == "raise":
                 raise
@@ -357,8 +361,12 @@ class BBoxInpaint(_Sampling, DualTransform):
         self._epoch.value = epoch
 
     def stats(self) -> dict[str, Any]:
-        """What this process painted: edits, attempts, accepted, rejected by reason, errors."""
-        return dict(self._tally.counts())
+        """What this process painted: edits, attempts, accepted, rejected by reason, errors.
+
+        Under ``"inpainter"`` the counters of the engine: requests, batch sizes, waits, the busy share. With a shared
+        server they cover all its clients; empty before there is one, and asking starts none.
+        """
+        return {**self._tally.counts(), "inpainter": self.inpainter.stats()}
 
     def get_transform_init_args(self) -> dict[str, Any]:
         """The arguments that serialise; unlike Albumentations' own, ``seed`` is one, for it keys the edits."""

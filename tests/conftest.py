@@ -1,0 +1,55 @@
+"""What several test modules share: an inpainter without a model that gives every leak away."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from inpaint_transform.albumentations import BBoxInpaint
+from inpaint_transform.messages import InpaintRequest, InpaintResult
+
+SIZE = 32
+
+
+class Painter:
+    """Paints a colour made of prompt and seed inside the mask and garbage outside it; rejects the first seeds asked.
+
+    Attributes:
+        calls: The requests of every call.
+        rejects: How many rounds of calls are rejected.
+    """
+
+    size = SIZE
+
+    def __init__(self, rejects: int = 0) -> None:
+        self.calls: list[list[InpaintRequest]] = []
+        self.rejects = rejects
+
+    def paint(self, requests: Sequence[InpaintRequest]) -> list[InpaintResult]:
+        self.calls.append(list(requests))
+        if len(self.calls) <= self.rejects:
+            return [InpaintResult(None, "near constant")] * len(requests)
+        return [InpaintResult(painted(request)) for request in requests]
+
+    def stats(self) -> dict[str, object]:
+        return {}
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+def painted(request: InpaintRequest) -> np.ndarray:
+    digest = hashlib.sha256(f"{request.prompt}|{request.seed}".encode()).digest()
+    garbage = np.random.default_rng(0).integers(0, 256, request.image.shape, np.uint8)
+    return np.where(request.mask[:, :, None], np.frombuffer(digest[:3], np.uint8), garbage)
+
+
+@pytest.fixture
+def painter(monkeypatch: pytest.MonkeyPatch) -> Painter:
+    """The inpainter of every ``BBoxInpaint``; forked workers inherit it."""
+    stand_in = Painter()
+    monkeypatch.setattr(BBoxInpaint, "inpainter", property(lambda _: stand_in))
+    return stand_in
