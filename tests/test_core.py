@@ -185,7 +185,9 @@ def test_a_random_region_needs_a_prompt_without_a_label_or_labels_to_draw() -> N
 
 def test_the_same_draws_give_the_same_plan() -> None:
     boxes = [(i * 30, 10, i * 30 + 60, 90) for i in range(12)]
-    recipe = Recipe(num_boxes=(1, 4), prompts=["a {label}", "one {color} {label}"], attributes={"color": ["red", "blue"]})
+    recipe = Recipe(
+        num_boxes=(1, 4), prompts=["a {label}", "one {color} {label}"], attributes={"color": ["red", "blue"]}
+    )
     assert edits(recipe, boxes, seed=3) == edits(recipe, boxes, seed=3)
     assert len({len(edits(recipe, boxes, seed=seed)) for seed in range(40)}) == 4
     assert len(edits(Recipe(box_p=1.0), boxes)) == 12
