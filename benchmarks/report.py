@@ -40,7 +40,8 @@ def write(name: str, results: dict[str, Any]) -> Path:
     path = RESULTS / f"{name}.json"
     path.parent.mkdir(exist_ok=True)
     report = {
-        "command": " ".join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]]),
+        # A path's name only: where things lie on the machine that measured is nobody's business.
+        "command": " ".join(["python", "-m", f"benchmarks.{name}", *(Path(part).name for part in sys.argv[1:])]),
         "date": datetime.date.today().isoformat(),
         "machine": machine(),
         "versions": {

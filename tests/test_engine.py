@@ -343,11 +343,11 @@ def test_different_seeds_and_prompts_paint_differently(sd: Engine) -> None:
 def test_the_global_random_generators_are_untouched(folder: Callable[[str], Path]) -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    numpy_before = np.random.get_state()[1].copy()  # noqa: NPY002  # the very stream that must not move
+    numpy_before = np.random.get_state()[1].copy()  # the very stream that must not move
     engine = make(folder("StableDiffusionInpaintPipeline-9"), scheduler="EulerAncestralDiscreteScheduler")
     engine.paint([request(strength=0.6), request(1)])
     assert torch.equal(before, torch.get_rng_state())
-    assert np.array_equal(numpy_before, np.random.get_state()[1])  # noqa: NPY002  # see above
+    assert np.array_equal(numpy_before, np.random.get_state()[1])  # see above
 
 
 def test_cached_and_evicted_prompts_paint_the_same(

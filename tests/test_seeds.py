@@ -29,10 +29,10 @@ def stream(seed: int = 1, epoch: int = 2, image: np.ndarray | None = None, boxes
 
 @pytest.fixture(autouse=True)
 def _global_generators_do_not_move() -> Iterator[None]:
-    before, numpy_before = random.getstate(), np.random.get_state()  # noqa: NPY002 - the legacy state must not move
+    before, numpy_before = random.getstate(), np.random.get_state()
     yield
     assert random.getstate() == before
-    numpy_after = np.random.get_state()  # noqa: NPY002 - as above
+    numpy_after = np.random.get_state()
     assert numpy_after[2] == numpy_before[2]
     assert np.array_equal(numpy_after[1], numpy_before[1])
 

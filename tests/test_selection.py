@@ -166,12 +166,12 @@ def test_random_regions_cover_the_whole_image() -> None:
 
 
 def test_only_the_given_generator_is_asked() -> None:
-    before, numpy_before = random.getstate(), np.random.get_state()  # noqa: NPY002 - the legacy state is what must not move
+    before, numpy_before = random.getstate(), np.random.get_state()
     rng = random.Random(0)
     draw(range(10), rng, (1, 5), None)
     draw(range(10), rng, 1, 0.5)
     random_region(100, 200, rng, 10)
     assert random.getstate() == before
-    numpy_after = np.random.get_state()  # noqa: NPY002 - as above
+    numpy_after = np.random.get_state()
     assert numpy_before[2] == numpy_after[2]
     assert np.array_equal(numpy_before[1], numpy_after[1])
