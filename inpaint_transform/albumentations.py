@@ -258,7 +258,8 @@ class BBoxInpaint(_Sampling, DualTransform):
         if self._content_seed is not None:
             image, rows = _reference_image(data), data.get("bboxes", ())
             rng = seeds.content_rng(self._content_seed, self._epoch.value, image, rows)
-            if not self._forced and rng.random() >= self.p:
+            # AlbumentationsX has decided by itself before it comes here, and knows no place to override that.
+            if not _SAMPLES_PARAMETERS and not self._forced and rng.random() >= self.p:
                 return {"edits": []}
         height, width = params["shape"][:2]
         boxes, labels = self._read_boxes(data, height, width)
