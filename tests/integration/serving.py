@@ -48,7 +48,8 @@ def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def left_in(runtime: Path) -> list[str]:
-    return sorted(str(path.relative_to(runtime)) for path in runtime.rglob("*"))
+    # Not rglob: a directory may vanish while it is being listed, and os.walk does not mind.
+    return sorted(name for _, folders, files in os.walk(runtime) for name in (*folders, *files))
 
 
 def shared(number: int | None = None, **fields: object) -> SharedInpainter:

@@ -38,8 +38,10 @@ pytestmark = [
 context = multiprocessing.get_context
 
 
-def in_child(start_method, number, report, client=None):
+def in_child(environment, number, report, client=None):
     """What a worker does: paint, and say which server did it."""
+    # One fork server serves the whole test run, with the environment of whichever test came first.
+    os.environ.update(environment)
     client = client or shared(number)
     asked = [request(seed=os.getpid() + i) for i in range(3)]
     right = all(map(is_right, client.paint(asked), asked))
@@ -81,7 +83,8 @@ def test_same_spec_one_server_other_spec_other_server():
 def test_children_of_any_start_method_meet_at_one_server(start_method):
     number = hash(start_method) % 10**6 + 1000
     report = context(start_method).Queue()
-    children = [context(start_method).Process(target=in_child, args=(start_method, number, report)) for _ in range(3)]
+    arguments = (dict(os.environ), number, report)
+    children = [context(start_method).Process(target=in_child, args=arguments) for _ in range(3)]
     for child in children:
         child.start()
     answers = [report.get(timeout=PATIENCE_S) for _ in children]
@@ -97,7 +100,7 @@ def test_a_forked_child_does_not_speak_on_its_parents_connection():
     asked = request(seed=5)
     client.paint([asked])
     report = context("fork").Queue()
-    child = context("fork").Process(target=in_child, args=("fork", None, report, client))
+    child = context("fork").Process(target=in_child, args=({}, None, report, client))
     child.start()
     # Parent and child at once: on one connection their answers would mix.
     for seed in range(100):
@@ -121,7 +124,7 @@ def test_a_fork_while_threads_paint_does_not_hang_the_child():
     try:
         report = context("fork").SimpleQueue()
         for _ in range(5):
-            child = context("fork").Process(target=in_child, args=("fork", None, report, client))
+            child = context("fork").Process(target=in_child, args=({}, None, report, client))
             child.start()
             child.join(PATIENCE_S)
             assert child.exitcode == 0
