@@ -114,6 +114,7 @@ def handover(rounds: int) -> dict[str, Any]:
     spec = stand_in(NoOp, 8)
     inpainter = connect(spec)
     inpainter.paint([crop(512)])
+    inpainter.close()  # a client that has just been heard from would be waited for
     results = {}
     for clients in (1, 8):
         server = inpainter.stats()["pid"]

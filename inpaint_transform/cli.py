@@ -195,7 +195,8 @@ def _print_stats(address: str) -> None:
 
 
 def _serve(spec: ModelSpec, address: Path | None) -> None:
-    from inpaint_transform.inpainter import current_session, server
+    from inpaint_transform.inpainter import current_session
+    from inpaint_transform.inpainter import serve as server
     from inpaint_transform.inpainter.directory import ServerDirectory, directory_for
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")

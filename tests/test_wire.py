@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inpaint_transform.inpainter import wire
+from inpaint_transform.inpainter import paint_frames, wire
 from inpaint_transform.inpainter.wire import Kind, Reader, WireError
 from inpaint_transform.messages import InpaintRequest, InpaintResult
 
@@ -47,10 +47,17 @@ requests = st.builds(
 )
 
 
+# None: no region. A small one: some requests do not fit.
+regions = st.sampled_from([None, 100, 1 << 20]).map(lambda size: size and np.zeros(size, np.uint8))
+
+
 @settings(deadline=None)
-@given(st.lists(requests, min_size=1, max_size=5), st.floats(1e-3, 1e6))
-def test_requests_survive(asked, timeout):
-    got, got_timeout = wire.unpack_requests(through_socket(wire.pack_requests(asked, timeout)))
+@given(st.lists(requests, min_size=1, max_size=5), st.floats(1e-3, 1e6), regions)
+def test_requests_survive(asked, timeout, region):
+    frame = through_socket(paint_frames.pack_requests(asked, timeout, region))
+    assert frame.payload.size in (0, paint_frames.bytes_of(asked))
+    assert region is None or region.size < 1 << 20 or frame.payload.size == 0
+    got, got_timeout = paint_frames.unpack_requests(frame, region)
     assert got_timeout == timeout
     assert len(got) == len(asked)
     for one, other in zip(asked, got, strict=True):
@@ -66,30 +73,43 @@ def test_requests_survive(asked, timeout):
 
 
 @settings(deadline=None)
-@given(st.lists(st.one_of(st.integers(1, 40), st.text(min_size=1, max_size=20)), min_size=1, max_size=6))
-def test_results_survive(wanted):
+@given(st.lists(st.one_of(st.integers(1, 40), st.text(min_size=1, max_size=20)), min_size=1, max_size=6), regions)
+def test_results_survive(wanted, region):
     results = [
         InpaintResult(None, one) if isinstance(one, str) else InpaintResult(np.full((one, one, 3), one, np.uint8))
         for one in wanted
     ]
-    got = wire.unpack_results(through_socket(wire.pack_results(results)))
+    got = paint_frames.unpack_results(through_socket(paint_frames.pack_results(results, None, region)), region)
+    if region is not None:
+        region[:] = 255  # the next request
     for one, other in zip(results, got, strict=True):
         assert one.rejected == other.rejected
         assert (one.image is None) == (other.image is None)
         assert one.image is None or np.array_equal(one.image, other.image)
 
 
+def test_results_may_be_the_requests_themselves():
+    region = np.zeros(1 << 20, np.uint8)
+    asked = [InpaintRequest(np.full((9, 9, 3), i, np.uint8), np.ones((9, 9), bool), "") for i in range(1, 6)]
+    got, _ = paint_frames.unpack_requests(through_socket(paint_frames.pack_requests(asked, 1.0, region)), region)
+    results = [InpaintResult(None, "flagged") if i == 2 else InpaintResult(one.image) for i, one in enumerate(got)]
+    back = paint_frames.unpack_results(through_socket(paint_frames.pack_results(results, None, region)), region)
+    assert [None if one.image is None else set(one.image.flat) for one in back] == [{1}, {2}, None, {4}, {5}]
+
+
 def test_images_need_not_be_contiguous():
     image = np.arange(4 * 4 * 3, dtype=np.uint8).reshape(4, 4, 3)[::-1, ::-1]
     mask = np.eye(4, dtype=bool)[:, ::-1]
-    [got], _ = wire.unpack_requests(through_socket(wire.pack_requests([InpaintRequest(image, mask, "")], 1.0)))
+    [got], _ = paint_frames.unpack_requests(
+        through_socket(paint_frames.pack_requests([InpaintRequest(image, mask, "")], 1.0))
+    )
     assert np.array_equal(got.image, image)
     assert np.array_equal(got.mask, mask)
 
 
 def test_a_large_frame_comes_in_pieces():
     asked = InpaintRequest(np.full((1500, 1500, 3), 7, np.uint8), np.ones((1500, 1500), bool), "")
-    [got], _ = wire.unpack_requests(through_socket(wire.pack_requests([asked], 1.0)))
+    [got], _ = paint_frames.unpack_requests(through_socket(paint_frames.pack_requests([asked], 1.0)))
     assert np.array_equal(got.image, asked.image)
 
 
@@ -146,7 +166,7 @@ def paint_frame(entries, payload=None, **fields):
 )
 def test_refuses(data):
     with pytest.raises(WireError):
-        wire.unpack_requests(through_socket([memoryview(data)]))
+        paint_frames.unpack_requests(through_socket([memoryview(data)]))
 
 
 def test_the_end_of_the_connection_is_an_error():
@@ -166,7 +186,7 @@ def test_limits_hold_before_the_bytes_come():
 def test_random_bytes_never_do_more_than_fail(data, with_head):
     data = head(header=len(data) // 2) + data if with_head else data
     with pytest.raises((WireError, ConnectionError)):
-        wire.unpack_requests(through_socket([memoryview(data)] if data else []))
+        paint_frames.unpack_requests(through_socket([memoryview(data)] if data else []))
 
 
 @pytest.mark.parametrize(
@@ -185,11 +205,11 @@ def test_random_bytes_never_do_more_than_fail(data, with_head):
 def test_wrong_requests_are_named_before_they_are_sent(field, value, named):
     fields = {"image": np.zeros((4, 4, 3), np.uint8), "mask": np.ones((4, 4), bool), "prompt": "", field: value}
     with pytest.raises(ValueError, match=named):
-        wire.check_request(InpaintRequest(**fields))
+        paint_frames.check_request(InpaintRequest(**fields))
 
 
 def test_frames_stay_under_their_limits():
     big = InpaintRequest(np.zeros((4096, 4096, 3), np.uint8), np.zeros((4096, 4096), bool), "")
-    per_frame = wire.requests_per_frame([big] * 100)
+    per_frame = paint_frames.requests_per_frame([big] * 100)
     assert 1 <= per_frame < 100
     assert per_frame * (big.image.nbytes + big.mask.size // 8) <= wire.MAX_PAYLOAD

@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from inpaint_transform.errors import InpaintError
-from inpaint_transform.inpainter import wire
-from inpaint_transform.inpainter.connection import Connection, NotServing
+from inpaint_transform.inpainter import paint_frames, wire
+from inpaint_transform.inpainter.connection import Answer, Connection, NotServing
 from inpaint_transform.inpainter.directory import ServerDirectory, directory_for
 from inpaint_transform.inpainter.engines import engine_name
 from inpaint_transform.inpainter.forks import call_after_fork
 from inpaint_transform.inpainter.launch import ensure_running
 from inpaint_transform.inpainter.placement import resolve_device
 from inpaint_transform.inpainter.session import Session
-from inpaint_transform.inpainter.wire import Frame, Kind
+from inpaint_transform.inpainter.wire import Kind
 from inpaint_transform.messages import InpaintRequest, InpaintResult
 from inpaint_transform.models import ModelSpec
 
@@ -84,14 +84,14 @@ class SharedInpainter:
             InpaintError: The server does not come up, is lost too often, or does not answer within ``timeout_s``.
         """
         for request in requests:
-            wire.check_request(request)
-        step = wire.requests_per_frame(requests)
+            paint_frames.check_request(request)
+        step = paint_frames.requests_per_frame(requests)
         results: list[InpaintResult] = []
         for start in range(0, len(requests), step):
-            frame = self._ask(wire.pack_requests(requests[start : start + step], self._timeout))
-            if frame.header.get("advice"):
-                warnings.warn(str(frame.header["advice"]), RuntimeWarning, stacklevel=2)
-            results += wire.unpack_results(frame)
+            answer = self._ask(requests[start : start + step])
+            if answer.advice:
+                warnings.warn(answer.advice, RuntimeWarning, stacklevel=2)
+            results += answer.results
         return results
 
     def stats(self) -> dict[str, Any]:
@@ -112,11 +112,11 @@ class SharedInpainter:
         for connection in free:
             connection.close()
 
-    def _ask(self, question: list[memoryview]) -> Frame:
+    def _ask(self, requests: Sequence[InpaintRequest]) -> Answer:
         while True:
             connection = self._take()
             try:
-                answer = connection.ask(list(question), time.monotonic() + self._timeout)
+                answer = connection.paint(requests, self._timeout)
             except TimeoutError as error:
                 connection.close()
                 raise InpaintError(
@@ -131,8 +131,8 @@ class SharedInpainter:
                 raise
             else:
                 self._give_back(connection)
-                if answer.kind is Kind.ERROR:
-                    raise _error(answer)
+                if answer.error is not None:
+                    raise answer.error
                 return answer
 
     def _take(self) -> Connection:
@@ -184,7 +184,7 @@ class SharedInpainter:
         try:
             ready = connection.ask(wire.pack(Kind.READY, {}), time.monotonic() + self._timeout)
             if ready.kind is Kind.ERROR:
-                error = _error(ready)
+                error = wire.unpack_error(ready)
                 with self._lock:
                     self._lost.setdefault(connection.server_pid, str(error))
                 raise error
@@ -243,8 +243,3 @@ class SharedInpainter:
                     f"{field.name}={mine!r}: the server at address={self._spec.address!r} runs with {theirs!r}; use"
                     f" {field.name}={theirs!r}, or start another server"
                 )
-
-
-def _error(frame: Frame) -> Exception:
-    text = str(frame.header.get("error"))
-    return ValueError(text) if frame.header.get("type") == "ValueError" else InpaintError(text)

@@ -6,18 +6,38 @@ import os
 import select
 import socket
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from inpaint_transform.errors import InpaintError
-from inpaint_transform.inpainter import handshake, wire
+from inpaint_transform.inpainter import handshake, paint_frames, region, wire
 from inpaint_transform.inpainter.directory import ServerDirectory
 from inpaint_transform.inpainter.wire import Frame, Kind, Reader, WireError
+from inpaint_transform.messages import InpaintRequest, InpaintResult
 
 HANDSHAKE_S = 30.0
 
 
 class NotServing(Exception):  # noqa: N818 - a state to act on, not a failure
     """Nothing listens in the directory."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server painted.
+
+    Attributes:
+        results: In the order of the requests; none where there is an error.
+        advice: A warning for the user, or None.
+        error: Why it could not paint, or None: ``ValueError`` for a request that is wrong.
+    """
+
+    results: list[InpaintResult]
+    advice: str | None = None
+    error: Exception | None = None
 
 
 class Connection:
@@ -35,6 +55,8 @@ class Connection:
 
     def __init__(self, directory: ServerDirectory, timeout: float = HANDSHAKE_S) -> None:
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._region: np.ndarray | None = None
+        self._shares = True
         try:
             for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
                 self._sock.setsockopt(socket.SOL_SOCKET, option, wire.SOCKET_BUFFER)
@@ -77,6 +99,42 @@ class Connection:
         self._send(question, deadline)
         return self._receive(deadline)
 
+    def paint(self, requests: Sequence[InpaintRequest], timeout: float) -> Answer:
+        """Have requests painted.
+
+        Args:
+            requests: Checked, at most as many as one frame takes.
+            timeout: Longest wait in seconds, for each engine call and for the answer.
+
+        Raises:
+            InpaintError: The server speaks another protocol.
+            OSError: The connection broke, or the time has passed (``TimeoutError``).
+        """
+        deadline = time.monotonic() + timeout
+        self._make_room(paint_frames.bytes_of(requests), deadline)
+        frame = self.ask(paint_frames.pack_requests(requests, timeout, self._region), deadline)
+        if frame.kind is Kind.ERROR:
+            return Answer([], error=wire.unpack_error(frame))
+        try:
+            return Answer(paint_frames.unpack_results(frame, self._region), frame.header.get("advice"))
+        except WireError as error:
+            raise _foreign(error) from error
+
+    def _make_room(self, size: int, deadline: float) -> None:
+        """Share a region that holds this many bytes, where the system has such memory."""
+        if not self._shares or (self._region is not None and self._region.size >= size):
+            return
+        made = region.create(size)
+        if made is None:
+            self._shares = False
+            return
+        descriptor, self._region = made
+        try:
+            self._sock.settimeout(max(deadline - time.monotonic(), 1e-3))
+            wire.send_region(self._sock, descriptor)
+        finally:
+            os.close(descriptor)
+
     def tell(self, frame: list[memoryview], deadline: float) -> None:
         """Send a frame that has no answer."""
         self._send(frame, deadline)
@@ -89,7 +147,7 @@ class Connection:
         try:
             frame = self._reader.read(deadline)
         except WireError as error:
-            raise InpaintError(f"the inpainting server speaks another protocol: {error}") from error
+            raise _foreign(error) from error
         if frame is None:  # only where a socket does not block, and this one waits up to its deadline
             raise TimeoutError
         return frame
@@ -103,3 +161,7 @@ class Connection:
     def close(self) -> None:
         """Hang up; in a forked child this closes only the child's copy."""
         self._sock.close()
+
+
+def _foreign(error: WireError) -> InpaintError:
+    return InpaintError(f"the inpainting server speaks another protocol: {error}")

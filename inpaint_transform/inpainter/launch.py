@@ -117,7 +117,7 @@ def _launch(directory: ServerDirectory, spec: ModelSpec, owner: Session, lock: i
     with directory.log.open("ab") as log:
         return subprocess.Popen(  # noqa: S603 - this interpreter and this package
             [
-                *(sys.executable, "-m", "inpaint_transform.inpainter.server"),
+                *(sys.executable, "-m", "inpaint_transform.inpainter.serve"),
                 *("--directory", str(directory.path), "--lock", str(lock), "--owner", str(owner)),
                 *("--spec", json.dumps(spec.to_dict())),
             ],

@@ -1,5 +1,8 @@
 """The wire: frames of a fixed head, a JSON header and raw pixel bytes over a stream socket.
 
+The pixels of PAINT and PAINTED lie in the region that client and server share, where there is one, and in the frame
+otherwise.
+
 Nothing is unpickled. Every length is checked against its limit, and against what the header announces, before
 memory is taken for it.
 """
@@ -13,20 +16,19 @@ import struct
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 
-from inpaint_transform.messages import InpaintRequest, InpaintResult
+from inpaint_transform.errors import InpaintError
 
 MAGIC = b"INPT"
-VERSION = 1
+VERSION = 2
 _HEAD = struct.Struct("<4sBBIQ")  # magic, version, kind, header bytes, payload bytes
 
 MAX_SIDE = 8192
 MAX_REQUESTS = 64
 MAX_TEXT = 16_384
-MAX_TIMEOUT_S = 1e9
 MAX_HEADER = 8 << 20
 MAX_PAYLOAD = 1 << 30
 # Before the peer has shown the secret it may only send the frames of the handshake.
@@ -50,7 +52,7 @@ class WireError(Exception):
 
 
 class Kind(enum.IntEnum):
-    """What a frame says. Only PAINT and PAINTED carry a payload."""
+    """What a frame says. Only PAINT and PAINTED carry pixels; REGION carries a descriptor, on one byte."""
 
     CHALLENGE = 1
     PROOF = 2
@@ -61,6 +63,7 @@ class Kind(enum.IntEnum):
     STATS = 7
     SHUTDOWN = 8
     ERROR = 9
+    REGION = 10
 
 
 @dataclass(frozen=True)
@@ -71,11 +74,13 @@ class Frame:
         kind: What it says.
         header: JSON object.
         payload: Raw bytes as a uint8 array ``(n,)``.
+        descriptor: What REGION brought; whoever reads the frame owns it.
     """
 
     kind: Kind
     header: dict[str, Any]
     payload: np.ndarray
+    descriptor: int | None = None
 
 
 def pack(kind: Kind, header: Mapping[str, Any], payload: Sequence[np.ndarray] = ()) -> list[memoryview]:
@@ -107,6 +112,12 @@ def send_some(sock: socket.socket, buffers: list[memoryview]) -> bool:
     return True
 
 
+def send_region(sock: socket.socket, descriptor: int) -> None:
+    """Hand a region over on a blocking socket; the sender keeps its own descriptor."""
+    sock.sendall(b"".join(pack(Kind.REGION, {}, [np.zeros(1, np.uint8)]))[:-1])
+    socket.send_fds(sock, [b"\0"], [descriptor])
+
+
 class Reader:
     """Takes frames off a socket, in pieces as they come.
 
@@ -118,9 +129,14 @@ class Reader:
 
     def __init__(self, sock: socket.socket, max_header: int = MAX_HEADER, max_payload: int = MAX_PAYLOAD) -> None:
         self._sock = sock
-        self.max_header = max_header
-        self.max_payload = max_payload
+        self._max_header = max_header
+        self._max_payload = max_payload
+        self._descriptor: int | None = None
         self._expect_head()
+
+    def admit(self) -> None:
+        """From now on the peer may send all that this protocol has."""
+        self._max_header, self._max_payload = MAX_HEADER, MAX_PAYLOAD
 
     def read(self, deadline: float | None = None) -> Frame | None:
         """Read on until a frame is whole.
@@ -141,7 +157,7 @@ class Reader:
                 if deadline is not None:
                     self._sock.settimeout(max(deadline - time.monotonic(), 1e-3))
                 try:
-                    received = self._sock.recv_into(self._view[self._filled :])
+                    received = self._receive()
                 except BlockingIOError:
                     return None
                 if not received:
@@ -151,8 +167,19 @@ class Reader:
             if frame is not None:
                 return frame
 
+    def _receive(self) -> int:
+        """Take what is there of the part that is expected; how many bytes it was."""
+        if self._kind is not Kind.REGION or self._header is None:
+            return self._sock.recv_into(self._view[self._filled :])
+        data, descriptors, _, _ = socket.recv_fds(self._sock, 1, 1)
+        if data and not descriptors:
+            raise WireError("a region without a descriptor")
+        self._descriptor = next(iter(descriptors), None)
+        return len(data)
+
     def _expect_head(self) -> None:
         self._kind: Kind | None = None
+        self._descriptor = None
         self._header: dict[str, Any] | None = None
         self._payload_bytes = 0
         self._expect(_HEAD.size)
@@ -168,7 +195,7 @@ class Reader:
             magic, version, kind, header_bytes, self._payload_bytes = _HEAD.unpack(self._view)
             if magic != MAGIC or version != VERSION:
                 raise WireError(f"not a frame of version {VERSION}")
-            if header_bytes > self.max_header or self._payload_bytes > self.max_payload:
+            if header_bytes > self._max_header or self._payload_bytes > self._max_payload:
                 raise WireError(f"a frame of {header_bytes} + {self._payload_bytes} bytes is over the limit")
             try:
                 self._kind = Kind(kind)
@@ -182,7 +209,7 @@ class Reader:
                 raise WireError(f"a payload of {self._payload_bytes} bytes is not what its header announces")
             self._expect(self._payload_bytes)
             return None
-        frame = Frame(self._kind, self._header, self._buffer)
+        frame = Frame(self._kind, self._header, self._buffer, self._descriptor)
         self._expect_head()
         return frame
 
@@ -198,14 +225,30 @@ def _parse(text: memoryview) -> dict[str, Any]:
 
 
 def _announced_bytes(kind: Kind, header: dict[str, Any]) -> int:
+    if kind is Kind.REGION:
+        return 1
+    return 0 if header.get("region") else pixel_bytes(kind, header)
+
+
+def pixel_bytes(kind: Kind, header: dict[str, Any]) -> int:
+    """How many bytes of pixels a header announces, wherever they lie.
+
+    Raises:
+        WireError: Its entries are none.
+    """
     if kind is Kind.PAINT:
-        return sum(_request_bytes(_side(entry)) for entry in _entries(header))
+        return sum(request_bytes(side_of(entry)) for entry in entries_of(header))
     if kind is Kind.PAINTED:
-        return sum(3 * _side(entry) ** 2 for entry in _entries(header) if entry.get("rejected") is None)
+        return sum(3 * side_of(entry) ** 2 for entry in entries_of(header) if entry.get("rejected") is None)
     return 0
 
 
-def _entries(header: dict[str, Any]) -> list[dict[str, Any]]:
+def entries_of(header: dict[str, Any]) -> list[dict[str, Any]]:
+    """The entries of a PAINT or PAINTED header, one a request.
+
+    Raises:
+        WireError: They are no objects, or too many.
+    """
     entries = header.get("entries")
     if not isinstance(entries, list) or not 1 <= len(entries) <= MAX_REQUESTS:
         raise WireError(f"a frame has 1 to {MAX_REQUESTS} entries")
@@ -214,133 +257,32 @@ def _entries(header: dict[str, Any]) -> list[dict[str, Any]]:
     return entries
 
 
-def _side(entry: dict[str, Any]) -> int:
+def side_of(entry: dict[str, Any]) -> int:
+    """The side in pixels of the crop that an entry stands for.
+
+    Raises:
+        WireError: It is missing or out of its range.
+    """
     side = entry.get("side")
     if type(side) is not int or not 1 <= side <= MAX_SIDE:
         raise WireError(f"side={side!r} is not a number of pixels up to {MAX_SIDE}")
     return side
 
 
-def _request_bytes(side: int) -> int:
+def request_bytes(side: int) -> int:
+    """Bytes of one request's pixels: an RGB crop, and its mask as bits."""
     return 3 * side**2 + -(-(side**2) // 8)
 
 
-def requests_per_frame(requests: Sequence[InpaintRequest]) -> int:
-    """How many requests of this kind one frame takes."""
-    largest = max((request.image.shape[0] for request in requests), default=1)
-    return max(1, min(MAX_REQUESTS, MAX_PAYLOAD // _request_bytes(largest)))
+def pack_error(error: Exception) -> list[memoryview]:
+    """An ERROR frame; ``unpack_error`` makes the same kind of error from it."""
+    kind = "ValueError" if isinstance(error, ValueError) else "InpaintError"
+    plain = isinstance(error, (ValueError, InpaintError))
+    text = str(error) if plain else f"the engine failed: {type(error).__name__}: {error}"
+    return pack(Kind.ERROR, {"type": kind, "error": text[:MAX_TEXT]})
 
 
-def check_request(request: InpaintRequest) -> None:
-    """Raise where a request cannot go over the wire.
-
-    Raises:
-        ValueError: Names the field, its value and the mend.
-    """
-    image, mask = request.image, request.mask
-    side = image.shape[0] if image.ndim else 0
-    if image.shape != (side, side, 3) or image.dtype != np.uint8 or not 1 <= side <= MAX_SIDE:
-        raise ValueError(f"image of shape {image.shape} and dtype {image.dtype}: use uint8 of shape (size, size, 3)")
-    if mask.shape != (side, side) or mask.dtype != np.bool_:
-        raise ValueError(f"mask of shape {mask.shape} and dtype {mask.dtype}: use bool of shape {(side, side)}")
-    for name in ("prompt", "negative_prompt"):
-        if len(getattr(request, name)) > MAX_TEXT:
-            raise ValueError(f"{name} of {len(getattr(request, name))} characters: use at most {MAX_TEXT}")
-    if not 0 < request.strength <= 1:
-        raise ValueError(f"strength={request.strength!r}: use a number in (0, 1]")
-    if not 0 <= request.seed < 2**63:
-        raise ValueError(f"seed={request.seed!r}: use an integer in [0, 2**63)")
-
-
-def pack_requests(requests: Sequence[InpaintRequest], timeout: float) -> list[memoryview]:
-    """A PAINT frame.
-
-    Args:
-        requests: Checked requests, at most ``requests_per_frame`` of them.
-        timeout: Seconds after which a single engine call with them counts as hung.
-    """
-    entries = [
-        {
-            "side": request.image.shape[0],
-            "prompt": request.prompt,
-            "negative_prompt": request.negative_prompt,
-            "strength": float(request.strength),
-            "seed": int(request.seed),
-        }
-        for request in requests
-    ]
-    payload = [part for request in requests for part in (request.image, np.packbits(request.mask))]
-    return pack(Kind.PAINT, {"entries": entries, "timeout": timeout}, payload)
-
-
-def unpack_requests(frame: Frame) -> tuple[list[InpaintRequest], float]:
-    """What ``pack_requests`` wrote.
-
-    Raises:
-        WireError: A field is missing or out of its range.
-    """
-    timeout = frame.header.get("timeout")
-    if not _is_number(timeout) or not 0 < timeout <= MAX_TIMEOUT_S:
-        raise WireError(f"timeout={timeout!r} is not a number of seconds")
-    requests = []
-    start = 0
-    for entry in _entries(frame.header):
-        side = _side(entry)
-        middle = start + 3 * side**2
-        stop = start + _request_bytes(side)
-        prompt, negative = entry.get("prompt"), entry.get("negative_prompt")
-        strength, seed = entry.get("strength"), entry.get("seed")
-        if not isinstance(prompt, str) or not isinstance(negative, str) or max(len(prompt), len(negative)) > MAX_TEXT:
-            raise WireError("a prompt is not a text of bearable length")
-        if not _is_number(strength) or not isinstance(seed, int):
-            raise WireError("strength or seed is not a number")
-        request = InpaintRequest(
-            image=frame.payload[start:middle].reshape(side, side, 3),
-            mask=np.unpackbits(frame.payload[middle:stop], count=side**2).view(np.bool_).reshape(side, side),
-            prompt=prompt,
-            negative_prompt=negative,
-            strength=float(strength),
-            seed=seed,
-        )
-        try:
-            check_request(request)
-        except ValueError as error:
-            raise WireError(str(error)) from error
-        requests.append(request)
-        start = stop
-    return requests, float(timeout)
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def pack_results(results: Sequence[InpaintResult], advice: str | None = None) -> list[memoryview]:
-    """A PAINTED frame.
-
-    Args:
-        results: In the order of the requests.
-        advice: A warning for the user of this client.
-    """
-    entries = [
-        {"rejected": result.rejected or "no image"} if result.image is None else {"side": result.image.shape[0]}
-        for result in results
-    ]
-    images = [result.image for result in results if result.image is not None]
-    return pack(Kind.PAINTED, {"entries": entries, "advice": advice}, images)
-
-
-def unpack_results(frame: Frame) -> list[InpaintResult]:
-    """What ``pack_results`` wrote; the images are views of the frame's payload."""
-    results = []
-    start = 0
-    for entry in _entries(frame.header):
-        rejected = entry.get("rejected")
-        if rejected is not None:
-            results.append(InpaintResult(None, str(rejected)))
-            continue
-        side = _side(entry)
-        stop = start + 3 * side**2
-        results.append(InpaintResult(frame.payload[start:stop].reshape(side, side, 3)))
-        start = stop
-    return results
+def unpack_error(frame: Frame) -> Exception:
+    """What ``pack_error`` wrote."""
+    text = str(frame.header.get("error"))
+    return ValueError(text) if frame.header.get("type") == "ValueError" else InpaintError(text)

@@ -1,6 +1,7 @@
 """Who may speak to a server, and what the others can do to it: nothing."""
 
 import contextlib
+import fcntl
 import json
 import os
 import random
@@ -23,7 +24,7 @@ from serving import (
 )
 
 from inpaint_transform.errors import InpaintError
-from inpaint_transform.inpainter import current_session, handshake, wire
+from inpaint_transform.inpainter import current_session, handshake, paint_frames, wire
 from inpaint_transform.inpainter.client import SharedInpainter
 from inpaint_transform.inpainter.directory import ServerDirectory
 from inpaint_transform.inpainter.wire import Kind
@@ -65,7 +66,9 @@ def malformed(rng: random.Random) -> bytes:
         [
             lambda: rng.randbytes(rng.randrange(18, 200)),
             lambda: head(rng.randrange(256), rng.randrange(2**32), rng.randrange(2**64)),
-            lambda: head(rng.choice([1, 3, 5, 6, 9, 0, 200]), len(text), rng.randrange(4)) + text,
+            lambda: head(rng.choice([1, 3, 5, 6, 9, 10, 0, 200]), len(text), rng.randrange(4)) + text,
+            lambda: head(Kind.REGION, 2, 1) + b"{}\0",
+            lambda: announced(rng.choice([0, 1, 64, 8192, 8193])),
             lambda: head(Kind.PAINT, len(text), 2**30) + text,
             lambda: head(Kind.PAINT, 1 << 22, 0) + b"[" * (1 << 10),  # and hang up in the middle
             lambda: head(Kind.PROOF, len(text), 0) + text,
@@ -158,7 +161,7 @@ def test_a_client_that_never_reads_blocks_nobody(runtime):  # noqa: F811 - the f
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         big = request(side=2000)
         sock.settimeout(30)
-        wire.send_some(sock, wire.pack_requests([big], 60.0))
+        wire.send_some(sock, paint_frames.pack_requests([big], 60.0))
         for seed in range(20):
             asked = request(seed=seed)
             assert is_right(client.paint([asked])[0], asked)
@@ -201,7 +204,7 @@ def test_a_second_request_before_the_answer_ends_the_connection(runtime):  # noq
     client.paint([request()])
     with acquaintance(place(runtime)) as sock:
         for _ in range(2):
-            wire.send_some(sock, wire.pack_requests([request("sleep 0.3")], 60.0))
+            wire.send_some(sock, paint_frames.pack_requests([request("sleep 0.3")], 60.0))
         assert wire.Reader(sock).read().kind is Kind.ERROR
     assert is_right(client.paint([request()])[0], request())
 
@@ -239,6 +242,116 @@ def test_a_server_without_the_secret_is_not_trusted(runtime):  # noqa: F811 - th
             SharedInpainter(ModelSpec("x", address=str(directory.path)), current_session()).paint([request()])
         pretending.result()
     directory.remove()
+
+
+def hand_over(sock: socket.socket, *descriptors: int) -> None:
+    """Say REGION, with whatever descriptors."""
+    with contextlib.suppress(BrokenPipeError):  # hung up on before the descriptor
+        sock.sendall(head(Kind.REGION, 2, 1) + b"{}")
+        if descriptors:
+            socket.send_fds(sock, [b"\0"], list(descriptors))
+        else:
+            sock.sendall(b"\0")
+
+
+def memory(size: int, seals: int = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW) -> int:
+    descriptor = os.memfd_create("test", os.MFD_ALLOW_SEALING)
+    os.ftruncate(descriptor, size)
+    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
+    return descriptor
+
+
+def announced(side: int) -> bytes:
+    """A PAINT frame whose pixels lie in a region."""
+    entry = {"side": side, "prompt": "", "negative_prompt": "", "strength": 1.0, "seed": 0}
+    text = json.dumps({"entries": [entry], "timeout": 60.0, "region": True}).encode()
+    return head(Kind.PAINT, len(text), 0) + text
+
+
+NEEDS_REGIONS = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="the system has no memfd")
+
+
+@NEEDS_REGIONS
+def test_only_memory_that_cannot_shrink_is_a_region(runtime, tmp_path):  # noqa: F811 - the fixture
+    client = shared()
+    client.paint([request()])
+    server, directory = server_of(client), place(runtime)
+    fds = Path(f"/proc/{server.pid}/fd")
+    before = len(list(fds.iterdir()))
+    file = tmp_path / "file"
+    file.write_bytes(bytes(1 << 20))
+    refused = {
+        "without a descriptor": [],
+        "could shrink": [memory(1 << 20, 0)],
+        "of 0 bytes": [memory(0)],
+        "of 2147483648 bytes": [memory(2 << 30)],
+        "no region": [os.open(file, os.O_RDWR)],
+        "no region: ": [os.pipe()[0]],
+        "no region: [": [socket.socketpair()[0].detach()],
+        "no region: [E": [memory(1 << 20, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_WRITE)],
+    }
+    for said, descriptors in refused.items():
+        with acquaintance(directory) as sock:
+            hand_over(sock, *descriptors)
+            assert said in wire.Reader(sock).read().header["error"]
+    for descriptors in refused.values():
+        for descriptor in descriptors:
+            os.close(descriptor)
+    with stranger(directory)[0] as sock:
+        hand_over(sock, memory(1 << 20))
+        assert "over the limit" in wire.Reader(sock).read().header["error"]
+    assert wait_until(lambda: len(list(fds.iterdir())) == before)
+    assert is_right(client.paint([request()])[0], request())
+
+
+@NEEDS_REGIONS
+def test_descriptors_that_nobody_asked_for_are_closed(runtime):  # noqa: F811 - the fixture
+    client = shared()
+    client.paint([request()])
+    server, directory = server_of(client), place(runtime)
+    fds = Path(f"/proc/{server.pid}/fd")
+    before = len(list(fds.iterdir()))
+    region = memory(1 << 20)
+    with acquaintance(directory) as sock:
+        hand_over(sock, *[region] * 50)  # one is taken
+        for _ in range(50):
+            socket.send_fds(sock, [b"".join(wire.pack(Kind.READY, {}))], [region] * 50)
+            assert wire.Reader(sock).read().kind is Kind.READY
+        assert len(list(fds.iterdir())) < before + 5
+    assert wait_until(lambda: len(list(fds.iterdir())) == before)
+    os.close(region)
+
+
+@NEEDS_REGIONS
+def test_pixels_that_are_not_in_the_region_end_the_connection(runtime):  # noqa: F811 - the fixture
+    client = shared()
+    client.paint([request()])
+    directory = place(runtime)
+    with acquaintance(directory) as sock:
+        sock.sendall(announced(64))
+        assert "not in the region" in wire.Reader(sock).read().header["error"]
+    with acquaintance(directory) as sock:
+        hand_over(sock, memory(64 * 64 * 3))  # without its mask
+        sock.sendall(announced(64))
+        assert "not in the region" in wire.Reader(sock).read().header["error"]
+    assert is_right(client.paint([request()])[0], request())
+
+
+@NEEDS_REGIONS
+def test_a_region_that_changes_under_the_engine_harms_its_owner_only(runtime):  # noqa: F811 - the fixture
+    client = shared()
+    client.paint([request()])
+    with acquaintance(place(runtime)) as sock:
+        descriptor = memory(1 << 20)
+        hand_over(sock, descriptor)
+        sock.sendall(announced(64))
+        os.pwrite(descriptor, random.Random(0).randbytes(1 << 20), 0)
+        with pytest.raises(OSError, match="not permitted"):
+            os.ftruncate(descriptor, 0)
+        assert wire.Reader(sock).read().kind is Kind.PAINTED
+        os.close(descriptor)
+    for seed in range(5):
+        assert is_right(client.paint([request(seed=seed)])[0], request(seed=seed))
 
 
 def test_everything_is_private(runtime):  # noqa: F811 - the fixture

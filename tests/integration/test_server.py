@@ -48,6 +48,21 @@ def in_child(environment, number, report, client=None):
     report.put((right, client.stats()["pid"], str(current_session())))
 
 
+def test_larger_and_smaller_requests_take_turns():
+    client = shared()
+    for side in (8, 700, 64, 1200, 1, 700):
+        asked = [request(seed=side + i, side=side) for i in range(3)]
+        assert all(map(is_right, client.paint(asked), asked))
+
+
+def test_without_shared_memory_pixels_go_over_the_socket(monkeypatch):
+    monkeypatch.delattr(os, "memfd_create", raising=False)  # as on macOS
+    client = shared()
+    for side in (64, 700):
+        asked = [request(seed=side + i, side=side) for i in range(3)]
+        assert all(map(is_right, client.paint(asked), asked))
+
+
 def test_results_keep_the_order_of_the_requests():
     client = shared()
     asked = [request("reject" if i % 3 == 0 else "", seed=i, strength=(i % 2 + 1) / 2) for i in range(150)]

@@ -1,0 +1,80 @@
+"""The process of a shared server: from its start to the last file that it leaves behind, which is none."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from inpaint_transform.inpainter.directory import ServerDirectory
+from inpaint_transform.inpainter.processes import Process
+from inpaint_transform.inpainter.server import Server
+from inpaint_transform.models import ModelSpec
+
+logger = logging.getLogger(__name__)
+
+# An hour without a request, and the model's memory is worth more than the next cold start.
+IDLE_LIMIT_S = 3600.0
+
+
+def serve(
+    spec: ModelSpec,
+    directory: ServerDirectory,
+    owner: Process | None = None,
+    idle_limit: float | None = None,
+    on_listening: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve in this process until the owner ends, SIGTERM or SIGINT comes, or the idle limit passes.
+
+    Only in the main thread. The directory is gone afterwards.
+
+    Args:
+        spec: What to serve; resolved here.
+        directory: Where to listen; occupied by the caller.
+        owner: With whom to end; None for nobody.
+        idle_limit: Seconds without a request after which to end; None for no limit.
+        on_listening: Called once clients can connect.
+
+    Raises:
+        InpaintError: The model did not load.
+    """
+    server = Server(directory, spec.resolved(), owner, idle_limit)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, server.stop)
+    try:
+        server.run(on_listening)
+    finally:
+        directory.remove()
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The process that ``launch`` starts."""
+    parser = argparse.ArgumentParser(prog="inpaint_transform.inpainter.serve")
+    parser.add_argument("--directory", type=Path, required=True)
+    parser.add_argument("--lock", type=int, required=True, help="inherited descriptor of the locked secret")
+    parser.add_argument("--owner", type=Process.parse, required=True)
+    parser.add_argument("--spec", type=json.loads, required=True)
+    arguments = parser.parse_args(argv)
+    # Held for life, but not by whatever the engine may start.
+    os.set_inheritable(arguments.lock, False)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    code = 1
+    try:
+        serve(ModelSpec.of(arguments.spec), ServerDirectory(arguments.directory), arguments.owner, IDLE_LIMIT_S)
+        code = 0
+    except Exception:
+        logger.exception("the server failed")
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # A hung engine thread must not keep the process, and the system frees a model faster than Python does.
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    main()
