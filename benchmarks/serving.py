@@ -6,7 +6,8 @@ Sections:
 - throughput: clients of an engine that sleeps 20 ms + 2 ms an item, as a GPU would take, against the same engine
   called bare;
 - memory: two workers that share one ``tiny`` pipeline against two with a pipeline each, on the CPU;
-- start: cold start and first request of a server with ``tiny``.
+- start: cold start and first request of a server with ``tiny``;
+- neighbours: the largest difference in grey levels that sharing a pipeline call with others makes, with ``tiny``.
 """
 
 from __future__ import annotations
@@ -237,6 +238,38 @@ def start(rounds: int) -> dict[str, Any]:
     return {name: round(statistics.median(found), 3) for name, found in times.items()}
 
 
+def neighbours(rounds: int) -> dict[str, Any]:
+    """Requests painted alone against the same requests painted beside others, with and without padding."""
+    os.environ.pop(ENGINE_VARIABLE, None)
+    results = {}
+    for reproducible in (False, True):
+        inpainter = connect(ModelSpec("tiny", device="cpu", serving="local", reproducible=reproducible))
+        requests = [crop(inpainter.size, seed) for seed in range(rounds)]
+        alone = [pixels(inpainter.paint([request])) for request in requests]
+        largest, unequal, together = 0, 0, [2, 3, 5, 8]
+        for count in together:
+            for start in range(0, rounds, count):
+                beside = inpainter.paint(requests[start : start + count])
+                for number, result in enumerate(beside):
+                    difference = np.abs(pixels([result]).astype(int) - alone[start + number].astype(int))
+                    largest, unequal = max(largest, int(difference.max())), unequal + int(difference.any())
+        results[f"reproducible={reproducible}"] = {
+            "largest_difference": largest,
+            "unequal_images": unequal,
+            "images": rounds * len(together),
+            "together": together,
+        }
+    return results
+
+
+def pixels(results: list[InpaintResult]) -> np.ndarray:
+    """The image of the only result."""
+    [result] = results
+    if result.image is None:
+        raise RuntimeError(f"rejected: {result.rejected}")
+    return result.image
+
+
 def main() -> None:
     """Run the sections and write ``results/serving.json``."""
     sections: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
@@ -244,6 +277,7 @@ def main() -> None:
         "throughput": lambda arguments: throughput(arguments.seconds),
         "memory": lambda arguments: memory(max(arguments.rounds // 20, 5)),
         "start": lambda _: start(3),
+        "neighbours": lambda arguments: neighbours(max(arguments.rounds // 40, 4)),
     }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sections", nargs="*", help=f"any of {', '.join(sections)}; default: all")

@@ -80,7 +80,7 @@ class ConcurrentDataset(Dataset[Any]):
         if _copy(dataset, {}, []) is dataset:
             raise ValueError(
                 f"dataset={type(dataset).__name__}: no Albumentations transform found among its attributes, and a "
-                f"transform shared by threads mixes up samples; keep it in an attribute, e.g. self.transform"
+                f"transform shared by threads mixes up their draws; keep it in an attribute, e.g. self.transform"
             )
 
     def __len__(self) -> int:

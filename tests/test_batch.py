@@ -107,6 +107,42 @@ def test_with_a_seed_samples_equal_the_plain_path(inverting, start):
     assert digests(loader(ConcurrentDataset(plain), start=start)) == expected
 
 
+class Labelled(Dataset):
+    """Flat pictures, each with a grey level, a box and a label of its own; whole samples come out."""
+
+    def __init__(self, transform):
+        self.transform = transform
+
+    def __len__(self):
+        return 48
+
+    def __getitem__(self, index):
+        left, top = 8 + index % 5 * 8, 8 + index % 3 * 16
+        image = np.full((96, 128, 3), 10 + index, np.uint8)
+        return self.transform(image=image, bboxes=[(left, top, left + 40, top + 32)], labels=[f"no {index}"])
+
+
+def test_what_waits_in_the_middle_of_a_compose_mixes_up_nothing(inverting):
+    paint = BBoxInpaint(
+        spec("mixed", serving="local", max_batch_size=8), prompts="sleep 0.01", feather=0, match_border=False, p=1.0
+    )
+    flips = [A.HorizontalFlip(p=0.5), A.VerticalFlip(p=0.5)]
+    transform = A.Compose(
+        [*flips, paint, *flips], bbox_params=A.BboxParams("pascal_voc", label_fields=["labels"]), seed=0
+    )
+    samples = [sample for batch in loader(ConcurrentDataset(Labelled(transform)), workers=2) for sample in batch]
+    for index, sample in enumerate(samples):
+        assert sample["labels"] == [f"no {index}"]
+        left, top, right, bottom = np.rint(sample["bboxes"][0]).astype(int)
+        inside = np.zeros((96, 128), bool)
+        inside[top:bottom, left:right] = True
+        grey = sample["image"][..., 0]
+        assert (grey[~inside] == 10 + index).all()
+        # In the middle only: to the working size and back, the edge of the box is blurred.
+        assert (grey[top + 13 : bottom - 13, left + 13 : right - 13] == 245 - index).all()
+    assert len({tuple(map(round, sample["bboxes"][0])) for sample in samples}) > 15
+
+
 def test_tiny_model_with_a_seed_equals_the_plain_path():
     model = ModelSpec("tiny", steps=1, serving="local", reproducible=True, max_batch_size=4)
     plain = Pictures(compose(BBoxInpaint(model, prompts="a red blood cell", p=0.7, seed=3)), count=6)

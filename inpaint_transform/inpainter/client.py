@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import os
 import sys
 import threading
 import time
 import warnings
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,10 @@ _KNOCK_S = 0.05
 _RUN_FIELDS = {"serving", "address", "timeout_s", "device", "max_batch_size", "max_wait_ms", "memory_fraction"}
 
 
+# The clients of this process, for its end.
+_clients: weakref.WeakSet[SharedInpainter] = weakref.WeakSet()
+
+
 class SharedInpainter:
     """Paints through the server of a session and spec. Thread-safe and fork-safe; connects at the first use.
 
@@ -58,6 +64,7 @@ class SharedInpainter:
         self._lost: dict[int, str] = {}
         self._start_empty()
         call_after_fork(self, SharedInpainter._start_empty)
+        _clients.add(self)
 
     def _start_empty(self) -> None:
         """As a process begins: a forked child must not speak on its parent's connections."""
@@ -243,3 +250,10 @@ class SharedInpainter:
                     f"{field.name}={mine!r}: the server at address={self._spec.address!r} runs with {theirs!r}; use"
                     f" {field.name}={theirs!r}, or start another server"
                 )
+
+
+@atexit.register
+def _hang_up() -> None:
+    # Left to the interpreter's end, every open socket would be worth a ResourceWarning.
+    for client in list(_clients):
+        client.close()
