@@ -300,7 +300,7 @@ def test_only_memory_that_cannot_shrink_is_a_region(runtime, tmp_path):  # noqa:
     with stranger(directory)[0] as sock:
         hand_over(sock, memory(1 << 20))
         assert "over the limit" in wire.Reader(sock).read().header["error"]
-    assert wait_until(lambda: len(list(fds.iterdir())) == before)
+    assert wait_until(lambda: len(list(fds.iterdir())) <= before)
     assert is_right(client.paint([request()])[0], request())
 
 
@@ -318,7 +318,7 @@ def test_descriptors_that_nobody_asked_for_are_closed(runtime):  # noqa: F811 - 
             socket.send_fds(sock, [b"".join(wire.pack(Kind.READY, {}))], [region] * 50)
             assert wire.Reader(sock).read().kind is Kind.READY
         assert len(list(fds.iterdir())) < before + 5
-    assert wait_until(lambda: len(list(fds.iterdir())) == before)
+    assert wait_until(lambda: len(list(fds.iterdir())) <= before)
     os.close(region)
 
 
