@@ -17,7 +17,7 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 from inpaint_transform import boxes as pixel_boxes
 from inpaint_transform import seeds
 from inpaint_transform.albumentations import BBoxInpaint
-from inpaint_transform.core import Edit, plan
+from inpaint_transform.core import Edit
 from inpaint_transform.selection import Label
 
 _TRANSFORMS = (A.BasicTransform, A.BaseCompose)
@@ -140,7 +140,7 @@ def _copy(value: Any, memo: dict[int, Any], copies: list[tuple[Any, Any]]) -> An
         return memo[id(value)]
     if isinstance(value, _TRANSFORMS):
         for inpaint in _inpaints(value):
-            memo[id(inpaint._tally)] = inpaint._tally
+            memo[id(inpaint._editor.tally)] = inpaint._editor.tally
         copied: Any = copy.deepcopy(value, memo)
         copies.append((value, copied))
         return copied
@@ -194,7 +194,7 @@ class BatchInpaint:
 
     Raises:
         TypeError: ``transform`` is not a ``BBoxInpaint``.
-        ValueError: It has ``prompt_key``, for which a collated batch has no place.
+        ValueError: It has ``prompt_key`` or ``relabel``, for which a collated batch has no place.
 
     Examples:
         >>> from inpaint_transform import BBoxInpaint
@@ -209,6 +209,11 @@ class BatchInpaint:
     def __init__(self, transform: BBoxInpaint) -> None:
         if not isinstance(transform, BBoxInpaint):
             raise TypeError(f"transform is a {type(transform).__name__}; give the BBoxInpaint itself, not its Compose")
+        if transform._editor.recipe.relabel is not None:
+            raise ValueError(
+                "relabel rewrites labels, which a painter of batches does not give back; use the transform in the "
+                "data set, with ConcurrentDataset for large batches"
+            )
         if transform.prompt_key is not None:
             raise ValueError(
                 f"prompt_key={transform.prompt_key!r} reads slots from a sample, which a collated batch is not; use "
@@ -247,7 +252,7 @@ class BatchInpaint:
         if not chosen:
             return images
         originals = [_to_numpy(images[number]) for number in chosen]
-        painted = self.transform._paint_each(originals, [edits[number] for number in chosen])
+        painted, _ = self.transform._editor.paint_each(originals, [edits[number] for number in chosen])
         results = list(images)
         for number, original, new in zip(chosen, originals, painted, strict=True):
             if new is not original:
@@ -266,13 +271,14 @@ class BatchInpaint:
         names = labels.tolist() if isinstance(labels, torch.Tensor) else labels
         if names is not None and len(names) != len(rows):
             raise ValueError(f"labels[{number}] has {len(names)} labels for {len(rows)} boxes; give one label a box")
+        editor = transform._editor
         rng = transform.py_random
-        if transform._content_seed is not None:
+        if editor.seed is not None:
             relative = rows / (width, height, width, height)
-            rng = seeds.content_rng(transform._content_seed, transform._epoch.value, _to_numpy(image), relative)
+            rng = seeds.content_rng(editor.seed, editor.epoch.value, _to_numpy(image), relative)
         if rng.random() >= transform.p:
             return []
-        return plan(transform._recipe, height, width, pixel_boxes.from_pixels(rows, height, width), names, rng)
+        return editor.plan(height, width, pixel_boxes.from_pixels(rows, height, width), names, rng)
 
 
 def _check_batch(images: Any, boxes: Any, labels: Any) -> None:

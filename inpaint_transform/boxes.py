@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 Box = tuple[int, int, int, int]
+# Corners of a polygon as (x, y) in pixels, in their order.
+Outline = tuple[tuple[float, float], ...]
 
 
 def from_normalized(boxes: npt.ArrayLike, height: int, width: int) -> list[Box]:

@@ -10,8 +10,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from inpaint_transform.boxes import Box
+from inpaint_transform.boxes import Box, Outline, sides
 
+# So many corners are within a tenth of a pixel of an ellipse 200 pixels wide.
+ELLIPSE_CORNERS = 64
 SCALES = {np.dtype(np.uint8): 1.0, np.dtype(np.uint16): 257.0, np.dtype(np.float32): 1 / 255}
 
 
@@ -48,22 +50,79 @@ def shape_mask(box: Box, window: Box, shape: str) -> np.ndarray:
     Args:
         box: Pixel box inside the window.
         window: Pixel window.
-        shape: ``"box"``, or ``"ellipse"`` for the ellipse that the box encloses.
+        shape: ``"ellipse"`` for the ellipse that the box encloses; anything else is the box.
 
     Returns:
         ``(window height, window width)`` bool.
     """
-    mask = np.zeros((window[3] - window[1], window[2] - window[0]), bool)
-    x0, y0, x1, y1 = box[0] - window[0], box[1] - window[1], box[2] - window[0], box[3] - window[1]
-    inside = mask[y0:y1, x0:x1]
-    if shape == "box":
-        inside[:] = True
-    else:
-        height, width = inside.shape
+    width, height = sides(box)
+    inside = np.ones((height, width), bool)
+    if shape == "ellipse":
         rows = (np.arange(height) + 0.5) / height * 2 - 1
         columns = (np.arange(width) + 0.5) / width * 2 - 1
-        inside[:] = rows[:, None] ** 2 + columns[None, :] ** 2 <= 1
+        inside = rows[:, None] ** 2 + columns[None, :] ** 2 <= 1
+    return embed(inside, box, window)
+
+
+def embed(inside: np.ndarray, box: Box, window: Box) -> np.ndarray:
+    """A box's mask ``(box height, box width)`` in its window: ``(window height, window width)`` bool."""
+    mask = np.zeros((window[3] - window[1], window[2] - window[0]), bool)
+    mask[box[1] - window[1] : box[3] - window[1], box[0] - window[0] : box[2] - window[0]] = inside
     return mask
+
+
+def dilated(mask: np.ndarray, box: Box, share: float) -> np.ndarray:
+    """An instance mask, grown a little and cut to its box.
+
+    Annotated outlines run inside the object as often as outside, and a rim of the old object left standing is what
+    the model would continue.
+
+    Args:
+        mask: ``(H, W)``, the whole image's; non-zero where the object is.
+        box: Pixel box.
+        share: How far to grow, over the box's shorter side; at least a pixel unless it is 0.
+
+    Returns:
+        ``(box height, box width)`` bool.
+    """
+    reach = max(1, round(share * min(sides(box)))) if share else 0
+    x0, y0, x1, y1 = box
+    top, left = max(0, y0 - reach), max(0, x0 - reach)
+    around = _grown(mask[top : y1 + reach, left : x1 + reach] != 0, reach)
+    return around[y0 - top : y1 - top, x0 - left : x1 - left]
+
+
+def outline_mask(outline: Outline, window: Box, shape: str) -> np.ndarray:
+    """The mask of a polygon in its window: the pixels whose centres lie inside.
+
+    Args:
+        outline: Corners ``(x, y)`` in image coordinates, where pixel 0 covers [0, 1]; at least 3, in their order.
+        window: Pixel window.
+        shape: ``"box"`` for the polygon itself, or ``"ellipse"`` for the ellipse in it; a polygon of 4 corners.
+
+    Returns:
+        ``(window height, window width)`` bool.
+    """
+    corners = np.asarray(outline, dtype=np.float64) - window[:2]
+    mask = _inside(corners, window)
+    if shape == "ellipse":
+        turns = np.linspace(0, 2 * np.pi, ELLIPSE_CORNERS, endpoint=False)[:, None]
+        right, down = (corners[1] - corners[0]) / 2, (corners[3] - corners[0]) / 2
+        mask &= _inside(corners.mean(axis=0) + np.cos(turns) * right + np.sin(turns) * down, window)
+    return mask
+
+
+def _inside(corners: np.ndarray, window: Box) -> np.ndarray:
+    """The pixels of a window whose centres lie inside a polygon with corners ``(N, 2)`` in the window."""
+    columns = np.arange(window[2] - window[0]) + 0.5
+    rows = (np.arange(window[3] - window[1]) + 0.5)[:, None]
+    inside = np.zeros((len(rows), len(columns)), bool)
+    # A point is inside when a ray to its right crosses the outline an odd number of times. OpenCV's fillPoly would
+    # also paint every pixel that the outline touches.
+    for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        if y0 != y1:
+            inside ^= ((y0 <= rows) != (y1 <= rows)) & (columns < x0 + (rows - y0) * (x1 - x0) / (y1 - y0))
+    return inside
 
 
 def feather_alpha(mask: np.ndarray, width: float, window: Box, image_height: int, image_width: int) -> np.ndarray:
@@ -119,6 +178,17 @@ def match_border(painted: np.ndarray, original: np.ndarray, mask: np.ndarray) ->
         return painted
     drift = original[ring].mean(axis=0) - painted[ring].mean(axis=0)
     return np.clip(np.rint(painted + drift), 0, 255).astype(np.uint8)
+
+
+def mean_change(painted: np.ndarray, original: np.ndarray, mask: np.ndarray) -> float:
+    """Mean absolute difference inside a mask in grey levels, 0 where the mask is empty.
+
+    Args:
+        painted: ``(h, w, 3)`` uint8.
+        original: ``(h, w, 3)`` uint8.
+        mask: ``(h, w)`` bool.
+    """
+    return float(cv2.absdiff(painted, original)[mask].mean()) if mask.any() else 0.0
 
 
 def _grown(mask: np.ndarray, reach: int) -> np.ndarray:

@@ -85,6 +85,15 @@ def uncrop(painted: np.ndarray, window: Box) -> np.ndarray:
     return _resize(painted[:height, :width], *sides(window))
 
 
+def scaled_box(box: Box, window: Box, size: int) -> Box:
+    """Where a box of the image lies in the working crop of its window, in whole pixels, at least one."""
+    length, height = working_size(window, size)
+    x, y = length / (window[2] - window[0]), height / (window[3] - window[1])
+    x0, y0 = round((box[0] - window[0]) * x), round((box[1] - window[1]) * y)
+    x1, y1 = round((box[2] - window[0]) * x), round((box[3] - window[1]) * y)
+    return min(x0, length - 1), min(y0, height - 1), max(x1, x0 + 1), max(y1, y0 + 1)
+
+
 def crop_mask(mask: np.ndarray, size: int) -> np.ndarray:
     """Scale a window's mask to the working crop so that every touched working pixel is set.
 

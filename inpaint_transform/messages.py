@@ -6,6 +6,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from inpaint_transform.boxes import Box
+
+
+@dataclass(frozen=True)
+class Question:
+    """Which of some texts fits what was painted into a box; a CLIP model beside the pipeline answers.
+
+    Attributes:
+        box: Pixel box in the working crop, not empty. The model sees this part of the painted crop alone.
+        texts: The texts that compete, at least one; the first is the wanted one.
+    """
+
+    box: Box
+    texts: tuple[str, ...]
+
 
 @dataclass(frozen=True)
 class InpaintRequest:
@@ -18,6 +33,7 @@ class InpaintRequest:
         negative_prompt: What to avoid; empty for nothing.
         strength: How far to leave the old pixels, in (0, 1]; 1 ignores them.
         seed: Seed of the noise, in [0, 2**63).
+        question: What to ask about the painted pixels, or None.
     """
 
     image: np.ndarray
@@ -26,6 +42,7 @@ class InpaintRequest:
     negative_prompt: str = ""
     strength: float = 1.0
     seed: int = 0
+    question: Question | None = None
 
 
 @dataclass(frozen=True)
@@ -36,7 +53,10 @@ class InpaintResult:
         image: ``(size, size, 3)`` uint8, RGB, or None when the output was rejected.
         rejected: Why there is no image (``"not finite"``, ``"near constant"``, ``"flagged by the safety checker"``),
             or None.
+        answer: One probability for each text of the request's question, in its order; None without a question or
+            without an image.
     """
 
     image: np.ndarray | None
     rejected: str | None = None
+    answer: tuple[float, ...] | None = None

@@ -39,6 +39,8 @@ class ModelSpec:
             ``"LCMScheduler"``.
         lora: LoRA folder, file or hub id, fused at load time.
         vae: Folder or hub id of another autoencoder, for instance ``"madebyollin/taesd"``.
+        clip: Folder or hub id of a transformers CLIP model that judges painted boxes (see ``gates.ClipGate``), or
+            ``"tiny"``, the embedded one. It stays loaded beside the pipeline.
         safety_checker: Keep the checkpoint's safety checker; what it flags is rejected, never painted black.
         max_batch_size: Most requests in one pipeline call, >= 1. Default 8.
         max_wait_ms: Longest wait for a batch to fill while some worker has nothing in flight, >= 0. Default 10.
@@ -69,6 +71,7 @@ class ModelSpec:
     scheduler: str | None = None
     lora: str | None = None
     vae: str | None = None
+    clip: str | None = None
     safety_checker: bool = False
     max_batch_size: int | None = None
     max_wait_ms: float | None = None
@@ -85,6 +88,8 @@ class ModelSpec:
             raise ValueError(f"device={self.device!r}: use one of {', '.join(DEVICES)} or cuda:N")
         _one_of("dtype", self.dtype, DTYPES)
         _one_of("serving", self.serving, SERVING)
+        if self.clip is not None and (not isinstance(self.clip, str) or not self.clip):
+            raise ValueError(f"clip={self.clip!r}: give the folder or hub id of a CLIP model, 'tiny' or None")
         _at_least("size", self.size, 8, whole=True)
         _at_least("steps", self.steps, 1, whole=True)
         _at_least("guidance_scale", self.guidance_scale, 0)

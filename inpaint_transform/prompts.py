@@ -110,7 +110,10 @@ def noun(label: Label, class_names: ClassNames) -> str:
         ValueError: The label is missing, unknown to ``class_names``, or a bare number without ``class_names``.
     """
     if label is None:
-        raise ValueError("the prompt needs {label}, but the sample has no labels; give BboxParams(label_fields=[...])")
+        raise ValueError(
+            "the prompt needs {label}, but the sample has no labels; give BboxParams(label_fields=[...]), or with "
+            "torchvision labels_getter"
+        )
     if class_names is None:
         if isinstance(label, int | float) and not isinstance(label, bool):
             raise ValueError(f"label {label!r} is a number; give class_names={{{label!r}: 'noun', ...}} to name it")

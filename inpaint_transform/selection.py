@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from inpaint_transform.boxes import Box, sides
 
@@ -59,7 +60,11 @@ def touches_border(box: Box, height: int, width: int) -> bool:
 
 
 def draw(
-    candidates: Sequence[int], rng: random.Random, num_boxes: int | tuple[int, int], box_p: float | None
+    candidates: Sequence[int],
+    rng: random.Random,
+    num_boxes: int | tuple[int, int],
+    probabilities: Sequence[float] | None = None,
+    usable: Callable[[int], bool] = lambda _: True,
 ) -> list[int]:
     """Draw the boxes to repaint.
 
@@ -67,15 +72,18 @@ def draw(
         candidates: Indices of eligible boxes.
         rng: Source of the draws.
         num_boxes: How many boxes, or the (least, most) of a uniform draw; fewer where there are fewer candidates.
-        box_p: When given, every candidate is drawn independently with this probability and ``num_boxes`` is unused.
+        probabilities: When given, each candidate is drawn independently with its box's probability and ``num_boxes``
+            is unused.
+        usable: A dearer test that a box has to pass; only asked for boxes that are drawn.
 
     Returns:
         Indices in ascending order, without repeats.
     """
-    if box_p is not None:
-        return [index for index in candidates if rng.random() < box_p]
+    if probabilities is not None:
+        return [index for index in candidates if rng.random() < probabilities[index] and usable(index)]
     count = num_boxes if isinstance(num_boxes, int) else rng.randint(*num_boxes)
-    return sorted(rng.sample(list(candidates), min(count, len(candidates))))
+    order = rng.sample(list(candidates), len(candidates))
+    return sorted(itertools.islice(filter(usable, order), count))
 
 
 def random_region(height: int, width: int, rng: random.Random, min_box_size: int) -> Box | None:

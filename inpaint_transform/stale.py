@@ -56,6 +56,8 @@ def still_true(points: np.ndarray, painted: Painted) -> np.ndarray:
         painted: What was painted.
     """
     kept = np.ones(len(points), bool)
+    if not len(points):
+        return kept
     for (x0, y0, x1, y1), region in painted:
         x, y = (np.floor(points[:, axis]).astype(int) for axis in (0, 1))
         inside = (x0 <= x) & (x < x1) & (y0 <= y) & (y < y1)

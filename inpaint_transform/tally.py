@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
 from inpaint_transform.core import Outcome
+from inpaint_transform.selection import Label
 
 # Below this many edits a reject rate says nothing.
 ENOUGH_EDITS = 20
@@ -20,6 +21,7 @@ class Tally:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
+        self._classes: defaultdict[Label, Counter[str]] = defaultdict(Counter)
         self._warned: set[str] = set()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -29,9 +31,10 @@ class Tally:
         """Count the outcomes of some edits; warns once when more than half of them kept their original pixels."""
         with self._lock:
             for outcome in outcomes:
-                self._counts["edits"] += 1
-                self._counts["attempts"] += outcome.attempts
-                self._counts["accepted" if outcome.accepted else f"rejected: {outcome.reason}"] += 1
+                for counts in (self._counts, self._classes[outcome.edit.target]):
+                    counts["edits"] += 1
+                    counts["attempts"] += outcome.attempts
+                    counts["accepted" if outcome.accepted else f"rejected: {outcome.reason}"] += 1
             edits, accepted = self._counts["edits"], self._counts["accepted"]
         if edits >= ENOUGH_EDITS and accepted * 2 < edits:
             self.warn_once(
@@ -60,3 +63,8 @@ class Tally:
         """A snapshot of the counters."""
         with self._lock:
             return dict(self._counts)
+
+    def classes(self) -> dict[str, dict[str, int]]:
+        """The same by the class that was painted."""
+        with self._lock:
+            return {str(label): dict(counts) for label, counts in self._classes.items()}

@@ -8,8 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from inpaint_transform.albumentations import BBoxInpaint
+from inpaint_transform.editor import Editor
 from inpaint_transform.messages import InpaintRequest, InpaintResult
+
+# Its assertions fail as readably as those of the test modules that subclass it.
+pytest.register_assert_rewrite("contract")
 
 SIZE = 32
 
@@ -49,7 +52,7 @@ def painted(request: InpaintRequest) -> np.ndarray:
 
 @pytest.fixture
 def painter(monkeypatch: pytest.MonkeyPatch) -> Painter:
-    """The inpainter of every ``BBoxInpaint``; forked workers inherit it."""
+    """The inpainter of every ``BBoxInpaint`` of either face; forked workers inherit it."""
     stand_in = Painter()
-    monkeypatch.setattr(BBoxInpaint, "inpainter", property(lambda _: stand_in))
+    monkeypatch.setattr(Editor, "inpainter", property(lambda _: stand_in))
     return stand_in

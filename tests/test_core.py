@@ -30,7 +30,7 @@ def edits(recipe: Recipe, boxes: list, labels: list | None = None, seed: int = 0
     ids=["no boxes", "all too small", "one pixel", "whole image", "a hundred"],
 )
 def test_what_is_no_error(boxes: list, count: int) -> None:
-    planned = edits(Recipe(), boxes)
+    planned = edits(Recipe(protect=False), boxes)
     assert len(planned) == count
     image = np.full((480, 640, 3), 90, np.uint8)
     result, outcomes = paint(Recipe(), image, planned, Painter())
@@ -106,7 +106,7 @@ def test_what_stays_rejected_keeps_the_very_original() -> None:
 
 def test_every_window_is_cut_from_the_original() -> None:
     image = np.full((480, 640, 3), 90, np.uint8)
-    recipe = Recipe(num_boxes=2)
+    recipe = Recipe(num_boxes=2, protect=False)
     painter = Painter()
     paint(recipe, image, edits(recipe, [BOX, (120, 110, 220, 190)]), painter)
     assert all((request.image == 90).all() for request in painter.calls[0])
@@ -186,9 +186,24 @@ def test_a_random_region_needs_a_prompt_without_a_label_or_labels_to_draw() -> N
 def test_the_same_draws_give_the_same_plan() -> None:
     boxes = [(i * 30, 10, i * 30 + 60, 90) for i in range(12)]
     recipe = Recipe(
-        num_boxes=(1, 4), prompts=["a {label}", "one {color} {label}"], attributes={"color": ["red", "blue"]}
+        num_boxes=(1, 4),
+        prompts=["a {label}", "one {color} {label}"],
+        attributes={"color": ["red", "blue"]},
+        protect=False,
     )
     assert edits(recipe, boxes, seed=3) == edits(recipe, boxes, seed=3)
     assert len({len(edits(recipe, boxes, seed=seed)) for seed in range(40)}) == 4
-    assert len(edits(Recipe(box_p=1.0), boxes)) == 12
+    assert len(edits(Recipe(box_p=1.0, protect=False), boxes)) == 12
     assert edits(Recipe(box_p=0.0), boxes) == []
+
+
+def test_an_outline_confines_the_edit_and_is_json() -> None:
+    box, outline = (100, 100, 200, 180), ((100.0, 140.0), (150.0, 100.0), (200.0, 140.0), (150.0, 180.0))
+    recipe = Recipe(prompts="a thing", feather=0)
+    image = np.full((480, 640, 3), 90, np.uint8)
+    [edit] = plan(recipe, 480, 640, [box], None, random.Random(0), outlines=[outline])
+    assert Edit.from_dict(json.loads(json.dumps(edit.to_dict()))) == edit
+    changed = (paint(recipe, image, [edit], Painter())[0] != image).any(axis=2)
+    rows, columns = np.nonzero(changed)
+    assert (abs(columns + 0.5 - 150) / 50 + abs(rows + 0.5 - 140) / 40 <= 1).all()
+    assert changed.sum() == pytest.approx(50 * 80, rel=0.02)

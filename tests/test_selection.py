@@ -117,17 +117,32 @@ def test_every_candidate_has_its_turn() -> None:
 @given(candidates, seeds)
 def test_box_p_at_its_ends(indices: list[int], seed: int) -> None:
     # num_boxes is unused beside it.
-    assert draw(indices, random.Random(seed), 1, 1.0) == indices
-    assert draw(indices, random.Random(seed), 1, 0.0) == []
+    length = max(indices, default=0) + 1
+    assert draw(indices, random.Random(seed), 1, [1.0] * length) == indices
+    assert draw(indices, random.Random(seed), 1, [0.0] * length) == []
 
 
 def test_box_p_draws_each_box_on_its_own() -> None:
     rng = random.Random(0)
-    pairs = Counter(tuple(draw([0, 1], rng, 1, 0.3)) for _ in range(2000))
+    pairs = Counter(tuple(draw([0, 1], rng, 1, [0.3, 0.3])) for _ in range(2000))
     assert pairs[()] / 2000 == pytest.approx(0.49, abs=0.05)
     assert pairs[(0,)] / 2000 == pytest.approx(0.21, abs=0.05)
     assert pairs[(1,)] / 2000 == pytest.approx(0.21, abs=0.05)
     assert pairs[(0, 1)] / 2000 == pytest.approx(0.09, abs=0.05)
+
+
+def test_every_box_has_its_own_probability() -> None:
+    drawn = Counter(index for seed in range(1000) for index in draw([0, 2], random.Random(seed), 1, [0.9, 1.0, 0.1]))
+    assert drawn[1] == 0
+    assert drawn[0] / 1000 == pytest.approx(0.9, abs=0.05)
+    assert drawn[2] / 1000 == pytest.approx(0.1, abs=0.05)
+
+
+@given(candidates, seeds, st.integers(1, 5))
+def test_unusable_boxes_are_replaced_by_others(indices: list[int], seed: int, count: int) -> None:
+    drawn = draw(indices, random.Random(seed), count, None, lambda index: index % 2 == 0)
+    assert all(index % 2 == 0 for index in drawn)
+    assert len(drawn) == min(count, sum(index % 2 == 0 for index in indices))
 
 
 # Random regions
@@ -169,7 +184,7 @@ def test_only_the_given_generator_is_asked() -> None:
     before, numpy_before = random.getstate(), np.random.get_state()
     rng = random.Random(0)
     draw(range(10), rng, (1, 5), None)
-    draw(range(10), rng, 1, 0.5)
+    draw(range(10), rng, 1, [0.5] * 10)
     random_region(100, 200, rng, 10)
     assert random.getstate() == before
     numpy_after = np.random.get_state()

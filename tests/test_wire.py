@@ -1,5 +1,6 @@
 """Frames: what goes in comes out, and nothing else gets in."""
 
+import dataclasses
 import json
 import socket
 import struct
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from inpaint_transform.inpainter import paint_frames, wire
 from inpaint_transform.inpainter.wire import Kind, Reader, WireError
-from inpaint_transform.messages import InpaintRequest, InpaintResult
+from inpaint_transform.messages import InpaintRequest, InpaintResult, Question
 
 
 def through_socket(buffers, **limits):
@@ -30,6 +31,13 @@ def through_socket(buffers, **limits):
                 sender.close()
 
 
+@st.composite
+def questions(draw, side):
+    x0, y0 = draw(st.integers(0, side - 1)), draw(st.integers(0, side - 1))
+    box = (x0, y0, draw(st.integers(x0 + 1, side)), draw(st.integers(y0 + 1, side)))
+    return Question(box, tuple(draw(st.lists(st.text(max_size=20), min_size=1, max_size=5))))
+
+
 requests = st.builds(
     lambda side, prompt, negative, strength, seed: InpaintRequest(
         np.random.default_rng(seed).integers(0, 256, (side, side, 3), np.uint8),
@@ -45,6 +53,9 @@ requests = st.builds(
     st.floats(0, 1, exclude_min=True),
     st.integers(0, 2**63 - 1),
 )
+asking = requests.flatmap(
+    lambda one: questions(one.image.shape[0]).map(lambda question: dataclasses.replace(one, question=question))
+)
 
 
 # None: no region. A small one: some requests do not fit.
@@ -52,7 +63,7 @@ regions = st.sampled_from([None, 100, 1 << 20]).map(lambda size: size and np.zer
 
 
 @settings(deadline=None)
-@given(st.lists(requests, min_size=1, max_size=5), st.floats(1e-3, 1e6), regions)
+@given(st.lists(requests | asking, min_size=1, max_size=5), st.floats(1e-3, 1e6), regions)
 def test_requests_survive(asked, timeout, region):
     frame = through_socket(paint_frames.pack_requests(asked, timeout, region))
     assert frame.payload.size in (0, paint_frames.bytes_of(asked))
@@ -64,26 +75,33 @@ def test_requests_survive(asked, timeout, region):
         assert np.array_equal(one.image, other.image)
         assert np.array_equal(one.mask, other.mask)
         assert other.mask.dtype == np.bool_
-        assert (one.prompt, one.negative_prompt, one.strength, one.seed) == (
+        assert (one.prompt, one.negative_prompt, one.strength, one.seed, one.question) == (
             other.prompt,
             other.negative_prompt,
             other.strength,
             other.seed,
+            other.question,
         )
 
 
 @settings(deadline=None)
-@given(st.lists(st.one_of(st.integers(1, 40), st.text(min_size=1, max_size=20)), min_size=1, max_size=6), regions)
-def test_results_survive(wanted, region):
+@given(
+    st.lists(st.one_of(st.integers(1, 40), st.text(min_size=1, max_size=20)), min_size=1, max_size=6),
+    st.none() | st.lists(st.floats(0, 1), min_size=1, max_size=5).map(tuple),
+    regions,
+)
+def test_results_survive(wanted, answer, region):
     results = [
-        InpaintResult(None, one) if isinstance(one, str) else InpaintResult(np.full((one, one, 3), one, np.uint8))
+        InpaintResult(None, one)
+        if isinstance(one, str)
+        else InpaintResult(np.full((one, one, 3), one, np.uint8), answer=answer)
         for one in wanted
     ]
     got = paint_frames.unpack_results(through_socket(paint_frames.pack_results(results, None, region)), region)
     if region is not None:
         region[:] = 255  # the next request
     for one, other in zip(results, got, strict=True):
-        assert one.rejected == other.rejected
+        assert (one.rejected, one.answer) == (other.rejected, other.answer)
         assert (one.image is None) == (other.image is None)
         assert one.image is None or np.array_equal(one.image, other.image)
 
@@ -158,6 +176,27 @@ def paint_frame(entries, payload=None, **fields):
         paint_frame([{**ENTRY, "seed": -1}]),
         paint_frame([{**ENTRY, "seed": 2**63}]),
         paint_frame([{**ENTRY, "seed": 1.5}]),
+        *(
+            paint_frame([{**ENTRY, "question": question}])
+            for question in (
+                "what is it",
+                {},
+                {"box": [0, 0, 4, 4]},
+                {"box": [0, 0, 4, 4], "texts": []},
+                {"box": [0, 0, 4, 4], "texts": "cone"},
+                {"box": [0, 0, 4, 4], "texts": ["cone", 3]},
+                {"box": [0, 0, 4, 4], "texts": ["x"] * 257},
+                {"box": [0, 0, 4, 4], "texts": ["x" * 10_000] * 2},
+                {"box": [0, 0, 4, 5], "texts": ["cone"]},
+                {"box": [-1, 0, 4, 4], "texts": ["cone"]},
+                {"box": [2, 0, 2, 4], "texts": ["cone"]},
+                {"box": [0, 0, 4], "texts": ["cone"]},
+                {"box": [0, 0, 4, 3.5], "texts": ["cone"]},
+                {"box": [0, 0, 4, True], "texts": ["cone"]},
+                {"box": [0, 0, 4, 10**400], "texts": ["cone"]},
+                {"box": {"x0": 0}, "texts": ["cone"]},
+            )
+        ),
         paint_frame([ENTRY], timeout=0),
         paint_frame([ENTRY], timeout=float("inf")),
         paint_frame([ENTRY], timeout=None),
@@ -167,6 +206,16 @@ def paint_frame(entries, payload=None, **fields):
 def test_refuses(data):
     with pytest.raises(WireError):
         paint_frames.unpack_requests(through_socket([memoryview(data)]))
+
+
+@pytest.mark.parametrize(
+    "answer", ["yes", [], [0.5, "0.5"], [True], [None], [-0.1], [1.5], [10**400], [0.1] * 257, {"cone": 1.0}]
+)
+def test_refuses_answers(answer):
+    text = json.dumps({"entries": [{"side": 1, "answer": answer}]}).encode()
+    data = head(kind=Kind.PAINTED, header=len(text), payload=3) + text + b"\0" * 3
+    with pytest.raises(WireError, match="answer"):
+        paint_frames.unpack_results(through_socket([memoryview(data)]))
 
 
 def test_the_end_of_the_connection_is_an_error():
@@ -200,6 +249,9 @@ def test_random_bytes_never_do_more_than_fail(data, with_head):
         ("strength", 1.5, "strength=1.5"),
         ("strength", float("nan"), "strength=nan"),
         ("seed", -1, "seed=-1"),
+        ("question", Question((0, 0, 5, 4), ("a",)), r"the box \(0, 0, 5, 4\) is empty or not inside"),
+        ("question", Question((0, 0, 4, 4), ()), "question with 0 texts: use 1 to 256"),
+        ("question", Question((0, 0, 4, 4), ("a" * 17_000,)), "more than 16384 characters"),
     ],
 )
 def test_wrong_requests_are_named_before_they_are_sent(field, value, named):

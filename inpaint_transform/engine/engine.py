@@ -14,6 +14,8 @@ import torch
 
 from inpaint_transform.crops import align_mask
 from inpaint_transform.engine import adapters
+from inpaint_transform.engine.clip import Clip
+from inpaint_transform.engine.devices import choose_dtype
 from inpaint_transform.engine.embeddings import PromptCache, TokenLimit
 from inpaint_transform.engine.loading import load
 from inpaint_transform.engine.verdicts import verdicts
@@ -67,6 +69,7 @@ class Engine:
         self._limit = TokenLimit(self._pipeline)
         names = self._adapter.embeddings
         self._prompts = PromptCache(self._pipeline, names, self._guided) if names else None
+        self._clip = Clip(spec.clip, self._device, choose_dtype(spec.dtype, self._device)) if spec.clip else None
         # A denoiser that sees the masked image needs nothing else at strength 1.
         denoiser = getattr(self._pipeline, "unet", None) or self._pipeline.transformer
         channels = self._adapter.latent_channels
@@ -103,6 +106,10 @@ class Engine:
         self._limit.check("prompt", request.prompt)
         if self._guided:
             self._limit.check("negative_prompt", request.negative_prompt)
+        if request.question is not None:
+            if self._clip is None:
+                raise ValueError("question: this model has no CLIP model to answer it; use ModelSpec(clip=...)")
+            self._clip.check(request.question, self.size)
 
     def paint(self, requests: Sequence[InpaintRequest]) -> list[InpaintResult]:
         """Paint working crops, as many in one pipeline call as may share it.
@@ -137,7 +144,7 @@ class Engine:
 
     def close(self) -> None:
         """Free the model's memory; the engine cannot paint afterwards."""
-        self._pipeline = self._prompts = None
+        self._pipeline = self._prompts = self._clip = None
         gc.collect()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
@@ -173,11 +180,26 @@ class Engine:
         rejected = verdicts(images, masks)
         levels = (images.nan_to_num().float().clamp(0, 1) * 255).round().to(torch.uint8)
         pixels = levels.permute(0, 2, 3, 1).cpu().numpy()
-        results = []
-        for index in range(len(requests)):
-            reason = "flagged by the safety checker" if flagged[index] else rejected[index]
-            results.append(InpaintResult(None if reason else pixels[index].copy(), reason))
-        return results
+        reasons = [
+            "flagged by the safety checker" if flagged[index] else rejected[index] for index in range(len(requests))
+        ]
+        answers = self._answers(requests, levels, [index for index, reason in enumerate(reasons) if reason is None])
+        return [
+            InpaintResult(None if reason else pixels[index].copy(), reason, answers.get(index))
+            for index, reason in enumerate(reasons)
+        ]
+
+    def _answers(
+        self, requests: list[InpaintRequest], levels: torch.Tensor, good: list[int]
+    ) -> dict[int, tuple[float, ...]]:
+        """What CLIP says to the questions about the good images, by their position in the batch."""
+        asked = {index: question for index in good if (question := requests[index].question) is not None}
+        if self._clip is None or not asked:
+            return {}
+        indices = list(asked)
+        padding = self._batch - len(indices) if self._spec.reproducible else 0
+        rows = [*indices, *indices[-1:] * padding]
+        return dict(zip(indices, self._clip.answers(levels[rows], [asked[row] for row in rows]), strict=False))
 
     def _call(self, requests: list[InpaintRequest]) -> tuple[torch.Tensor, torch.Tensor, list[bool]]:
         """Run the pipeline once; images in [0, 1], the aligned masks, and what the safety checker flagged."""

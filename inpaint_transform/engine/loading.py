@@ -60,7 +60,7 @@ def load(spec: ModelSpec) -> tuple[Any, torch.device]:
     dtype = choose_dtype(spec.dtype, device)
     limit_memory(spec.memory_fraction, device)
     try:
-        with _silence():
+        with silence():
             pipeline = _load_pipeline(spec, dtype)
             if spec.scheduler is not None:
                 pipeline.scheduler = _scheduler_class(spec.scheduler).from_config(pipeline.scheduler.config)
@@ -101,7 +101,7 @@ def _load_pipeline(spec: ModelSpec, dtype: torch.dtype) -> Any:
     try:
         return _from_pretrained(loader, spec.id, _present_variant(spec), arguments)
     except Exception as error:  # whatever a dozen loaders of three libraries raise
-        raise _load_error("id", spec.id, error) from error
+        raise load_error("id", spec.id, error) from error
 
 
 def _from_pretrained(loader: Any, where: str, variant: str | None, arguments: dict[str, Any]) -> Any:
@@ -138,10 +138,10 @@ def _read_config(cls: Any, argument: str, where: str, revision: str | None = Non
     try:
         return dict(cls.load_config(where, revision=revision))
     except (OSError, ValueError) as error:
-        raise _load_error(argument, where, error) from error
+        raise load_error(argument, where, error) from error
 
 
-def _load_error(argument: str, where: str, error: Exception) -> Exception:
+def load_error(argument: str, where: str, error: Exception) -> Exception:
     """The error a user can act upon, in place of what diffusers, transformers or the hub said."""
     said = " ".join(str(error).split())
     if "AutoPipeline can't find" in said:
@@ -196,7 +196,7 @@ def _load_vae(spec: ModelSpec, where: str, dtype: torch.dtype) -> Any:
         vae = getattr(diffusers, name).from_pretrained(where, use_safetensors=True, **{DTYPE_ARGUMENT: dtype})
         own = diffusers.AutoencoderKL.load_config(spec.id, subfolder="vae", revision=spec.revision)
     except Exception as error:  # as in _load_pipeline
-        raise _load_error("vae", where, error) from error
+        raise load_error("vae", where, error) from error
     if own["_class_name"] not in AUTOENCODERS or own["latent_channels"] != vae.config.latent_channels:
         raise ValueError(
             f"vae={where!r}: {spec.id!r} works on the latents of an {own['_class_name']} with"
@@ -230,7 +230,7 @@ def _fuse_lora(pipeline: Any, where: str) -> None:
     try:
         pipeline.load_lora_weights(where, use_safetensors=True)
     except OSError as error:
-        raise _load_error("lora", where, error) from error
+        raise load_error("lora", where, error) from error
     except (ValueError, KeyError, RuntimeError) as error:
         raise _no_lora(pipeline, where, str(error)) from error
     if not pipeline.get_active_adapters():
@@ -244,7 +244,7 @@ def _no_lora(pipeline: Any, where: str, why: str) -> ValueError:
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[None]:
+def silence() -> Iterator[None]:
     """Keep the loaders' progress bars off the training log, and leave the user's own setting as it was."""
     logs = (diffusers.utils.logging, transformers.utils.logging)
     shown = [log for log in logs if log.is_progress_bar_enabled()]

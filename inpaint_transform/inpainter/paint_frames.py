@@ -24,9 +24,11 @@ from inpaint_transform.inpainter.wire import (
     request_bytes,
     side_of,
 )
-from inpaint_transform.messages import InpaintRequest, InpaintResult
+from inpaint_transform.messages import InpaintRequest, InpaintResult, Question
 
 MAX_TIMEOUT_S = 1e9
+# The texts of a question, which together are no longer than a prompt may be.
+MAX_TEXTS = 256
 
 
 def _pixels(frame: Frame, region: np.ndarray | None) -> np.ndarray:
@@ -81,6 +83,18 @@ def check_request(request: InpaintRequest) -> None:
         raise ValueError(f"strength={request.strength!r}: use a number in (0, 1]")
     if not 0 <= request.seed < 2**63:
         raise ValueError(f"seed={request.seed!r}: use an integer in [0, 2**63)")
+    if request.question is not None:
+        _check_question(request.question, side)
+
+
+def _check_question(question: Question, side: int) -> None:
+    x0, y0, x1, y1 = question.box
+    if not (0 <= x0 < x1 <= side and 0 <= y0 < y1 <= side):
+        raise ValueError(f"question: the box {question.box} is empty or not inside the crop of {side} pixels")
+    if not 1 <= len(question.texts) <= MAX_TEXTS:
+        raise ValueError(f"question with {len(question.texts)} texts: use 1 to {MAX_TEXTS}")
+    if sum(map(len, question.texts)) > MAX_TEXT:
+        raise ValueError(f"question: its texts have more than {MAX_TEXT} characters together; shorten them")
 
 
 def pack_requests(
@@ -93,16 +107,19 @@ def pack_requests(
         timeout: Seconds after which a single engine call with them counts as hung.
         region: Where to leave the pixels if they fit; None to send them.
     """
-    entries = [
-        {
+    entries = []
+    for request in requests:
+        entry: dict[str, Any] = {
             "side": request.image.shape[0],
             "prompt": request.prompt,
             "negative_prompt": request.negative_prompt,
             "strength": float(request.strength),
             "seed": int(request.seed),
         }
-        for request in requests
-    ]
+        if request.question is not None:
+            box, texts = request.question.box, request.question.texts
+            entry["question"] = {"box": [int(corner) for corner in box], "texts": list(texts)}
+        entries.append(entry)
     pixels = [part for request in requests for part in (request.image, np.packbits(request.mask))]
     return _pack_pixels(Kind.PAINT, {"entries": entries, "timeout": timeout}, pixels, region)
 
@@ -136,6 +153,7 @@ def unpack_requests(frame: Frame, region: np.ndarray | None = None) -> tuple[lis
             negative_prompt=negative,
             strength=float(strength),
             seed=seed,
+            question=_question_of(entry),
         )
         try:
             check_request(request)
@@ -144,6 +162,21 @@ def unpack_requests(frame: Frame, region: np.ndarray | None = None) -> tuple[lis
         requests.append(request)
         start = stop
     return requests, float(timeout)
+
+
+def _question_of(entry: dict[str, Any]) -> Question | None:
+    """The question that an entry of a PAINT header carries; its limits are not checked yet."""
+    question = entry.get("question")
+    if question is None:
+        return None
+    box = question.get("box") if isinstance(question, dict) else None
+    texts = question.get("texts") if isinstance(question, dict) else None
+    if not isinstance(box, list) or len(box) != 4 or not all(type(corner) is int for corner in box):
+        raise WireError(f"box={box!r} of a question is not four numbers of pixels")
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise WireError("the texts of a question are no texts")
+    x0, y0, x1, y1 = box
+    return Question((x0, y0, x1, y1), tuple(texts))
 
 
 def _is_number(value: object) -> TypeGuard[float]:
@@ -161,10 +194,14 @@ def pack_results(
         region: Where to leave the pixels if they fit; None to send them. The requests may still lie there: no result
             begins behind the request that it answers.
     """
-    entries = [
-        {"rejected": result.rejected or "no image"} if result.image is None else {"side": result.image.shape[0]}
-        for result in results
-    ]
+    entries: list[dict[str, Any]] = []
+    for result in results:
+        if result.image is None:
+            entries.append({"rejected": result.rejected or "no image"})
+        elif result.answer is None:
+            entries.append({"side": result.image.shape[0]})
+        else:
+            entries.append({"side": result.image.shape[0], "answer": [float(chance) for chance in result.answer]})
     images = [result.image for result in results if result.image is not None]
     return _pack_pixels(Kind.PAINTED, {"entries": entries, "advice": advice}, images, region)
 
@@ -173,7 +210,7 @@ def unpack_results(frame: Frame, region: np.ndarray | None = None) -> list[Inpai
     """What ``pack_results`` wrote; the images stay as they are when the region is used again.
 
     Raises:
-        WireError: The pixels are not in the region.
+        WireError: The pixels are not in the region, or an answer is none.
     """
     pixels = _pixels(frame, region)
     results = []
@@ -186,6 +223,18 @@ def unpack_results(frame: Frame, region: np.ndarray | None = None) -> list[Inpai
         side = side_of(entry)
         stop = start + 3 * side**2
         image = pixels[start:stop].reshape(side, side, 3)
-        results.append(InpaintResult(image.copy() if pixels is region else image))
+        results.append(InpaintResult(image.copy() if pixels is region else image, answer=_answer_of(entry)))
         start = stop
     return results
+
+
+def _answer_of(entry: dict[str, Any]) -> tuple[float, ...] | None:
+    """The answer that an entry of a PAINTED header carries."""
+    answer = entry.get("answer")
+    if answer is None:
+        return None
+    if not isinstance(answer, list) or not 1 <= len(answer) <= MAX_TEXTS:
+        raise WireError(f"an answer has 1 to {MAX_TEXTS} numbers")
+    if not all(_is_number(chance) and 0 <= chance <= 1 for chance in answer):
+        raise WireError("an answer has something else than probabilities")
+    return tuple(float(chance) for chance in answer)

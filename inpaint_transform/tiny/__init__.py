@@ -1,5 +1,6 @@
-"""The embedded model: a small Stable Diffusion inpainting pipeline, its training and its evaluation."""
+"""The embedded models: a small Stable Diffusion inpainting pipeline and the CLIP that judges what it paints."""
 
 from pathlib import Path
 
 CHECKPOINT = Path(__file__).parent / "checkpoint"
+CLIP = Path(__file__).parent / "clip"

@@ -1,0 +1,32 @@
+"""What p and how many workers a machine affords: ``python -m benchmarks.throughput [--quick] [--model tiny]``.
+
+The same as ``inpaint-transform bench``, written to ``results/throughput.json`` and ``.png``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from benchmarks.report import RESULTS
+from inpaint_transform.bench import samples
+from inpaint_transform.bench.run import run
+from inpaint_transform.bench.settings import QUICK, Settings
+from inpaint_transform.models import ModelSpec
+
+
+def main() -> None:
+    """Run and write ``results/throughput.json``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--model", default="tiny")
+    arguments = parser.parse_args()
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    settings = Settings(ModelSpec(arguments.model), **(QUICK if arguments.quick else {}))
+    command = ("python -m benchmarks.throughput", sys.argv[1:])
+    run(settings, samples.embedded(), RESULTS / "throughput.json", command, print, "embedded")
+
+
+if __name__ == "__main__":
+    main()

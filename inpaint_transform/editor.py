@@ -1,0 +1,184 @@
+"""What the faces share beyond the core: the arguments of a transform, who paints for it, its epoch and its counters."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from inpaint_transform import core
+from inpaint_transform.boxes import Box, Outline
+from inpaint_transform.core import Edit, Outcome, Recipe
+from inpaint_transform.edits import failed
+from inpaint_transform.epoch import SharedEpoch
+from inpaint_transform.errors import InpaintError
+from inpaint_transform.gates import Gate, gate_of
+from inpaint_transform.inpainter import Inpainter, connect, current_session
+from inpaint_transform.models import ModelSpec
+from inpaint_transform.schedule import Schedule
+from inpaint_transform.selection import Label
+from inpaint_transform.swaps import Swap
+from inpaint_transform.tally import Tally
+
+ON_ERROR = ("raise", "skip")
+SETTINGS = [field.name for field in dataclasses.fields(Recipe)]
+
+
+class Editor:
+    """Plans and paints for one transform.
+
+    Holds no weights and no connection: it is small, and pickles and copies with its transform. Copies in one process,
+    and those in forked or spawned workers, share the epoch; each process counts for itself.
+
+    Args:
+        arguments: The arguments of the face by name; those that it does not know belong to the face.
+
+    Attributes:
+        arguments: The arguments as a face stores them, with the model as JSON values.
+        recipe: What to paint and where.
+        spec: Which model paints.
+        seed: Seed of content-keyed draws, or None.
+        on_error: ``"raise"`` or ``"skip"``.
+        epoch: The epoch that content-keyed draws depend on.
+        tally: What this process painted.
+
+    Raises:
+        ValueError: An argument is unusable; the message names it and the mend.
+    """
+
+    def __init__(self, arguments: Mapping[str, Any]) -> None:
+        model = arguments["model"]
+        self.spec = ModelSpec.of(model)
+        self.arguments = {**arguments, "model": model if isinstance(model, str) else self.spec.to_dict()}
+        settings = {name: arguments[name] for name in SETTINGS if name in arguments}
+        settings["attributes"] = settings["attributes"] or {}
+        settings["exclude_labels"] = settings["exclude_labels"] or ()
+        settings["relabel"] = Swap.of(arguments.get("relabel"))
+        self.recipe = Recipe(**settings)
+        self.linked_fields: Mapping[str, Any] = arguments.get("linked_fields") or {}
+        self.schedule = Schedule.of(arguments.get("schedule"))
+        self.gate = gate_of(arguments.get("gate"))
+        if self.gate is not None and self.gate.clip is not None:
+            if self.spec.clip not in (None, self.gate.clip):
+                raise ValueError(
+                    f"gate asks the CLIP model {self.gate.clip!r}, but model has clip={self.spec.clip!r}; leave clip "
+                    f"out of the model"
+                )
+            self.spec = dataclasses.replace(self.spec, clip=self.gate.clip)
+        for name in ("relabel", "schedule", "gate"):
+            self.arguments[name] = _as_json(self.arguments.get(name))
+        self.seed: int | None = arguments["seed"]
+        if self.seed is not None and not isinstance(self.seed, int):
+            raise ValueError(f"seed={self.seed!r}: use an int or None")
+        self.on_error: str = arguments["on_error"]
+        if self.on_error not in ON_ERROR:
+            raise ValueError(f"on_error={self.on_error!r}: use one of {', '.join(ON_ERROR)}")
+        p = arguments["p"]
+        if not isinstance(p, int | float) or not 0 <= p <= 1:
+            raise ValueError(f"p={p!r}: use a probability in [0, 1]")
+        self.epoch = SharedEpoch()
+        self.tally = Tally()
+        self._session = current_session()
+
+    def factor(self, scales: str) -> float:
+        """What the schedule multiplies ``"p"`` or ``"box_p"`` by in this epoch."""
+        if self.schedule is None or self.schedule.scales != scales:
+            return 1.0
+        return self.schedule.factor(self.epoch.value)
+
+    @property
+    def inpainter(self) -> Inpainter:
+        """Who paints in this process; loads nothing by itself."""
+        return connect(self.spec, self._session)
+
+    def read_slots(self, sample: Mapping[Any, Any]) -> Mapping[str, str | Sequence[str]]:
+        """The slot values that a sample brings under ``prompt_key``.
+
+        Raises:
+            ValueError: They are not a dict.
+        """
+        key = self.recipe.prompt_key
+        if key is None:
+            return {}
+        slots = sample.get(key) or {}
+        if not isinstance(slots, Mapping):
+            raise ValueError(
+                f"the sample's {key!r} is {slots!r}; give a dict of slot values, e.g. {{'weather': 'in fog'}}"
+            )
+        return slots
+
+    def plan(
+        self,
+        height: int,
+        width: int,
+        boxes: Sequence[Box],
+        labels: Sequence[Label] | None,
+        rng: random.Random,
+        slots: Mapping[str, str | Sequence[str]] | None = None,
+        outlines: Sequence[Outline] | None = None,
+        masks: Sequence[np.ndarray] | None = None,
+        occupied: Callable[[int], bool] = lambda _: False,
+    ) -> list[Edit]:
+        """Decide what to paint in one sample; see ``core.plan``."""
+        share = self.factor("box_p")
+        return core.plan(self.recipe, height, width, boxes, labels, rng, slots, outlines, masks, occupied, share)
+
+    def paint_each(
+        self,
+        images: Sequence[np.ndarray],
+        edits: Sequence[Sequence[Edit]],
+        keys: Sequence[str | None] | None = None,
+    ) -> tuple[list[np.ndarray], list[list[Outcome]]]:
+        """Paint each image's edits, all in one batch; count and log what became of them.
+
+        Args:
+            images: As ``core.paint_all`` takes them; never written to.
+            edits: The edits of each image.
+            keys: What the log calls each image.
+
+        Returns:
+            The images, the very same arrays where nothing was painted, and the outcomes of each.
+
+        Raises:
+            TypeError, ValueError: An image cannot be painted.
+            InpaintError: Painting or judging failed, with ``on_error="raise"``.
+        """
+        try:
+            painted, outcomes = core.paint_all(self.recipe, images, edits, self.inpainter, self.gate)
+        except InpaintError as error:
+            if self.on_error == "raise":
+                raise
+            self.tally.count_error(error)
+            return list(images), [[failed(edit, "error") for edit in wanted] for wanted in edits]
+        self.tally.count(outcome for per_image in outcomes for outcome in per_image)
+        return painted, outcomes
+
+    def stats(self) -> dict[str, Any]:
+        """What this process painted, and under ``"inpainter"`` the counters of the engine."""
+        return {**self.tally.counts(), "classes": self.tally.classes(), "inpainter": self.inpainter.stats()}
+
+
+def arguments_of(local_names: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a constructor from its ``locals()``, taken on its first line."""
+    return {name: value for name, value in local_names.items() if name not in ("self", "__class__")}
+
+
+def _as_json(value: Any) -> Any:
+    """An argument as JSON values where it has such; a function, or a gate that holds one, stays what it is."""
+    if isinstance(value, list | tuple):
+        return [_as_json(entry) for entry in value]
+    if isinstance(value, Swap | Schedule | Gate):
+        with contextlib.suppress(TypeError):
+            return value.to_dict()
+    return value
+
+
+def plain_label(value: Any) -> Label:
+    """A label as a plain Python value; ids that a framework has made floats become ints again."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    return int(value) if isinstance(value, float) and value.is_integer() else value
