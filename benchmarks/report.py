@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from inpaint_transform.bench import report
 
-RESULTS = Path(__file__).parent / "results"
+# Tests write elsewhere.
+RESULTS = Path(os.environ.get("BENCHMARK_RESULTS") or Path(__file__).parent / "results")
 
 
 def write(name: str, results: dict[str, Any]) -> Path:

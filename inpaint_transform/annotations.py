@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from reprlib import repr as shorten
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 PICTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
+# A box in pixels as a label file has it, before it is rounded: x0, y0, x1, y1.
+Corners = tuple[float, float, float, float]
+
 
 class BoxFormat(str, Enum):
     """How boxes are written down."""
@@ -52,14 +55,17 @@ class Annotation:
         image: The picture's file.
         boxes: Half-open pixel boxes inside the picture, in the order of the label file.
         labels: One class name a box.
+        corners: The boxes as exactly as the label file has them, clipped to the picture. What is equal in whole pixels
+            counts as equal: formats differ in the last digits.
     """
 
     image: Path
     boxes: tuple[Box, ...]
     labels: tuple[str, ...]
+    corners: tuple[Corners, ...] = field(default=(), compare=False)
 
 
-Labelled = tuple[Box, str]
+Labelled = tuple[Box, str, Corners]
 # What a format knows about one picture (path, height, width): its boxes, and what is wrong with the others.
 BoxReader = Callable[[Path, int, int], Iterable[Labelled | Problem]]
 
@@ -114,7 +120,8 @@ def _read_each(pictures: Iterable[Path], reader: BoxReader) -> Iterator[Annotati
         if problems:
             yield from problems
         else:
-            yield Annotation(picture, tuple(box for box, _ in found), tuple(label for _, label in found))
+            boxes, labels, corners = zip(*found, strict=True) if found else ((), (), ())
+            yield Annotation(picture, boxes, labels, corners)
 
 
 def find_pictures(images: Path) -> list[Path]:
@@ -212,6 +219,28 @@ def find_names(boxes: Path) -> dict[int, str]:
     raise ValueError(f"{boxes}: YOLO labels hold class ids only; give names as a data.yaml, a classes.txt or a,b,c")
 
 
+def read_classes(boxes: Path, box_format: BoxFormat, names: Mapping[int, str] | None = None) -> dict[int, str]:
+    """The classes that label files declare, whether or not a box has them.
+
+    Args:
+        boxes: As ``read`` takes it.
+        box_format: How the boxes are written down.
+        names: As ``read`` takes it.
+
+    Returns:
+        Class id to name; empty for Pascal VOC, which declares none.
+
+    Raises:
+        ValueError: The COCO file is broken, or YOLO labels have no class names at all.
+    """
+    if box_format is BoxFormat.VOC:
+        return {}
+    if box_format is BoxFormat.YOLO:
+        return dict(names) if names is not None else find_names(boxes)
+    rows = [(row.get("id"), row.get("name")) for row in _coco_sections(boxes)["categories"]]
+    return {index: name.strip() for index, name in rows if type(index) is int and isinstance(name, str)}
+
+
 def _yolo_reader(boxes: Path, images: Path, names: Mapping[int, str]) -> BoxReader:
     def read_boxes(picture: Path, height: int, width: int) -> Iterator[Labelled | Problem]:
         path = _label_file(boxes, images, picture, ".txt")
@@ -242,10 +271,10 @@ def _yolo_box(columns: Sequence[str], names: Mapping[int, str], height: int, wid
         raise ValueError(f"class id {shorten(columns[0])} has no name among the {len(names)} class names")
     x0, x1 = (x - box_width / 2) * width, (x + box_width / 2) * width
     y0, y1 = (y - box_height / 2) * height, (y + box_height / 2) * height
-    return _box((x0, y0, x1, y1), height, width), label
+    return _labelled((x0, y0, x1, y1), label, height, width)
 
 
-def _coco_reader(file: Path, images: Path) -> BoxReader:
+def _coco_sections(file: Path) -> dict[str, list[dict[str, Any]]]:
     document = read_json(file)
     sections = {}
     for section in ("images", "annotations", "categories"):
@@ -253,6 +282,11 @@ def _coco_reader(file: Path, images: Path) -> BoxReader:
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise BrokenFileError(file, None, f"not a COCO file: it has no list of objects {section!r}")
         sections[section] = rows
+    return sections
+
+
+def _coco_reader(file: Path, images: Path) -> BoxReader:
+    sections = _coco_sections(file)
     # Keys are compared as text: nothing in a garbage file is then unhashable.
     names = {str(row.get("id")): row.get("name") for row in sections["categories"]}
     entries = {str(row.get("file_name")).replace("\\", "/"): row for row in sections["images"]}
@@ -291,7 +325,7 @@ def _coco_box(row: Mapping[str, Any], names: Mapping[str, Any], height: int, wid
     if not isinstance(label, str) or not label.strip():
         raise ValueError(f"category id {shorten(row.get('category_id'))} has no name among the categories")
     x, y, box_width, box_height = map(_number, bbox)
-    return _box((x, y, x + box_width, y + box_height), height, width), label.strip()
+    return _labelled((x, y, x + box_width, y + box_height), label.strip(), height, width)
 
 
 def _voc_reader(boxes: Path, images: Path) -> BoxReader:
@@ -333,7 +367,7 @@ def _voc_box(element: ElementTree.Element, height: int, width: int) -> Labelled:
     # and as Albumentations reads them. The 1-based inclusive pixels of the original challenge differ by one pixel
     # on the left and at the top.
     x0, y0, x1, y1 = (_number(_optional(bndbox, name)) for name in ("xmin", "ymin", "xmax", "ymax"))
-    return _box((x0, y0, x1, y1), height, width), label
+    return _labelled((x0, y0, x1, y1), label, height, width)
 
 
 def _optional(element: ElementTree.Element, name: str) -> str | None:
@@ -341,7 +375,7 @@ def _optional(element: ElementTree.Element, name: str) -> str | None:
     return text.strip() if text else None
 
 
-def _box(corners: tuple[float, float, float, float], height: int, width: int) -> Box:
+def _labelled(corners: Corners, label: str, height: int, width: int) -> Labelled:
     x0, y0, x1, y1 = corners
     shown = ", ".join(f"{corner:.6g}" for corner in corners)
     if not all(map(math.isfinite, corners)):
@@ -350,7 +384,8 @@ def _box(corners: tuple[float, float, float, float], height: int, width: int) ->
         raise ValueError(f"box ({shown}) is inverted or has a negative side")
     if min(x0, y0) < -1 or x1 > width + 1 or y1 > height + 1:
         raise ValueError(f"box ({shown}) in pixels reaches outside the picture of {width}x{height}")
-    return from_pixels([corners], height, width)[0]
+    clipped = (min(max(x0, 0.0), width), min(max(y0, 0.0), height), min(max(x1, 0.0), width), min(max(y1, 0.0), height))
+    return from_pixels([corners], height, width)[0], label, clipped
 
 
 def _number(value: object) -> float:

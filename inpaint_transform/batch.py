@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import random
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +17,8 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from inpaint_transform import boxes as pixel_boxes
 from inpaint_transform import seeds
-from inpaint_transform.albumentations import BBoxInpaint
 from inpaint_transform.core import Edit
+from inpaint_transform.editor import Editor
 from inpaint_transform.selection import Label
 
 _TRANSFORMS = (A.BasicTransform, A.BaseCompose)
@@ -38,7 +39,8 @@ class ConcurrentDataset(Dataset[Any]):
     An ``A.Compose`` keeps state of the sample at hand and must not be shared by threads. So every place of the
     mini-batch gets a shallow copy of the dataset, made at the first mini-batch in a process: the data is shared, the
     Albumentations transforms are copied, and each copy has a random stream of its own, which follows from the worker's
-    seed and the original transform's generator. Transforms are found in attributes of the dataset, of
+    seed and the original transform's generator. torchvision's transforms are shared by the threads: they keep nothing,
+    and draw from torch's generator. Transforms are found in attributes of the dataset, of
     the datasets and plain objects in them, and in lists, tuples and dicts of up to 1000 items; not in globals,
     closures and partials. What is assigned to the dataset after a process's first mini-batch does not reach the
     copies; ``BBoxInpaint.set_epoch`` does, and ``BBoxInpaint.stats`` counts what the copies did in its process.
@@ -77,7 +79,9 @@ class ConcurrentDataset(Dataset[Any]):
         self.dataset = dataset
         self._slots: list[Any] = []
         self._made_for: tuple[int, int | None] | None = None
-        if _copy(dataset, {}, []) is dataset:
+        found: list[tuple[Any, Any]] = []
+        _copy(dataset, {}, found)
+        if not found:
             raise ValueError(
                 f"dataset={type(dataset).__name__}: no Albumentations transform found among its attributes, and a "
                 f"transform shared by threads mixes up their draws; keep it in an attribute, e.g. self.transform"
@@ -111,6 +115,8 @@ class ConcurrentDataset(Dataset[Any]):
             copies: list[tuple[Any, Any]] = []
             slot = _copy(self.dataset, {}, copies)
             for original, copied in copies:
+                if copied is original:  # torchvision's draw from torch's generator, which threads may share
+                    continue
                 # The draw moves the original on, so every slot differs, and follows a seed given to the Compose.
                 name = f"slot {len(self._slots)}"
                 rng = seeds.worker_rng(here[1] or 0, original.py_random.getrandbits(64), name)
@@ -134,7 +140,7 @@ def _copy(value: Any, memo: dict[int, Any], copies: list[tuple[Any, Any]]) -> An
     Args:
         value: What to copy.
         memo: Copies by the id of the original, as ``copy.deepcopy`` keeps them: what is shared stays shared.
-        copies: Receives each transform found and its copy.
+        copies: Receives each transform found and its copy; a transform of torchvision, which needs none, twice.
     """
     if id(value) in memo:
         return memo[id(value)]
@@ -144,6 +150,10 @@ def _copy(value: Any, memo: dict[int, Any], copies: list[tuple[Any, Any]]) -> An
         copied: Any = copy.deepcopy(value, memo)
         copies.append((value, copied))
         return copied
+    if isinstance(value, torch.nn.Module):
+        if next(_inpaints(value), None) is not None:
+            copies.append((value, value))
+        return value
     if isinstance(value, list | tuple | dict):
         return _copy_container(value, memo, copies) if len(value) <= _MOST_ITEMS else value
     if isinstance(value, type | types.ModuleType | torch.Tensor | np.ndarray) or not isinstance(
@@ -175,8 +185,9 @@ def _copy_container(value: Any, memo: dict[int, Any], copies: list[tuple[Any, An
     return type(value)(own)
 
 
-def _inpaints(transform: Any) -> Iterator[BBoxInpaint]:
-    if isinstance(transform, BBoxInpaint):
+def _inpaints(transform: Any) -> Iterator[Any]:
+    """The ``BBoxInpaint`` of either face in a pipeline."""
+    if isinstance(getattr(transform, "_editor", None), Editor):
         yield transform
     for inner in getattr(transform, "transforms", ()):
         yield from _inpaints(inner)
@@ -190,7 +201,8 @@ class BatchInpaint:
     transfer saves that. With ``seed=int`` the edits depend on the images, as in the transform.
 
     Args:
-        transform: Whose recipe, model, ``p``, ``seed``, ``on_error``, epoch and counters to use.
+        transform: A ``BBoxInpaint`` of either face: whose recipe, model, ``p``, ``seed``, ``on_error``, epoch and
+            counters to use.
 
     Raises:
         TypeError: ``transform`` is not a ``BBoxInpaint``.
@@ -206,8 +218,8 @@ class BatchInpaint:
         (torch.Size([2, 3, 96, 96]), True, False)
     """
 
-    def __init__(self, transform: BBoxInpaint) -> None:
-        if not isinstance(transform, BBoxInpaint):
+    def __init__(self, transform: Any) -> None:
+        if not isinstance(getattr(transform, "_editor", None), Editor):
             raise TypeError(f"transform is a {type(transform).__name__}; give the BBoxInpaint itself, not its Compose")
         if transform._editor.recipe.relabel is not None:
             raise ValueError(
@@ -272,11 +284,14 @@ class BatchInpaint:
         if names is not None and len(names) != len(rows):
             raise ValueError(f"labels[{number}] has {len(names)} labels for {len(rows)} boxes; give one label a box")
         editor = transform._editor
-        rng = transform.py_random
-        if editor.seed is not None:
+        if editor.seed is None:
+            # The torchvision face has no generator of its own: its framework draws from torch's.
+            own: random.Random | None = getattr(transform, "py_random", None)
+            rng = own or random.Random(int(torch.randint(2**63 - 1, ())))  # noqa: S311 - augmentation
+        else:
             relative = rows / (width, height, width, height)
             rng = seeds.content_rng(editor.seed, editor.epoch.value, _to_numpy(image), relative)
-        if rng.random() >= transform.p:
+        if rng.random() >= transform.p * editor.factor("p"):
             return []
         return editor.plan(height, width, pixel_boxes.from_pixels(rows, height, width), names, rng)
 

@@ -48,6 +48,7 @@ def written(values: Any, changes: Mapping[int, Any]) -> Any:
         if not _holds(values, position, value):
             kind = getattr(values, "dtype", type(values).__name__)
             raise ValueError(f"relabel gives {value!r}, which labels of {kind} cannot hold; give a value that they can")
+    result: Any
     if isinstance(values, torch.Tensor):
         result = values.clone()
     elif isinstance(values, np.ndarray):

@@ -8,6 +8,9 @@ import numpy as np
 
 from inpaint_transform.boxes import Box
 
+# Of one question.
+MAX_TEXTS = 256
+
 
 @dataclass(frozen=True)
 class Question:
@@ -15,7 +18,7 @@ class Question:
 
     Attributes:
         box: Pixel box in the working crop, not empty. The model sees this part of the painted crop alone.
-        texts: The texts that compete, at least one; the first is the wanted one.
+        texts: The texts that compete, 1 to ``MAX_TEXTS``; the first is the wanted one.
     """
 
     box: Box

@@ -39,6 +39,9 @@ class ModelSpec:
             ``"LCMScheduler"``.
         lora: LoRA folder, file or hub id, fused at load time.
         vae: Folder or hub id of another autoencoder, for instance ``"madebyollin/taesd"``.
+        controlnet: Folder or hub id of a ControlNet that reads Canny edges (for instance
+            ``"lllyasviel/control_v11p_sd15_canny"``). What is painted then keeps the outlines of what was there; for
+            Stable Diffusion and SDXL checkpoints.
         clip: Folder or hub id of a transformers CLIP model that judges painted boxes (see ``gates.ClipGate``), or
             ``"tiny"``, the embedded one. It stays loaded beside the pipeline.
         safety_checker: Keep the checkpoint's safety checker; what it flags is rejected, never painted black.
@@ -71,6 +74,7 @@ class ModelSpec:
     scheduler: str | None = None
     lora: str | None = None
     vae: str | None = None
+    controlnet: str | None = None
     clip: str | None = None
     safety_checker: bool = False
     max_batch_size: int | None = None

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-import PIL.Image
 import torch
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from inpaint_transform import boxes as pixel_boxes
 from inpaint_transform import label_values, seeds, stale
-from inpaint_transform.boxes import Box, Outline
+from inpaint_transform.boxes import Box
 from inpaint_transform.core import Edit
 from inpaint_transform.editor import Editor, arguments_of
 from inpaint_transform.inpainter import Inpainter
@@ -21,19 +20,19 @@ from inpaint_transform.models import ModelSpec
 from inpaint_transform.nested import find_field, find_labels, find_mapping, holds, replaced
 from inpaint_transform.prompts import lookup
 from inpaint_transform.selection import Label
-
-try:
-    from torchvision import tv_tensors
-    from torchvision.transforms import v2
-except ImportError as error:
-    raise ImportError(
-        "inpaint_transform.torchvision needs torchvision; install it with pip install 'inpaint-transform[torchvision]'"
-    ) from error
-
-ROTATED = ("XYWHR", "CXCYWHR", "XYXYXYXY")
-DTYPES = (torch.uint8, torch.uint16, torch.float32)
-# The modes whose arrays are grey or start with red, green, blue.
-MODES = ("L", "I;16", "RGB", "RGBA")
+from inpaint_transform.tv_types import (
+    check_wrapped,
+    find_images,
+    frames,
+    is_points,
+    like,
+    planes,
+    points_of,
+    read_boxes,
+    size_of,
+    tv_tensors,
+    v2,
+)
 
 
 class BBoxInpaint(v2.Transform):
@@ -194,7 +193,7 @@ class BBoxInpaint(v2.Transform):
         """
         sample = inputs if len(inputs) > 1 else inputs[0]
         flat, _ = tree_flatten(sample)
-        found = _find_images(flat)
+        found = find_images(flat)
         if not found or self.p <= 0:
             return sample
         annotated = _Annotated(sample, flat, self)
@@ -203,7 +202,9 @@ class BBoxInpaint(v2.Transform):
             return sample
         painted, accepted = self._paint([flat[index] for index in found], edits, self._name(sample))
         # Labels first: they may be a list, which flattening takes apart. What is put in has the same structure.
-        changes = {edit.index: edit.new_label for edit in accepted if edit.new_label is not None}
+        changes = {
+            edit.index: edit.new_label for edit in accepted if edit.new_label is not None and edit.index is not None
+        }
         if changes:
             sample = annotated.relabelled(changes)
         flat, structure = tree_flatten(sample)
@@ -215,24 +216,24 @@ class BBoxInpaint(v2.Transform):
 
     def _draw(self, annotated: _Annotated, images: Sequence[Any]) -> list[Edit]:
         """Decide whether to paint, and what."""
-        height, width = _size(images[0])
+        height, width = size_of(images[0])
         boxes, rows, outlines = annotated.boxes, np.empty((0, 4)), None
         if boxes is None:
-            _check_wrapped(annotated.sample)
+            check_wrapped(annotated.sample)
         else:
             for image in images:
-                if _size(image) != boxes.canvas_size:
+                if size_of(image) != boxes.canvas_size:
                     raise ValueError(
-                        f"an image is {_size(image)} (height, width), but the boxes have "
+                        f"an image is {size_of(image)} (height, width), but the boxes have "
                         f"canvas_size={boxes.canvas_size}; give them the image's size"
                     )
-            rows, outlines = _read_boxes(boxes)
+            rows, outlines = read_boxes(boxes)
         editor = self._editor
         if editor.seed is None:
             rng = random.Random(int(torch.randint(2**63 - 1, ())))  # noqa: S311 - augmentation, not cryptography
         else:
             relative = rows / (width, height, width, height)
-            rng = seeds.content_rng(editor.seed, editor.epoch.value, _frames(images[0])[0], relative)
+            rng = seeds.content_rng(editor.seed, editor.epoch.value, frames(images[0])[0], relative)
         if rng.random() >= self.p * editor.factor("p"):
             return []
         in_pixels = pixel_boxes.from_pixels(rows, height, width)
@@ -249,7 +250,7 @@ class BBoxInpaint(v2.Transform):
         )
         if any(edit.new_label is not None for edit in edits):
             annotated.check_relabel()
-            if len(images) > 1 or len(_frames(images[0])) > 1:
+            if len(images) > 1 or len(frames(images[0])) > 1:
                 raise ValueError("relabel needs a single image: of several, some may be accepted and others not")
         return edits
 
@@ -259,7 +260,7 @@ class BBoxInpaint(v2.Transform):
         Returns:
             The images, the very same objects where nothing was painted, and the edits that are in all of them.
         """
-        stacks = [_frames(image) for image in images]
+        stacks = [frames(image) for image in images]
         originals = [frame for stack in stacks for frame in stack]
         count = len(originals)
         painted, outcomes = self._editor.paint_each(originals, [edits] * count, [name] * count)
@@ -268,7 +269,7 @@ class BBoxInpaint(v2.Transform):
         for image, stack in zip(images, stacks, strict=True):
             new = [next(rest) for _ in stack]
             unchanged = all(after is before for after, before in zip(new, stack, strict=True))
-            results.append(image if unchanged else _like(image, new))
+            results.append(image if unchanged else like(image, new))
         accepted = [edit for number, edit in enumerate(edits) if all(frame[number].accepted for frame in outcomes)]
         return results, accepted
 
@@ -281,7 +282,7 @@ class BBoxInpaint(v2.Transform):
         shape = self._editor.recipe.shape
         painted = [(edit.index, (edit.window, edit.mask(shape))) for edit in accepted]
         if isinstance(item, tv_tensors.Mask):
-            masks = _planes(item)
+            masks = planes(item)
             own = shape == "mask" and item.ndim == 3
             kept = [
                 stale.cleared(mask, [region for index, region in painted if not (own and index == number)])
@@ -290,8 +291,8 @@ class BBoxInpaint(v2.Transform):
             if all(after is before for after, before in zip(kept, masks, strict=True)):
                 return item
             return tv_tensors.wrap(torch.from_numpy(np.stack(kept)).reshape(item.shape).to(item.device), like=item)
-        if _is_points(item):
-            true = stale.still_true(_points(item), [region for _, region in painted])
+        if is_points(item):
+            true = stale.still_true(points_of(item), [region for _, region in painted])
             if true.all():
                 return item
             if item.ndim != 2:
@@ -333,7 +334,7 @@ class _Annotated:
         self.sample = sample
         self.boxes = next((item for item in flat if isinstance(item, tv_tensors.BoundingBoxes)), None)
         self._masks = [item for item in flat if isinstance(item, tv_tensors.Mask)]
-        self._points = [item for item in flat if _is_points(item)]
+        self._points = [item for item in flat if is_points(item)]
         self._transform = transform
         self._found: Any = None
 
@@ -353,9 +354,12 @@ class _Annotated:
         stack = next((mask for mask in self._masks if mask.ndim == 3), None)
         if self.boxes is None or stack is None:
             return None
-        masks, field = _planes(stack), self._transform.mask_field
+        masks, field = planes(stack), self._transform.mask_field
         if field is not None:
-            positions = label_values.read(find_field(self.sample, self.boxes, field), len(self.boxes))
+            found = find_field(self.sample, self.boxes, field)
+            if found is None:
+                raise ValueError(f"mask_field={field!r} is not a key of the sample")
+            positions = label_values.read(found, len(self.boxes))
             for position in positions:
                 if not isinstance(position, int) or not 0 <= position < len(masks):
                     raise ValueError(
@@ -377,10 +381,10 @@ class _Annotated:
         masks = [
             plane
             for mask in self._masks
-            for number, plane in enumerate(_planes(mask))
+            for number, plane in enumerate(planes(mask))
             if not (own and mask.ndim == 3 and number == index)
         ]
-        points = np.concatenate([_points(item) for item in self._points]) if self._points else None
+        points = np.concatenate([points_of(item) for item in self._points]) if self._points else None
         return stale.occupied(box, masks, points)
 
     def check_relabel(self) -> None:
@@ -391,7 +395,7 @@ class _Annotated:
                 "very object that the sample holds"
             )
 
-    def relabelled(self, changes: dict[int | None, Label]) -> Any:
+    def relabelled(self, changes: Mapping[int, Label]) -> Any:
         """The sample with new labels, by box."""
         sample = replaced(self.sample, self._found, label_values.written(self._found, changes))
         for field, by_label in self._transform._editor.linked_fields.items():
@@ -409,97 +413,3 @@ class _Annotated:
                     )
             sample = replaced(sample, values, label_values.written(values, linked))
         return sample
-
-
-def _find_images(flat: Sequence[Any]) -> list[int]:
-    """Where the images are, by torchvision's rule: explicit images, or else the first plain tensor that may be one."""
-    explicit = (tv_tensors.Image, tv_tensors.Video, PIL.Image.Image)
-    found = [index for index, item in enumerate(flat) if isinstance(item, explicit)]
-    if found:
-        return found
-    for index, item in enumerate(flat):
-        if (
-            isinstance(item, torch.Tensor)
-            and not isinstance(item, tv_tensors.TVTensor)
-            and item.ndim >= 3
-            and item.dtype != torch.bool  # stacked instance masks
-        ):
-            return [index]
-    return []
-
-
-def _check_wrapped(sample: Any) -> None:
-    """Refuse boxes that nobody would find: the transform would never paint, and never say so."""
-    for key in ("boxes", "bboxes"):
-        boxes = find_mapping(sample, key).get(key)
-        if isinstance(boxes, torch.Tensor | np.ndarray | list) and len(boxes) > 0:
-            raise ValueError(
-                f"the sample's {key!r} is a {type(boxes).__name__}; wrap it: "
-                f"tv_tensors.BoundingBoxes(..., format=..., canvas_size=(height, width))"
-            )
-
-
-def _size(image: Any) -> tuple[int, int]:
-    """Height and width."""
-    if isinstance(image, PIL.Image.Image):
-        return image.height, image.width
-    return int(image.shape[-2]), int(image.shape[-1])
-
-
-def _read_boxes(boxes: tv_tensors.BoundingBoxes) -> tuple[np.ndarray, list[Outline] | None]:
-    """The boxes as float64 ``(N, 4)`` pixel corners, and the outlines of rotated ones."""
-    plain = boxes.detach().as_subclass(torch.Tensor).cpu().double().reshape(-1, boxes.shape[-1])
-    name = boxes.format.name
-    wanted = "XYXYXYXY" if name in ROTATED else "XYXY"
-    if name != wanted:
-        plain = v2.functional.convert_bounding_box_format(plain, old_format=boxes.format, new_format=wanted)
-    if name not in ROTATED:
-        return plain.numpy(), None
-    corners = plain.numpy().reshape(-1, 4, 2)
-    outlines = [tuple((float(x), float(y)) for x, y in outline) for outline in corners]
-    return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1), outlines
-
-
-def _planes(mask: Any) -> list[np.ndarray]:
-    """The ``(H, W)`` masks in a mask tensor."""
-    plain = mask.detach().as_subclass(torch.Tensor).cpu()
-    return [plane.numpy() for plane in plain.reshape(-1, *plain.shape[-2:])]
-
-
-def _is_points(item: Any) -> bool:
-    # Older versions of torchvision have no keypoints.
-    return isinstance(item, getattr(tv_tensors, "KeyPoints", ()))
-
-
-def _points(points: Any) -> np.ndarray:
-    """``(N, 2)`` float64."""
-    return points.detach().as_subclass(torch.Tensor).cpu().double().reshape(-1, 2).numpy()
-
-
-def _frames(image: Any) -> list[np.ndarray]:
-    """The image as ``(H, W)`` or ``(H, W, C)`` arrays, one for each frame of a video or batch.
-
-    Raises:
-        TypeError: A tensor's dtype cannot be painted.
-        ValueError: A PIL image's mode cannot be painted.
-    """
-    if isinstance(image, PIL.Image.Image):
-        if image.mode not in MODES:
-            raise ValueError(f"image has mode {image.mode!r}; convert it, e.g. image.convert('RGB')")
-        return [np.asarray(image)]
-    if image.dtype not in DTYPES:
-        raise TypeError(f"image has dtype {image.dtype}; convert it to uint8, uint16 or float32 in [0, 1]")
-    plain = image.detach().as_subclass(torch.Tensor).cpu()
-    return [frame.permute(1, 2, 0).numpy() for frame in plain.reshape(-1, *plain.shape[-3:])]
-
-
-def _like(image: Any, frames: list[np.ndarray]) -> Any:
-    """The painted frames as an image of the same kind."""
-    if isinstance(image, PIL.Image.Image):
-        picture = PIL.Image.fromarray(frames[0])
-        picture.info = dict(image.info)
-        return picture
-    plain = image.detach().as_subclass(torch.Tensor)
-    stacked = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).reshape(plain.shape)
-    result = torch.empty_like(plain).copy_(stacked)
-    return tv_tensors.wrap(result, like=image) if isinstance(image, tv_tensors.TVTensor) else result

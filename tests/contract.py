@@ -166,6 +166,51 @@ class Contract:
         assert painter.calls[-1][0].prompt == "my cat"
         assert "BBoxInpaint" in repr(transform)
 
+    # Class swaps
+
+    @pytest.mark.parametrize(
+        ("labels", "relabel", "after", "prompts"),
+        [
+            (("cat", "dog"), {"cat": "a long zebra"}, ["a long zebra", "dog"], ["a long zebra", "dog"]),
+            ((3, 7), {7: [12]}, [3, 12], ["cat", "zebra"]),
+        ],
+    )
+    def test_a_swap_rewrites_the_label(self, painter: Painter, labels, relabel, after, prompts) -> None:
+        names = None if labels[0] == "cat" else {3: "cat", 7: "dog", 12: "zebra"}
+        result = self.run(
+            self.make(prompts="{label}", class_names=names, relabel=relabel, num_boxes=2, p=1.0), labels=labels
+        )
+        assert result.labels == after
+        assert [request.prompt for request in painter.calls[-1]] == prompts
+        assert np.allclose(result.boxes, BOXES, atol=1e-4)
+
+    def test_a_rejected_swap_keeps_the_label(self, painter: Painter) -> None:
+        painter.rejects = 1
+        result = self.run(self.make(prompts="{label}", relabel={"cat": "zebra"}, num_boxes=2, retries=0, p=1.0))
+        assert result.labels == ["cat", "dog"]
+        assert np.array_equal(result.image, IMAGE)
+
+    def test_a_gate_decides_over_each_box(self, painter: Painter) -> None:
+        def no_zebras(original, painted, label, box):
+            return label != "zebra"
+
+        transform = self.make(
+            prompts="{label}", relabel={"cat": "zebra", "dog": "ant"}, gate=no_zebras, num_boxes=2, p=1.0
+        )
+        result = self.run(transform)
+        assert result.labels == ["cat", "ant"]
+        changed = (result.image != IMAGE).any(axis=2)
+        assert not changed[30:80, 20:80].any()
+        assert changed[20:90, 100:140].any()
+
+    def test_the_schedule_follows_the_epochs(self, painter: Painter) -> None:
+        transform = self.make(p=1.0, schedule={"epochs": 4, "start": 1, "off_last": 2})
+        fires = []
+        for epoch in range(4):
+            transform.set_epoch(epoch)
+            fires.append(bool((self.run(transform).image != IMAGE).any()))
+        assert fires == [False, True, False, False]
+
     # Images without boxes
 
     def test_images_without_boxes(self, painter: Painter) -> None:

@@ -256,6 +256,24 @@ def save_flux2_klein(folder: Path) -> Path:
     return _save(pipeline, folder)
 
 
+def save_controlnet(folder: Path, xl: bool = False, random: bool = True) -> Path:
+    """A ``ControlNetModel`` for the UNet of ``save_sd_inpaint``; as new, it has no influence at all."""
+    changes = {
+        "cross_attention_dim": 64,
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 8,
+        "projection_class_embeddings_input_dim": 6 * 8 + 32,
+    }
+    with _seeded():
+        net = diffusers.ControlNetModel.from_unet(
+            _unet(4, **(changes if xl else {})), conditioning_embedding_out_channels=(8, 16, 16)
+        )
+        for block in (*net.controlnet_down_blocks, net.controlnet_mid_block, net.controlnet_cond_embedding.conv_out):
+            if random:
+                torch.nn.init.normal_(block.weight, std=0.5)
+    return _save(net, folder)
+
+
 def save_autoencoder_tiny(folder: Path, **changes: Any) -> Path:
     """An ``AutoencoderTiny``, as ``ModelSpec.vae`` takes it; its encoder draws no random numbers."""
     with _seeded():

@@ -8,7 +8,9 @@ import shutil
 import sys
 import tempfile
 import threading
+import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import albumentations as A
@@ -19,8 +21,9 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset, IterableDataset
 
 from inpaint_transform import BBoxInpaint, InpaintError, ModelSpec
 from inpaint_transform.batch import BatchInpaint, ConcurrentDataset
-from inpaint_transform.inpainter import shutdown
+from inpaint_transform.inpainter import connect, shutdown
 from inpaint_transform.inpainter.engines import ENGINE_VARIABLE
+from inpaint_transform.messages import InpaintRequest
 
 HERE = Path(__file__).parent / "integration"
 BOX = (8, 8, 56, 56)
@@ -96,6 +99,34 @@ def test_more_is_in_flight_than_there_are_workers(inverting):
     stats = transform.stats()["inpainter"]
     assert stats["requests"] == 32
     assert stats["mean_batch"] > 2
+
+
+def test_threads_of_one_process_share_the_engines_calls(inverting):
+    transform = BBoxInpaint(spec("threads", serving="local", max_batch_size=16), prompts="sleep 0.1", p=1.0)
+    data = ConcurrentDataset(Pictures(compose(transform), count=32))
+    assert len(list(DataLoader(data, batch_size=16, collate_fn=keep))) == 2
+    stats = transform.stats()["inpainter"]
+    assert stats["requests"] == 32
+    assert stats["batches"] <= 12
+
+
+def test_a_wrong_call_fails_alone(inverting):
+    inpainter = connect(spec("alone", serving="local"))
+    image, mask = np.zeros((16, 16, 3), np.uint8), np.ones((16, 16), bool)
+
+    def ask(prompt):
+        try:
+            return len(inpainter.paint([InpaintRequest(image, mask, prompt)]))
+        except (RuntimeError, ValueError) as error:
+            return str(error)
+
+    prompts = ["sleep 0.2", "fine", "value wrong", "fine", "raise broken", "fine"]
+    with ThreadPoolExecutor(len(prompts)) as threads:
+        first = threads.submit(ask, prompts[0])
+        time.sleep(0.1)
+        answers = list(threads.map(ask, prompts[1:]))
+    assert first.result() == 1
+    assert answers == [1, "wrong", 1, "broken", 1]
 
 
 @pytest.mark.parametrize("start", ["fork", "spawn"])
@@ -259,7 +290,7 @@ def test_counts_of_the_slots_show_in_the_transform(inverting):
 
 def test_asking_for_stats_starts_nothing(inverting):
     transform = BBoxInpaint(spec("asked", serving="shared"))
-    assert transform.stats() == {"inpainter": {}}
+    assert transform.stats() == {"classes": {}, "inpainter": {}}
 
 
 def test_attributes_and_pickle():

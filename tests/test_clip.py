@@ -98,6 +98,15 @@ def test_answers_are_those_of_transformers(engine: Engine, folder: Path) -> None
     assert max(result.answer) - min(result.answer) > 0.05  # else anything would be close
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_other_precisions_answer_much_the_same(dtype: torch.dtype, folder: Path) -> None:
+    image = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, 3, 32, 32), np.uint8))
+    question = Question((2, 2, 30, 25), TEXTS)
+    [full], [half] = (Clip(str(folder), CPU, one).answers(image, [question]) for one in (torch.float32, dtype))
+    assert full != half
+    assert np.allclose(full, half, atol=0.05)
+
+
 def test_only_what_was_asked_is_answered(engine: Engine, folder: Path) -> None:
     questions = [Question((8, 8, 24, 24), TEXTS), None, Question((0, 0, 32, 32), ("b", "a")), None]
     asked = [request(seed, question) for seed, question in enumerate(questions)]
@@ -306,3 +315,13 @@ def test_the_embedded_models_understand_each_other() -> None:
     for index, result in enumerate(results):
         assert result.answer is not None
         assert result.answer.index(max(result.answer)) == index
+
+
+def test_the_spec_names_its_clip() -> None:
+    spec = ModelSpec("tiny", clip="some/clip")
+    assert ModelSpec.of(spec.to_dict()) == spec
+    assert spec.resolved().clip == "some/clip"
+    assert ModelSpec("tiny").resolved().clip is None
+    for wrong in ("", 3):
+        with pytest.raises(ValueError, match=f"clip={wrong!r}: give the folder or hub id"):
+            ModelSpec("tiny", clip=wrong)  # type: ignore[arg-type] # what a user may get wrong

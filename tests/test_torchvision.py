@@ -16,10 +16,12 @@ import vision  # noqa: F401 - before anything of torchvision
 from conftest import Painter
 from contract import BOXES, IMAGE, Contract, Face, Result
 from torch.utils._pytree import tree_flatten
+from torch.utils.data import DataLoader
 from torchvision import datasets, tv_tensors
 from torchvision.transforms import v2
 
 import inpaint_transform
+from inpaint_transform.batch import BatchInpaint, ConcurrentDataset
 from inpaint_transform.editor import Editor
 from inpaint_transform.torchvision import BBoxInpaint
 
@@ -66,7 +68,8 @@ class Torchvision(Face):
         before = target["boxes"].clone()
         painted, same = ready(tv_tensors.Image(torch.from_numpy(image).permute(2, 0, 1)), target)
         assert list(same) == list(target)
-        assert all(same[key] is target[key] or not isinstance(value, torch.Tensor) for key, value in target.items())
+        tensors = [key for key, value in target.items() if isinstance(value, torch.Tensor)]
+        assert all(same[key] is target[key] for key in tensors if key != "labels" or not ready.relabel)
         assert torch.equal(same["boxes"], before)
         return Result(pixels(painted), np.asarray(same["boxes"]), [*np.asarray(same["labels"]).tolist()])
 
@@ -408,6 +411,133 @@ def test_a_wrapped_data_set(painter: Painter, tmp_path: pathlib.Path) -> None:
     assert painter.calls[-1][0].prompt == "one dog"
 
 
+# Class swaps, masks and keypoints
+
+
+def swapping(relabel: Any, **arguments: Any) -> BBoxInpaint:
+    names = {3: "cat", 7: "dog", 12: "zebra", 300: "gnu", "cat": "cat", "dog": "dog", "a long zebra": "zebra"}
+    return BBoxInpaint(**{"class_names": names, "num_boxes": 2, "p": 1.0, "relabel": relabel, **arguments})
+
+
+@pytest.mark.parametrize(
+    ("labels", "after"),
+    [
+        (["cat", "dog"], ["a long zebra", "dog"]),
+        (("cat", "dog"), ("a long zebra", "dog")),
+        (np.array(["cat", "dog"]), np.array(["a long zebra", "dog"])),
+        (np.array(["cat", "dog"], object), np.array(["a long zebra", "dog"], object)),
+        ([3, 7], [12, 7]),
+        (torch.tensor([3, 7]), torch.tensor([12, 7])),
+        (torch.tensor([3.0, 7.0]), torch.tensor([12.0, 7.0])),
+        (np.array([3, 7], np.int16), np.array([12, 7], np.int16)),
+        ([torch.tensor(3), torch.tensor(7)], [torch.tensor(12), torch.tensor(7)]),
+    ],
+)
+@pytest.mark.parametrize("nest", [lambda image, target: (image, target), lambda *parts: {"sample": list(parts)}])
+def test_new_labels_come_back_in_their_container(painter: Painter, labels, after, nest) -> None:
+    before = copy.deepcopy(labels)
+    result = swapping({"cat": "a long zebra", 3: 12})(nest(*sample(labels)))
+    _, target = result["sample"] if isinstance(result, dict) else result
+    assert type(target["labels"]) is type(after)
+    assert getattr(target["labels"], "dtype", None) == getattr(after, "dtype", None)
+    assert list(target["labels"]) == list(after)
+    assert list(labels) == list(before)
+
+
+@pytest.mark.parametrize(
+    ("labels", "relabel"),
+    [
+        (["cat", "dog"], {"cat": 12}),
+        ([3, 7], {3: "zebra"}),
+        (torch.tensor([3, 7]), {3: "zebra"}),
+        (torch.tensor([3, 7], dtype=torch.uint8), {3: 300}),
+        (np.array([3, 7], np.uint8), {3: 300}),
+        (np.array(["cat", "dog"]), {"cat": 12}),
+    ],
+)
+def test_a_label_that_its_container_cannot_hold_is_named(painter: Painter, labels, relabel) -> None:
+    with pytest.raises(ValueError, match=r"relabel gives .* cannot hold"):
+        swapping(relabel, class_names=None, prompts="a thing")(sample(labels))
+
+
+def test_linked_fields_follow_the_label(painter: Painter) -> None:
+    image, target = sample(["cat", "dog"])
+    target = {**target, "category_id": torch.tensor([3, 7]), "crowd": [0, 1]}
+    linked = {"category_id": {"a long zebra": 12}, "crowd": None}
+    _, after = swapping({"cat": "a long zebra"}, linked_fields=linked)(image, target)
+    assert (after["category_id"].tolist(), after["crowd"]) == ([12, 7], [0, 1])
+    for wrong, said in (({"category_id": {"ant": 1}}, "no value for the label"), ({"kind": {}}, "not a key")):
+        with pytest.raises(ValueError, match=said):
+            swapping({"cat": "a long zebra"}, linked_fields=wrong)(image, target)
+
+
+def test_a_swap_that_could_not_be_written_is_refused(painter: Painter) -> None:
+    with pytest.raises(ValueError, match="not itself in the sample"):
+        swapping({"cat": "a long zebra"}, labels_getter=lambda data: list(data[1]["labels"]))(sample())
+    with pytest.raises(ValueError, match="single image"):
+        swapping({"cat": "a long zebra"})(sample(image=torch.stack([CHW, CHW])))
+
+
+def masks_of(*boxes: Any) -> Any:
+    masks = torch.zeros(len(boxes), *SIZE, dtype=torch.uint8)
+    for mask, (x0, y0, x1, y1) in zip(masks, boxes, strict=True):
+        mask[y0:y1, x0:x1] = 1
+    return tv_tensors.Mask(masks)
+
+
+INSTANCES = ((30, 40, 60, 70), (110, 30, 130, 60))
+
+
+@pytest.mark.parametrize(("order", "field"), [((0, 1), None), ((1, 0), "position")])
+def test_the_edit_stays_in_the_instance_mask(painter: Painter, order, field) -> None:
+    image, target = sample()
+    target = {**target, "masks": masks_of(*(INSTANCES[number] for number in order)), "position": list(order)}
+    arguments = {"shape": "mask", "mask_field": field, "mask_dilation": 0.0, "feather": 0.0, "match_border": False}
+    painted, after = BBoxInpaint(include_labels=["dog"], p=1.0, **arguments)(image, target)
+    changed = (pixels(painted) != IMAGE).any(axis=2)
+    assert changed[30:60, 110:130].mean() > 0.9
+    changed[30:60, 110:130] = False
+    assert not changed.any()
+    assert after["masks"] is target["masks"]
+
+
+def test_wrong_masks_are_named(painter: Painter) -> None:
+    image, target = sample()
+    with pytest.raises(ValueError, match="1 masks for 2 boxes"):
+        BBoxInpaint(shape="mask", p=1.0)(image, {**target, "masks": masks_of(INSTANCES[0])})
+    for positions, said in (([0, 5], "names the mask 5"), (None, "mask_field='at'")):
+        data = {**target, "masks": masks_of(*INSTANCES), **({"at": positions} if positions else {})}
+        with pytest.raises(ValueError, match=said):
+            BBoxInpaint(shape="mask", mask_field="at", p=1.0)(image, data)
+
+
+def points_of(rows: Any) -> Any:
+    return tv_tensors.KeyPoints(torch.tensor(rows, dtype=torch.float32), canvas_size=SIZE)
+
+
+def test_stale_annotations_are_kept_skipped_or_cleared(painter: Painter) -> None:
+    image, target = sample()
+    masks, semantic = masks_of(*INSTANCES), tv_tensors.Mask(masks_of((0, 0, 200, 120))[0])
+    stale = {"masks": masks, "semantic": semantic, "points": points_of([[40, 50], [190, 110]])}
+    arguments = {"include_labels": ["cat"], "feather": 0.0, "match_border": False, "p": 1.0}
+    painted, after = BBoxInpaint(**arguments)(image, {**target, **stale})
+    assert all(after[key] is stale[key] for key in stale)
+    painted, after = BBoxInpaint(stale="clear", **arguments)(image, {**target, **stale})
+    assert {key: type(after[key]) for key in stale} == {key: type(value) for key, value in stale.items()}
+    assert not after["masks"][0].any()
+    assert torch.equal(after["masks"][1], masks[1])
+    assert int((after["semantic"] == 0).sum()) == 60 * 50
+    assert after["points"].tolist() == [[190, 110]]
+    assert (masks[0].any(), semantic.all(), len(stale["points"])) == (True, True, 2)
+    for key, value in stale.items():
+        assert BBoxInpaint(stale="skip", **arguments)(image, {**target, key: value})[0] is image
+    elsewhere = {"masks": masks_of((150, 90, 190, 110)), "points": points_of([[190, 110]])}
+    painted, after = BBoxInpaint(stale="skip", **arguments)(image, {**target, **elsewhere})
+    assert painted is not image
+    with pytest.raises(ValueError, match="fixed number"):
+        BBoxInpaint(stale="clear", **arguments)(image, {**target, "points": points_of([[[40, 50]], [[190, 110]]])})
+
+
 # Randomness
 
 
@@ -497,3 +627,46 @@ def test_in_a_pipeline_with_other_transforms(painter: Painter) -> None:
     assert changed[20:90, 100:140].mean() > 0.9
     assert not changed[:, :99].any()
     assert torch.equal(after["boxes"], target["boxes"])
+
+
+# Whole mini-batches
+
+
+class Samples(torch.utils.data.Dataset):
+    def __init__(self, transform: Any) -> None:
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return 12
+
+    def __getitem__(self, index: int) -> Any:
+        image = CHW.clone()
+        image[0, 0, 0] = index
+        return self.transform(*sample(image=tv_tensors.Image(image)))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_workers_mini_batch_at_once_is_the_same(painter: Painter, workers: int) -> None:
+    data = Samples(v2.Compose([v2.Identity(), BBoxInpaint(prompts="a thing", seed=3, p=0.5)]))
+
+    def load(dataset: Any) -> list[bytes]:
+        batches = DataLoader(dataset, batch_size=4, num_workers=workers, collate_fn=list)
+        return [np.asarray(image).tobytes() for batch in batches for image, _ in batch]
+
+    plain = load(data)
+    assert load(ConcurrentDataset(data)) == plain
+    assert len(set(plain)) == 12
+    with pytest.raises(ValueError, match="no Albumentations transform found"):
+        ConcurrentDataset(Samples(v2.Identity()))
+
+
+def test_a_collated_batch_is_painted(painter: Painter) -> None:
+    paint = BatchInpaint(BBoxInpaint(prompts="a thing", p=1.0))
+    images = torch.stack([CHW, CHW])
+    painted = paint(images, [torch.tensor(BOXES), torch.zeros(0, 4)])
+    assert (painted[0] != CHW).any()
+    assert torch.equal(painted[1], CHW)
+    torch.manual_seed(0)
+    first = paint(images, [torch.tensor(BOXES)] * 2)
+    torch.manual_seed(0)
+    assert torch.equal(paint(images, [torch.tensor(BOXES)] * 2), first)

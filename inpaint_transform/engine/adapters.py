@@ -50,6 +50,9 @@ ADAPTERS = {
     # Its authors found strength 1 less sharp, hence the pipeline's default of 0.9999: the first latents then hold the
     # low frequencies of the image. The engine gives it the image without the masked part, so nothing old gets in.
     "StableDiffusionXLInpaintPipeline": Adapter(_CLIP_POOLED, latent_channels=4, upcast=True, full_strength=0.9999),
+    # With a ControlNet: it takes no masked latents, so it encodes by itself.
+    "StableDiffusionControlNetInpaintPipeline": Adapter(_CLIP),
+    "StableDiffusionXLControlNetInpaintPipeline": Adapter(_CLIP_POOLED),
     # diffusers 0.42 forgets the VAE's shift when this pipeline decodes.
     "StableDiffusion3InpaintPipeline": Adapter(
         _CLIP_POOLED, latent_channels=16, masked_latents_scaled=False, decode=True

@@ -116,17 +116,17 @@ class Clip:
         seen = self._model.vision_model(pixel_values=pictures.to(self._model.dtype)).pooler_output
         seen = functional.normalize(self._model.visual_projection(seen).float(), dim=-1)
         scale = self._model.logit_scale.float().exp()
-        answers = []
-        for row, question in zip(seen, questions, strict=True):
-            similarities = torch.stack([self._feature(text) for text in question.texts]) @ row
-            chances = torch.softmax(scale * similarities, dim=0)
-            if not torch.isfinite(chances).all():
-                raise InpaintError(
-                    f"clip={self._where!r} gave no finite numbers in {self._model.dtype}; use another one, or"
-                    " dtype='float32'"
-                )
-            answers.append(tuple(chances.tolist()))
-        return answers
+        chances = [
+            torch.softmax(scale * torch.stack([self._feature(text) for text in question.texts]) @ row, dim=0)
+            for row, question in zip(seen, questions, strict=True)
+        ]
+        numbers = torch.cat(chances).cpu()
+        if not torch.isfinite(numbers).all():
+            raise InpaintError(
+                f"clip={self._where!r} gave no finite numbers in {self._model.dtype}; use another one, or"
+                " dtype='float32'"
+            )
+        return [tuple(part.tolist()) for part in numbers.split([len(question.texts) for question in questions])]
 
     def _picture(self, image: torch.Tensor, box: tuple[int, int, int, int]) -> torch.Tensor:
         """The pixels of a box as the model reads them."""

@@ -16,6 +16,7 @@ from inpaint_transform.crops import align_mask
 from inpaint_transform.engine import adapters
 from inpaint_transform.engine.clip import Clip
 from inpaint_transform.engine.devices import choose_dtype
+from inpaint_transform.engine.edges import canny_maps
 from inpaint_transform.engine.embeddings import PromptCache, TokenLimit
 from inpaint_transform.engine.loading import load
 from inpaint_transform.engine.verdicts import verdicts
@@ -215,6 +216,7 @@ class Engine:
             "strength": requests[0].strength,
             "generator": [torch.Generator().manual_seed(request.seed) for request in requests],
             "output_type": "latent" if self._adapter.decode else "pt",
+            "control_image": self._control(requests),
             **self._text(requests),
             **self._pictures(pixels, masks, requests[0].strength),
         }
@@ -229,6 +231,12 @@ class Engine:
             )
         flagged = getattr(output, "nsfw_content_detected", None) or [False] * len(requests)
         return images, masks, flagged
+
+    def _control(self, requests: list[InpaintRequest]) -> torch.Tensor | None:
+        """What a ControlNet is shown; None without one."""
+        if "control_image" not in self._parameters:
+            return None
+        return torch.from_numpy(canny_maps([request.image for request in requests])).to(self._device)
 
     def _text(self, requests: list[InpaintRequest]) -> dict[str, Any]:
         if self._prompts is not None:

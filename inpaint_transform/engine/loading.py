@@ -31,6 +31,13 @@ UNMAPPED = {
     "FluxKontextPipeline": "FluxKontextInpaintPipeline",
     "Flux2KleinPipeline": "Flux2KleinInpaintPipeline",
 }
+# The class that inpaints with a ControlNet, by the class that a checkpoint was saved as.
+CONTROLLED = {
+    "StableDiffusionPipeline": "StableDiffusionControlNetInpaintPipeline",
+    "StableDiffusionInpaintPipeline": "StableDiffusionControlNetInpaintPipeline",
+    "StableDiffusionXLPipeline": "StableDiffusionXLControlNetInpaintPipeline",
+    "StableDiffusionXLInpaintPipeline": "StableDiffusionXLControlNetInpaintPipeline",
+}
 AUTOENCODERS = ("AutoencoderKL", "AutoencoderTiny", "AsymmetricAutoencoderKL")
 # Renamed in diffusers 0.40; the old name warns there and the new one is ignored before.
 DTYPE_ARGUMENT = "dtype" if Version(diffusers.__version__) >= Version("0.40") else "torch_dtype"
@@ -84,14 +91,20 @@ def _with_home_folder(spec: ModelSpec) -> ModelSpec:
         return str(Path(path).expanduser()) if path.startswith("~") else path
 
     return dataclasses.replace(
-        spec, id=expand(spec.id), vae=spec.vae and expand(spec.vae), lora=spec.lora and expand(spec.lora)
+        spec,
+        id=expand(spec.id),
+        vae=spec.vae and expand(spec.vae),
+        lora=spec.lora and expand(spec.lora),
+        controlnet=spec.controlnet and expand(spec.controlnet),
     )
 
 
 def _load_pipeline(spec: ModelSpec, dtype: torch.dtype) -> Any:
     index = _read_config(diffusers.DiffusionPipeline, "id", spec.id, spec.revision)
-    loader = _loader(index.get("_class_name", ""), spec.id)
+    loader = _loader(index.get("_class_name", ""), spec)
     arguments: dict[str, Any] = {DTYPE_ARGUMENT: dtype, "use_safetensors": True, "revision": spec.revision}
+    if spec.controlnet is not None:
+        arguments["controlnet"] = _load_controlnet(spec.controlnet, dtype)
     if spec.vae is not None:
         arguments["vae"] = _load_vae(spec, spec.vae, dtype)
     if spec.safety_checker and (index.get("safety_checker") or [None])[0] is None:
@@ -169,8 +182,16 @@ def _has_only_bin_files(folder: Path) -> bool:
     return any(folder.glob("*.bin")) and not any(folder.glob("*.safetensors"))
 
 
-def _loader(name: str, where: str) -> Any:
+def _loader(name: str, spec: ModelSpec) -> Any:
     """The diffusers class that loads a checkpoint saved as class ``name`` for inpainting."""
+    where = spec.id
+    if spec.controlnet is not None:
+        if name not in CONTROLLED:
+            raise ValueError(
+                f"controlnet={spec.controlnet!r}: {where!r} is a {name}; use a Stable Diffusion or SDXL checkpoint, or"
+                " controlnet=None"
+            )
+        return getattr(diffusers, CONTROLLED[name])
     target = name if "Inpaint" in name else UNMAPPED.get(name)
     if target is None:
         return diffusers.AutoPipelineForInpainting
@@ -186,6 +207,16 @@ def _present_variant(spec: ModelSpec) -> str | None:
     if spec.variant and folder.is_dir() and not any(folder.glob(f"*/*.{spec.variant}*.safetensors")):
         return None
     return spec.variant
+
+
+def _load_controlnet(where: str, dtype: torch.dtype) -> Any:
+    name = _read_config(diffusers.ControlNetModel, "controlnet", where).get("_class_name")
+    if name != "ControlNetModel":
+        raise ValueError(f"controlnet={where!r}: holds a {name}; use a ControlNetModel that was trained on Canny edges")
+    try:
+        return diffusers.ControlNetModel.from_pretrained(where, use_safetensors=True, **{DTYPE_ARGUMENT: dtype})
+    except Exception as error:  # as in _load_pipeline
+        raise load_error("controlnet", where, error) from error
 
 
 def _load_vae(spec: ModelSpec, where: str, dtype: torch.dtype) -> Any:

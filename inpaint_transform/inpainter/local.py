@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from inpaint_transform.inpainter.engines import PaintingEngine, load_engine, memory_bytes
@@ -13,6 +15,15 @@ from inpaint_transform.inpainter.placement import resolve_device
 from inpaint_transform.inpainter.statistics import Statistics
 from inpaint_transform.messages import InpaintRequest, InpaintResult
 from inpaint_transform.models import ModelSpec
+
+
+@dataclass(eq=False)
+class _Call:
+    """One thread's requests, and in the end what became of them."""
+
+    requests: Sequence[InpaintRequest]
+    asked: float
+    answer: list[InpaintResult] | Exception | None = None
 
 
 class LocalInpainter:
@@ -32,7 +43,10 @@ class LocalInpainter:
 
     def _start_empty(self) -> None:
         self._lock = threading.Lock()
+        self._queue_lock = threading.Lock()
+        self._queue: list[_Call] = []
         self._engine: PaintingEngine | None = None
+        self._size: int | None = None
         self._statistics = Statistics()
 
     def _load(self) -> PaintingEngine:
@@ -43,24 +57,55 @@ class LocalInpainter:
     @property
     def size(self) -> int:
         """Side of the working crop in pixels; the first question loads the model."""
-        with self._lock:
-            return self._load().size
+        if self._size is None:
+            with self._lock:
+                self._size = int(self._load().size)
+        # Without the lock from then on: whoever asks is about to paint, and should queue up beside the others.
+        return self._size
 
     def paint(self, requests: Sequence[InpaintRequest]) -> list[InpaintResult]:
-        """Paint every request; the engine makes batches of at most ``max_batch_size`` of them."""
+        """Paint every request; the engine makes batches of at most ``max_batch_size`` of them.
+
+        Calls that come while the engine is busy wait together, and whichever of them gets the engine next paints for
+        all of them.
+        """
         if not requests:
             return []
-        asked = time.monotonic()
+        call = _Call(requests, time.monotonic())
+        with self._queue_lock:
+            self._queue.append(call)
         with self._lock:
-            engine = self._load()
-            begun = time.monotonic()
-            results: list[InpaintResult] = []
-            try:
-                results = engine.paint(requests)
-            finally:
-                waited = (begun - asked) * len(requests)
-                self._statistics.count_batch(results, len(requests), waited, time.monotonic() - begun)
-        return results
+            if call.answer is None:
+                with self._queue_lock:
+                    calls, self._queue = self._queue, []
+                try:
+                    self._paint_for(calls)
+                except BaseException:  # Ctrl-C in this thread is not the others' answer
+                    with self._queue_lock:
+                        self._queue += [other for other in calls if other is not call and other.answer is None]
+                    raise
+        if isinstance(call.answer, Exception):
+            raise call.answer
+        return call.answer or []
+
+    def _paint_for(self, calls: list[_Call]) -> None:
+        together = [request for call in calls for request in call.requests]
+        begun = time.monotonic()
+        results: list[InpaintResult] = []
+        try:
+            results = self._load().paint(together)
+        except Exception as error:
+            if len(calls) > 1:  # one of them is to blame; engines check before they paint, so asking again is cheap
+                for call in calls:
+                    self._paint_for([call])
+                return
+            calls[0].answer = error
+        waited = sum((begun - call.asked) * len(call.requests) for call in calls)
+        self._statistics.count_batch(results, len(together), waited, time.monotonic() - begun)
+        rest = iter(results)
+        for call in calls:
+            if call.answer is None:
+                call.answer = list(itertools.islice(rest, len(call.requests)))
 
     def stats(self) -> dict[str, Any]:
         """What this process painted."""

@@ -24,11 +24,9 @@ from inpaint_transform.inpainter.wire import (
     request_bytes,
     side_of,
 )
-from inpaint_transform.messages import InpaintRequest, InpaintResult, Question
+from inpaint_transform.messages import MAX_TEXTS, InpaintRequest, InpaintResult, Question
 
 MAX_TIMEOUT_S = 1e9
-# The texts of a question, which together are no longer than a prompt may be.
-MAX_TEXTS = 256
 
 
 def _pixels(frame: Frame, region: np.ndarray | None) -> np.ndarray:

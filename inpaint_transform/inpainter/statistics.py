@@ -65,5 +65,6 @@ class Statistics:
                 "mean_wait_ms": round(1e3 * self._waited / max(requests, 1), 3),
                 "rejected": dict(self._rejected),
                 "errors": self._errors,
+                "busy_s": round(self._busy, 3),
                 "busy_share": round(min(self._busy / elapsed, 1.0), 4) if elapsed else 0.0,
             }

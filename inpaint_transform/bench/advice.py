@@ -1,0 +1,158 @@
+"""What the measurements mean: the p that a machine affords, and what would afford more."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+# The rates of training that are told about when the user's own is not known.
+ROUND_RATES = tuple(digit * 10**power for power in range(5) for digit in (1, 2, 5))
+MOST_LINES = 5
+# A loader that reaches less of the bare pipeline than this has something to gain from its own settings.
+GOOD_SHARE = 0.8
+
+
+@dataclass(frozen=True)
+class Affordable:
+    """The p that a loader affords.
+
+    Attributes:
+        p: In [0, 1].
+        workers: Of the loader.
+        concurrent: Whether it uses ``ConcurrentDataset``.
+    """
+
+    p: float
+    workers: int
+    concurrent: bool
+
+    @property
+    def loader(self) -> str:
+        """The loader in words."""
+        return _words(self.workers, self.concurrent)
+
+
+def affordable_p(rates: Mapping[float, float], train_rate: float) -> float:
+    """The largest p at which a loader delivers at least ``train_rate`` images/s.
+
+    Between measured p the time for an image is taken to grow evenly, as it does where each edit costs the same; below
+    the smallest measured p > 0 without a measurement at 0, in proportion to p. A measurement that says more edits are
+    faster is noise, and the slower one counts.
+
+    Args:
+        rates: Images/s by p in [0, 1], > 0.
+        train_rate: Images/s that training takes, > 0.
+
+    Returns:
+        A p in [0, 1], never beyond the largest measured one; 0 where the loader is too slow even without edits.
+
+    Raises:
+        ValueError: A rate is not above 0, or there is none.
+
+    Examples:
+        >>> affordable_p({0.0: 400.0, 1.0: 50.0}, 100.0)
+        0.42857142857142855
+    """
+    if not rates or train_rate <= 0 or any(rate <= 0 for rate in rates.values()):
+        raise ValueError(f"rates={dict(rates)!r}, train_rate={train_rate!r}: use rates above 0")
+    measured = sorted(rates)
+    times = list(itertools.accumulate((1 / rates[p] for p in measured), max))
+    if measured[0] > 0:
+        measured, times = [0.0, *measured], [0.0, *times]
+    allowed = 1 / train_rate
+    if allowed >= times[-1]:
+        return measured[-1]
+    found = 0.0
+    for (p0, t0), (p1, t1) in itertools.pairwise(zip(measured, times, strict=True)):
+        if t0 <= allowed:
+            found = p1 if allowed >= t1 else p0 + (p1 - p0) * (allowed - t0) / (t1 - t0)
+    return min(found, measured[-1])
+
+
+def best_loader(loaders: Sequence[Mapping[str, Any]], train_rate: float) -> Affordable:
+    """The measured loader that affords most; of equals the one with fewest workers.
+
+    Args:
+        loaders: Results of the section ``loader``, at least one.
+        train_rate: Images/s of training, > 0.
+    """
+    rates: dict[tuple[int, bool], dict[float, float]] = {}
+    for found in loaders:
+        rates.setdefault((found["workers"], found["concurrent"]), {})[found["p"]] = found["images_per_s"]
+    options = [Affordable(affordable_p(by_p, train_rate), *loader) for loader, by_p in sorted(rates.items())]
+    return max(options, key=lambda option: option.p)
+
+
+def advise(results: Mapping[str, Any], train_rate: float | None = None) -> list[str]:
+    """The measurements in words.
+
+    Args:
+        results: With the sections ``model``, ``bare`` and ``loader``, as far as they were measured.
+        train_rate: Images/s of the user's own training step. Without it, several round rates are told about.
+
+    Returns:
+        Lines of text; none where no loader was measured.
+    """
+    loaders = results.get("loader", [])
+    if not loaders:
+        return []
+    fastest = max(found["images_per_s"] for found in loaders)
+    lines: list[str] = []
+    short = False
+    for rate in _rates(loaders) if train_rate is None else [train_rate]:
+        best = best_loader(loaders, rate)
+        if fastest < rate:
+            lines.append(
+                f"at {rate:g} images/s of training this loader is too slow by itself: the fastest measured delivers "
+                f"{fastest:.3g} images/s"
+            )
+            continue
+        lines.append(f"at {rate:g} images/s of training this machine affords p = {_floor(best.p)} ({best.loader})")
+        short = short or best.p < 1
+    return [*lines, *(_more(results) if short or train_rate is None else [])]
+
+
+def _rates(loaders: Sequence[Mapping[str, Any]]) -> list[float]:
+    """Round rates at which p makes a difference."""
+    measured = [found["images_per_s"] for found in loaders]
+    between = [rate for rate in ROUND_RATES if min(measured) < rate <= max(measured)]
+    # Evenly thinned, the extremes kept.
+    steps = min(len(between), MOST_LINES)
+    picked = [between[round(number * (len(between) - 1) / max(steps - 1, 1))] for number in range(steps)]
+    return picked or [max(measured)]
+
+
+def _more(results: Mapping[str, Any]) -> list[str]:
+    """What would afford more, from what was measured."""
+    lines = []
+    painting = [found for found in results["loader"] if found.get("painted_per_s")]
+    bare = results.get("bare", [])
+    best_bare = max((found["images_per_s"] for found in bare), default=0.0)
+    if painting and best_bare:
+        best = max(painting, key=lambda found: found["painted_per_s"])
+        share = best["painted_per_s"] / best_bare
+        lines.append(
+            f"the pipeline alone paints {best_bare:.3g} images/s; of that the best loader reaches {share:.0%} "
+            f"({_words(best['workers'], best['concurrent'])}, p = {best['p']:g})"
+            + ("; more workers or a larger mini-batch may fill its batches better" if share < GOOD_SHARE else "")
+        )
+    model = results.get("model", {})
+    steps, size = model.get("steps"), model.get("size")
+    ways = []
+    if steps is not None and steps > 1:
+        ways.append(f"fewer steps (half of the {steps} is up to 2x as fast)")
+    if size is not None:
+        ways.append(f"a smaller size (half of the {size} pixels is up to 4x as fast)")
+    ways.append("reuse (`inpaint-transform export` paints once for all epochs)")
+    return [*lines, f"for more: {', '.join(ways)}"]
+
+
+def _floor(p: float) -> str:
+    """Two digits, rounded down: a promise must hold."""
+    return f"{int(p * 100 + 1e-9) / 100:.2g}"
+
+
+def _words(workers: int, concurrent: bool) -> str:
+    return f"{workers} worker{'' if workers == 1 else 's'}{' with ConcurrentDataset' if concurrent else ''}"
