@@ -107,7 +107,7 @@ def test_threads_of_one_process_share_the_engines_calls(inverting):
     assert len(list(DataLoader(data, batch_size=16, collate_fn=keep))) == 2
     stats = transform.stats()["inpainter"]
     assert stats["requests"] == 32
-    assert stats["batches"] <= 12
+    assert stats["batches"] < 24
 
 
 def test_a_wrong_call_fails_alone(inverting):
