@@ -184,6 +184,10 @@ class BBoxInpaint(_Sampling, DualTransform):
         on_error: Literal["raise", "skip"]
         seed: int | None
 
+        def model_dump(self, **options: Any) -> dict[str, Any]:
+            # Pydantic would take gates apart, for they are dataclasses.
+            return {**super().model_dump(**options), "gate": self.gate}
+
     def __init__(
         self,
         model: str | dict[str, Any] | ModelSpec = "tiny",

@@ -311,6 +311,45 @@ def bench(
 
 
 @app.command()
+def report(
+    log: Annotated[Path, typer.Argument(metavar="LOG", help="Log that BBoxInpaint(log=...) has written.")],
+    out: Annotated[Path, typer.Option(help="Page (.html) or sheet of pictures (.png) to write.")] = Path("report.html"),
+    limit: Annotated[int, typer.Option(min=1, help="How many of the worst accepted and best rejected to show.")] = 24,
+) -> None:
+    """Add up a log of edits: accept rates, scores, the worst accepted and the best rejected."""
+    from inpaint_transform import report as pages
+
+    if out.suffix.lower() not in (".html", ".png"):
+        raise typer.BadParameter(f"{out} ends neither in .html nor in .png")
+    summary = pages.write(log, out, limit)
+    edits = sum(counts.edits for counts in summary.classes.values())
+    accepted = sum(counts.accepted for counts in summary.classes.values())
+    typer.echo(f"wrote {out}: {accepted} of {edits} edits accepted")
+
+
+@app.command()
+def replay(
+    log: Annotated[Path, typer.Argument(metavar="LOG", help="Log that BBoxInpaint(log=...) has written.")],
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The picture as the transform got it.")],
+    line: Annotated[int, typer.Option(min=1, help="Which line of the log.")],
+    model: Annotated[str | None, typer.Option(help="Preset, hub id or diffusers folder. Default: the line's.")] = None,
+    out: Out = Path("replay.png"),
+) -> None:
+    """Paint one edit of a log again."""
+    from inpaint_transform import pictures, provenance
+    from inpaint_transform.annotations import read_image
+
+    start = time.perf_counter()
+    record = provenance.at(log, line)
+    original = read_image(image)
+    provenance.check(record, original)
+    spec = ModelSpec.of({**record.model, "serving": "local", **({} if model is None else {"id": model})})
+    painted, _ = provenance.replay(record, original, _load(spec))
+    edit = record.edit
+    _write(out, pictures.before_after(original, painted, [edit.box], [str(edit.target)], [edit.prompt]), start)
+
+
+@app.command()
 def serve(
     model: Annotated[str | None, typer.Argument(help="Preset, hub id or diffusers folder.")] = None,
     stats: Annotated[

@@ -19,6 +19,7 @@ from inpaint_transform.errors import InpaintError
 from inpaint_transform.gates import Gate, gate_of
 from inpaint_transform.inpainter import Inpainter, connect, current_session
 from inpaint_transform.models import ModelSpec
+from inpaint_transform.provenance import Log
 from inpaint_transform.schedule import Schedule
 from inpaint_transform.selection import Label
 from inpaint_transform.swaps import Swap
@@ -61,6 +62,10 @@ class Editor:
         self.recipe = Recipe(**settings)
         self.linked_fields: Mapping[str, Any] = arguments.get("linked_fields") or {}
         self.schedule = Schedule.of(arguments.get("schedule"))
+        # Before a gate adds its CLIP, which has no part in the pixels.
+        self._named_spec = self.spec
+        path = arguments.get("log")
+        self.log = None if path is None else Log(path, bool(arguments.get("log_crops")))
         self.gate = gate_of(arguments.get("gate"))
         if self.gate is not None and self.gate.clip is not None:
             if self.spec.clip not in (None, self.gate.clip):
@@ -146,6 +151,7 @@ class Editor:
         Raises:
             TypeError, ValueError: An image cannot be painted.
             InpaintError: Painting or judging failed, with ``on_error="raise"``.
+            OSError: The log cannot be written.
         """
         try:
             painted, outcomes = core.paint_all(self.recipe, images, edits, self.inpainter, self.gate)
@@ -155,6 +161,9 @@ class Editor:
             self.tally.count_error(error)
             return list(images), [[failed(edit, "error") for edit in wanted] for wanted in edits]
         self.tally.count(outcome for per_image in outcomes for outcome in per_image)
+        if self.log is not None:
+            for image, per_image, key in zip(images, outcomes, keys or [None] * len(images), strict=True):
+                self.log.write(image, per_image, self.recipe, self._named_spec, self.epoch.value, key)
         return painted, outcomes
 
     def stats(self) -> dict[str, Any]:

@@ -144,7 +144,7 @@ class Gate(abc.ABC):
         try:
             score, accepted = found
             score = float(score)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise GateError(f"the gate {self.name!r} gave {found!r}; it must give a score and a bool") from None
         if not math.isfinite(score) or not isinstance(accepted, bool | np.bool_):
             raise GateError(f"the gate {self.name!r} gave {found!r}; it must give a finite score and a bool")
@@ -273,7 +273,7 @@ class ScoreGate(Gate):
         value = self.function(one.original, one.painted, one.label, one.box)
         try:
             score = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise GateError(f"the gate {self.name!r} returned {value!r}; return a number or a bool") from None
         return score, score >= self.min_score
 

@@ -452,6 +452,7 @@ def test_a_function_is_a_gate(value, score, accepted):
     [
         (math.nan, "'bad' gave .nan.*finite"),
         (math.inf, "'bad' gave .inf"),
+        (10**400, "'bad' returned 1000"),
         (None, "'bad' returned None; return a number or a bool"),
         ("good", "'bad' returned 'good'"),
         ([0.5, 0.5], r"'bad' returned \[0.5, 0.5\]"),
