@@ -185,7 +185,7 @@ class BBoxInpaint(_Sampling, DualTransform):
         seed: int | None
 
         def model_dump(self, **options: Any) -> dict[str, Any]:
-            # Pydantic would take gates apart, for they are dataclasses.
+            """The arguments, gates as they are: pydantic would take them apart, for they are dataclasses."""
             return {**super().model_dump(**options), "gate": self.gate}
 
     def __init__(

@@ -321,6 +321,8 @@ def report(
 
     if out.suffix.lower() not in (".html", ".png"):
         raise typer.BadParameter(f"{out} ends neither in .html nor in .png")
+    if out.is_dir() or not out.parent.is_dir():
+        raise typer.BadParameter(f"{out} cannot be written: {out.parent} is not a folder")
     summary = pages.write(log, out, limit)
     edits = sum(counts.edits for counts in summary.classes.values())
     accepted = sum(counts.accepted for counts in summary.classes.values())
@@ -343,8 +345,12 @@ def replay(
     record = provenance.at(log, line)
     original = read_image(image)
     provenance.check(record, original)
-    spec = ModelSpec.of({**record.model, "serving": "local", **({} if model is None else {"id": model})})
-    painted, _ = provenance.replay(record, original, _load(spec))
+    # A server that was started by hand then may be gone now.
+    here = {"serving": "local", "address": None}
+    spec = ModelSpec.of({**record.model, **here, **({} if model is None else {"id": model})})
+    painted, outcome = provenance.replay(record, original, _load(spec))
+    if not outcome.accepted:
+        typer.echo(f"nothing is painted: {outcome.reason}", err=True)
     edit = record.edit
     _write(out, pictures.before_after(original, painted, [edit.box], [str(edit.target)], [edit.prompt]), start)
 

@@ -140,18 +140,22 @@ def feather_alpha(mask: np.ndarray, width: float, window: Box, image_height: int
     Returns:
         ``(h, w)`` float32 in [0, 1].
     """
-    if width < 1:
+    if width < 1 or not mask.any():
         return mask.astype(np.float32)
     # A mask that ends at the window's border ends there for good, unless the image itself does.
     pads = (window[1] > 0, window[3] < image_height, window[0] > 0, window[2] < image_width)
     top, bottom, left, right = (int(pad) for pad in pads)
     padded = np.pad(mask.astype(np.uint8), ((top, bottom), (left, right)))
-    if padded.all():
+    # With one row and column around it the mask's own rectangle has, for each pixel, the nearest one outside the mask.
+    x, y, length, height = cv2.boundingRect(padded)
+    x0, y0, x1, y1 = max(x - 1, 0), max(y - 1, 0), x + length + 1, y + height + 1
+    around = padded[y0:y1, x0:x1]
+    if around.all():
         return mask.astype(np.float32)
-    distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    height, length = mask.shape
-    distance = distance[top : top + height, left : left + length]
-    return np.clip(distance / (width + 1), 0, 1) * mask
+    distance = cv2.distanceTransform(around, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    weights = np.zeros(padded.shape, np.float32)
+    np.minimum(distance / np.float32(width + 1), 1, out=weights[y0:y1, x0:x1])
+    return weights[top : top + mask.shape[0], left : left + mask.shape[1]]
 
 
 def match_border(painted: np.ndarray, original: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -176,8 +180,10 @@ def match_border(painted: np.ndarray, original: np.ndarray, mask: np.ndarray) ->
         ring = ~mask
     if not ring.any():
         return painted
-    drift = original[ring].mean(axis=0) - painted[ring].mean(axis=0)
-    return np.clip(np.rint(painted + drift), 0, 255).astype(np.uint8)
+    where = ring.view(np.uint8)
+    drift = np.subtract(cv2.mean(original, where), cv2.mean(painted, where))[:3]
+    levels = np.arange(256)[:, None] + drift
+    return cv2.LUT(painted, np.clip(np.rint(levels), 0, 255).astype(np.uint8)[None])
 
 
 def mean_change(painted: np.ndarray, original: np.ndarray, mask: np.ndarray) -> float:
@@ -188,7 +194,7 @@ def mean_change(painted: np.ndarray, original: np.ndarray, mask: np.ndarray) -> 
         original: ``(h, w, 3)`` uint8.
         mask: ``(h, w)`` bool.
     """
-    return float(cv2.absdiff(painted, original)[mask].mean()) if mask.any() else 0.0
+    return float(np.mean(cv2.mean(cv2.absdiff(painted, original), mask.view(np.uint8))[:3]))
 
 
 def _grown(mask: np.ndarray, reach: int) -> np.ndarray:
@@ -205,19 +211,22 @@ def blend_into(image: np.ndarray, painted: np.ndarray, window: Box, alpha: np.nd
         window: Where the window lies in the image.
         alpha: ``(h, w)`` float32 in [0, 1].
     """
-    x0, y0, x1, y1 = window
-    region = image[y0:y1, x0:x1]
+    inside = alpha > 0
+    left, top, width, height = cv2.boundingRect(inside.view(np.uint8))
+    part = np.s_[top : top + height, left : left + width]
+    inside, painted = inside[part], painted[part]
+    region = image[window[1] + top : window[1] + top + height, window[0] + left : window[0] + left + width]
     if image.ndim == 2:
         region = region[:, :, None]
     if region.shape[2] < 3:
         painted = cv2.cvtColor(painted, cv2.COLOR_RGB2GRAY)[:, :, None]
     target = region[:, :, : painted.shape[2]]
-    inside = alpha > 0
-    weight = alpha[inside][:, None]
-    old = target[inside].astype(np.float32)
+    weight = np.repeat(alpha[part][:, :, None], painted.shape[2], axis=2)
     # Two products instead of old + weight * (new - old): a weight of 1 must give the painted value exactly.
-    new = old * (1 - weight) + painted[inside] * np.float32(SCALES[image.dtype]) * weight
-    if image.dtype == np.float32:
-        target[inside] = new
-    else:
-        target[inside] = np.clip(np.rint(new), 0, np.iinfo(image.dtype).max).astype(image.dtype)
+    new = painted * (weight * np.float32(SCALES[image.dtype]))
+    np.subtract(1, weight, out=weight)
+    weight *= target
+    new += weight
+    if image.dtype != np.float32:
+        np.clip(np.rint(new, out=new), 0, np.iinfo(image.dtype).max, out=new)
+    np.copyto(target, new, where=inside[:, :, None], casting="unsafe")

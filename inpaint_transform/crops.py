@@ -86,12 +86,19 @@ def uncrop(painted: np.ndarray, window: Box) -> np.ndarray:
 
 
 def scaled_box(box: Box, window: Box, size: int) -> Box:
-    """Where a box of the image lies in the working crop of its window, in whole pixels, at least one."""
+    """Where a box of the image lies in the working crop of its window, in whole pixels, at least one.
+
+    Args:
+        box: Pixel box inside the window.
+        window: Pixel window.
+        size: Side of the working crop in pixels.
+    """
     length, height = working_size(window, size)
     x, y = length / (window[2] - window[0]), height / (window[3] - window[1])
-    x0, y0 = round((box[0] - window[0]) * x), round((box[1] - window[1]) * y)
+    x0 = min(round((box[0] - window[0]) * x), length - 1)
+    y0 = min(round((box[1] - window[1]) * y), height - 1)
     x1, y1 = round((box[2] - window[0]) * x), round((box[3] - window[1]) * y)
-    return min(x0, length - 1), min(y0, height - 1), max(x1, x0 + 1), max(y1, y0 + 1)
+    return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)
 
 
 def crop_mask(mask: np.ndarray, size: int) -> np.ndarray:
@@ -117,11 +124,11 @@ def _any_within(mask: np.ndarray, length: int, axis: int) -> np.ndarray:
     """Resample one axis of a bool array to ``length`` cells; a cell is True if any pixel it overlaps is."""
     old = mask.shape[axis]
     edges = np.arange(length + 1) * old
-    start = edges[:-1] // length
-    stop = -(-edges[1:] // length)
-    # Prefix counts answer "any True in [start, stop)" for every cell at once.
-    counts = np.concatenate([np.zeros_like(np.take(mask, [0], axis), int), np.cumsum(mask, axis, dtype=int)], axis)
-    return np.take(counts, stop, axis) > np.take(counts, start, axis)
+    start, last = edges[:-1] // length, -(-edges[1:] // length) - 1
+    out = np.take(mask, start, axis)
+    for step in range(1, int((last - start).max()) + 1):
+        out |= np.take(mask, np.minimum(start + step, last), axis)
+    return out
 
 
 def align_mask(mask: np.ndarray, cell: int) -> np.ndarray:

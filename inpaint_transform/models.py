@@ -44,6 +44,10 @@ class ModelSpec:
             Stable Diffusion and SDXL checkpoints.
         clip: Folder or hub id of a transformers CLIP model that judges painted boxes (see ``gates.ClipGate``), or
             ``"tiny"``, the embedded one. It stays loaded beside the pipeline.
+        compile: Compile the denoiser and the autoencoder with ``torch.compile`` while the model loads, once for each
+            of the batch sizes 1, 2, 4, ... ``max_batch_size``, to which batches are then padded. Loading takes
+            minutes longer; worth it for long trainings on CUDA.
+        channels_last: Keep weights in the channels-last memory format. Default: on CUDA only.
         safety_checker: Keep the checkpoint's safety checker; what it flags is rejected, never painted black.
         max_batch_size: Most requests in one pipeline call, >= 1. Default 8.
         max_wait_ms: Longest wait for a batch to fill while some worker has nothing in flight, >= 0. Default 10.
@@ -76,6 +80,8 @@ class ModelSpec:
     vae: str | None = None
     controlnet: str | None = None
     clip: str | None = None
+    compile: bool = False
+    channels_last: bool | None = None
     safety_checker: bool = False
     max_batch_size: int | None = None
     max_wait_ms: float | None = None
@@ -92,6 +98,10 @@ class ModelSpec:
             raise ValueError(f"device={self.device!r}: use one of {', '.join(DEVICES)} or cuda:N")
         _one_of("dtype", self.dtype, DTYPES)
         _one_of("serving", self.serving, SERVING)
+        if not isinstance(self.compile, bool):
+            raise ValueError(f"compile={self.compile!r}: use True or False")
+        if not isinstance(self.channels_last, bool | None):
+            raise ValueError(f"channels_last={self.channels_last!r}: use True, False or None")
         if self.clip is not None and (not isinstance(self.clip, str) or not self.clip):
             raise ValueError(f"clip={self.clip!r}: give the folder or hub id of a CLIP model, 'tiny' or None")
         _at_least("size", self.size, 8, whole=True)

@@ -84,7 +84,7 @@ class Record:
         return json.dumps({**dataclasses.asdict(self), "edit": self.edit.to_dict()})
 
     @classmethod
-    def from_json(cls, line: str) -> Record:
+    def from_json(cls, line: str | bytes) -> Record:
         """What ``to_json`` wrote.
 
         Raises:
@@ -94,13 +94,15 @@ class Record:
         if not isinstance(values, dict) or "version" not in values:
             raise ValueError("the line is no record of an edit")
         if values["version"] != VERSION:
+            versions = values.get("versions")
+            release = versions.get("inpaint-transform") if isinstance(versions, dict) else None
             raise ValueError(
                 f"the record has version {values['version']!r}, and this release reads version {VERSION}; read it with "
-                f"the release that wrote it ({values.get('versions', {}).get('inpaint-transform', 'unknown')})"
+                f"the release that wrote it ({release or 'unknown'})"
             )
         try:
             return cls(**{**values, "edit": Edit.from_dict(values["edit"])})
-        except (TypeError, KeyError, ValueError) as error:
+        except (AttributeError, TypeError, KeyError, ValueError) as error:
             raise ValueError(f"the record has the wrong fields: {error}") from error
 
 
@@ -216,9 +218,9 @@ def read(path: str | os.PathLike[str]) -> Iterator[tuple[int, Record]]:
         FileNotFoundError: There is no such file.
         ValueError: A line is no record of this version; names file and line.
     """
-    with Path(path).open(encoding="utf-8", newline="\n") as lines:
+    with Path(path).open("rb") as lines:
         for number, line in enumerate(lines, 1):
-            if not line.endswith("\n"):
+            if not line.endswith(b"\n"):
                 logger.warning("%s, line %d: the line is cut off and is left out", path, number)
                 return
             try:
@@ -235,7 +237,7 @@ def at(path: str | os.PathLike[str], line: int) -> Record:
         ValueError: There is no such line, or it is no record of this version.
     """
     last = 0
-    with Path(path).open(encoding="utf-8", newline="\n") as lines:
+    with Path(path).open("rb") as lines:
         for last, text in enumerate(lines, 1):
             if last == line:
                 try:

@@ -71,7 +71,8 @@ class Summary:
 def name_of(record: Record) -> str:
     """The class of an edit, or the swap that it was."""
     edit = record.edit
-    return str(edit.label) if edit.new_label is None else f"{edit.label} → {edit.new_label}"
+    # The font of the sheets has no arrow.
+    return str(edit.label) if edit.new_label is None else f"{edit.label} -> {edit.new_label}"
 
 
 def score_of(record: Record) -> float:

@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from inpaint_transform.boxes import Box, sides
-from inpaint_transform.crops import align_mask, context_window, crop, crop_mask, uncrop, working_size
+from inpaint_transform.crops import align_mask, context_window, crop, crop_mask, scaled_box, uncrop, working_size
 
 contexts = st.floats(1.0, 6.0)
 
@@ -251,3 +251,24 @@ def test_align_mask_is_the_least_set_of_whole_cells(cell: int, cells: int, data:
     assert np.array_equal(found, expected)
     assert found[mask].all()
     assert np.array_equal(align_mask(found, cell), found)
+
+
+@given(
+    st.tuples(st.integers(1, 700), st.integers(1, 700)),
+    st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1)),
+    st.integers(8, 600),
+)
+def test_a_scaled_box_lies_in_the_crop_and_about_where_the_box_lies(extent, corners, size):
+    width, height = extent
+    xs, ys = (
+        sorted((int(corners[0] * width), int(corners[1] * width))),
+        sorted((int(corners[2] * height), int(corners[3] * height))),
+    )
+    box = (min(xs[0], width - 1), min(ys[0], height - 1), max(xs[1], xs[0] + 1), max(ys[1], ys[0] + 1))
+    box = (box[0], box[1], min(box[2], width), min(box[3], height))
+    x0, y0, x1, y1 = scaled_box(box, (0, 0, width, height), size)
+    length, depth = working_size((0, 0, width, height), size)
+    assert 0 <= x0 < x1 <= length
+    assert 0 <= y0 < y1 <= depth
+    for got, corner, side, scaled in ((x0, box[0], width, length), (x1, box[2], width, length)):
+        assert abs(got - corner * scaled / side) <= 1

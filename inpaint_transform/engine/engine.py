@@ -19,6 +19,7 @@ from inpaint_transform.engine.devices import choose_dtype
 from inpaint_transform.engine.edges import canny_maps
 from inpaint_transform.engine.embeddings import PromptCache, TokenLimit
 from inpaint_transform.engine.loading import load
+from inpaint_transform.engine.speed import batch_buckets, bucket_for, compile_parts, use_channels_last
 from inpaint_transform.engine.verdicts import verdicts
 from inpaint_transform.errors import InpaintError
 from inpaint_transform.messages import InpaintRequest, InpaintResult
@@ -78,6 +79,33 @@ class Engine:
         self._sees_masked = channels is not None and denoiser.config.in_channels == 2 * channels + 1
         # Its decoder wants the pixels themselves.
         self._needs_pixels = isinstance(self._pipeline.vae, diffusers.AsymmetricAutoencoderKL)
+
+        last = spec.channels_last
+        if self._device.type == "cuda" if last is None else last:
+            use_channels_last(self._pipeline)
+        if spec.compile:
+            self._compile()
+
+    def _compile(self) -> None:
+        """Compile for every bucket now, so that no request waits for it."""
+        compile_parts(self._pipeline)
+        crop = InpaintRequest(
+            np.zeros((self.size, self.size, 3), np.uint8), np.ones((self.size, self.size), np.bool_), "warm-up"
+        )
+        try:
+            for bucket in batch_buckets(self._batch):
+                logger.info("compiling %s for batches of %d", self._spec.id, bucket)
+                self._call([crop] * bucket)
+        except torch.cuda.OutOfMemoryError as error:
+            raise InpaintError(
+                f"max_batch_size={self._batch}: {self._device} has too little memory for a compiled batch of {bucket};"
+                f" use a smaller max_batch_size or compile=False ({error})"
+            ) from error
+        except Exception as error:  # whatever a compiler tool chain raises
+            raise InpaintError(
+                f"compile=True: torch.compile failed ({type(error).__name__}: {error}); it needs a C++ compiler, and on"
+                " CUDA Triton. Use compile=False"
+            ) from error
 
     def check(self, request: InpaintRequest) -> None:
         """Raise where a request cannot be painted; ``paint`` does this for every request before it starts.
@@ -176,8 +204,12 @@ class Engine:
         return None
 
     def _paint_batch(self, requests: list[InpaintRequest]) -> list[InpaintResult]:
-        padding = self._batch - len(requests) if self._spec.reproducible else 0
-        images, masks, flagged = self._call([*requests, *requests[-1:] * padding])
+        size = len(requests)
+        if self._spec.reproducible:
+            size = self._batch
+        elif self._spec.compile:
+            size = bucket_for(len(requests), self._batch)
+        images, masks, flagged = self._call([*requests, *requests[-1:] * (size - len(requests))])
         rejected = verdicts(images, masks)
         levels = (images.nan_to_num().float().clamp(0, 1) * 255).round().to(torch.uint8)
         pixels = levels.permute(0, 2, 3, 1).cpu().numpy()
