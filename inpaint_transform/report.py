@@ -58,14 +58,14 @@ class Summary:
     Attributes:
         classes: Counts by class; of a swap by ``old -> new``.
         scores: By gate, the scores of accepted and of rejected edits.
-        worst: The accepted edits with the lowest scores, worst first.
-        best: The rejected edits with the highest scores, best first.
+        worst: The accepted edits with the lowest scores, worst first, with the numbers of their lines.
+        best: The rejected edits with the highest scores, best first, likewise.
     """
 
     classes: dict[str, Counts]
     scores: dict[str, tuple[list[float], list[float]]]
-    worst: list[Record]
-    best: list[Record]
+    worst: list[tuple[int, Record]]
+    best: list[tuple[int, Record]]
 
 
 def name_of(record: Record) -> str:
@@ -80,32 +80,36 @@ def score_of(record: Record) -> float:
     return list(record.scores.values())[-1] if record.scores else record.fill or 0.0
 
 
-def summarise(records: Iterable[Record], limit: int) -> Summary:
+def summarise(lines: Iterable[tuple[int, Record]], limit: int) -> Summary:
     """Add up a log.
 
     Args:
-        records: Its records.
+        lines: Its line numbers and records, as ``provenance.read`` gives them.
         limit: How many of the worst accepted and of the best rejected to keep.
     """
     classes: defaultdict[str, Counts] = defaultdict(Counts)
     scores: defaultdict[str, tuple[list[float], list[float]]] = defaultdict(lambda: ([], []))
-    worst: list[Record] = []
-    best: list[Record] = []
-    for record in records:
+    worst: list[tuple[int, Record]] = []
+    best: list[tuple[int, Record]] = []
+    for number, record in lines:
         classes[name_of(record)].add(record)
         for gate, score in record.scores.items():
             scores[gate][0 if record.accepted else 1].append(score)
         kept = worst if record.accepted else best
-        kept.append(record)
+        kept.append((number, record))
         if len(kept) > 4 * limit + 100:
-            kept.sort(key=score_of, reverse=not record.accepted)
+            kept.sort(key=_rank, reverse=not record.accepted)
             del kept[limit:]
     return Summary(
         dict(sorted(classes.items())),
         dict(sorted(scores.items())),
-        sorted(worst, key=score_of)[:limit],
-        sorted(best, key=score_of, reverse=True)[:limit],
+        sorted(worst, key=_rank)[:limit],
+        sorted(best, key=_rank, reverse=True)[:limit],
     )
+
+
+def _rank(line: tuple[int, Record]) -> float:
+    return score_of(line[1])
 
 
 def write(log: Path, out: Path, limit: int = 24) -> Summary:
@@ -123,7 +127,7 @@ def write(log: Path, out: Path, limit: int = 24) -> Summary:
         FileNotFoundError: There is no such log.
         ValueError: A line cannot be read, the log is empty, or a sheet is asked for and the log has no pictures.
     """
-    summary = summarise((record for _, record in read(log)), limit)
+    summary = summarise(read(log), limit)
     if not summary.classes:
         raise ValueError(f"{log} has no edits")
     if out.suffix.lower() == ".html":
@@ -137,10 +141,10 @@ def sheet(summary: Summary, log: Path) -> np.ndarray:
     """The worst accepted and the best rejected edits as a contact sheet ``(H, W, 3)`` uint8."""
     rows = []
     for title, records in (("accepted", summary.worst), ("rejected", summary.best)):
-        for record in records:
+        for number, record in records:
             pair = _crops(record, log)
             if pair is not None:
-                note = f"{title}, {_words(record)}"
+                note = f"line {number}, {title}, {_words(record)}"
                 before = pictures.Tile(pair[0], name_of(record), note=note, alert=title == "rejected")
                 rows.append([before, pictures.Tile(pair[1], record.edit.prompt)])
     if not rows:
@@ -150,7 +154,8 @@ def sheet(summary: Summary, log: Path) -> np.ndarray:
 
 def _words(record: Record) -> str:
     scores = ", ".join(f"{gate} {score:.2f}" for gate, score in record.scores.items())
-    return scores or f"fill {record.fill}"
+    words = scores or f"fill {record.fill}"
+    return words if record.accepted else f"{words}: {record.reason}"
 
 
 def _crops(record: Record, log: Path) -> tuple[np.ndarray, np.ndarray] | None:
@@ -249,12 +254,13 @@ def _histogram(accepted: Sequence[float], rejected: Sequence[float]) -> str:
     return f'<svg viewBox="0 0 300 132" role="img" xmlns="http://www.w3.org/2000/svg">{"".join(bars)}{ticks}</svg>'
 
 
-def _gallery(title: str, records: Sequence[Record], log: Path) -> str:
+def _gallery(title: str, lines: Sequence[tuple[int, Record]], log: Path) -> str:
     figures = []
-    for record in records:
+    for number, record in lines:
         words = f"{html.escape(name_of(record))}: {html.escape(record.edit.prompt)}"
         key = f" · {html.escape(record.key)}" if record.key is not None else ""
-        caption = f"<figcaption>{words}<br><span class=faint>{html.escape(_words(record))}{key}</span></figcaption>"
+        note = f"line {number}: {html.escape(_words(record))}{key}"
+        caption = f"<figcaption>{words}<br><span class=faint>{note}</span></figcaption>"
         path = None if record.crop is None else crops_of(log) / Path(record.crop).name
         picture = ""
         if path is not None and path.is_file():

@@ -120,8 +120,8 @@ def test_the_page_needs_nothing_else(log: Path) -> None:
 
 def test_the_worst_accepted_and_the_best_rejected_come_first(log: Path) -> None:
     summary = report.write(log, log.with_name("page.html"), limit=2)
-    assert [record.scores["clip"] for record in summary.worst] == [0.71, 0.8]
-    assert [record.scores["clip"] for record in summary.best] == [0.33, 0.22]
+    assert [record.scores["clip"] for _, record in summary.worst] == [0.71, 0.8]
+    assert [record.scores["clip"] for _, record in summary.best] == [0.33, 0.22]
     assert len(Page(log.with_name("page.html")).sources) == 4
 
 
@@ -133,8 +133,8 @@ def test_a_long_log_keeps_the_right_ones(tmp_path: Path) -> None:
         crops=False,
     )
     summary = report.write(log, tmp_path / "page.html", limit=3)
-    assert [record.scores["clip"] for record in summary.worst] == [0.001, 0.003, 0.005]
-    assert [record.scores["clip"] for record in summary.best] == [0.998, 0.996, 0.994]
+    assert [record.scores["clip"] for _, record in summary.worst] == [0.001, 0.003, 0.005]
+    assert [record.scores["clip"] for _, record in summary.best] == [0.998, 0.996, 0.994]
 
 
 def test_the_histogram_holds_every_edit(log: Path) -> None:
