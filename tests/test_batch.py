@@ -19,7 +19,7 @@ import pytest
 import torch
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, IterableDataset, Subset
 
-from inpaint_transform import BBoxInpaint, InpaintError, ModelSpec
+from inpaint_transform import BBoxInpaint, InpaintError, ModelSpec, provenance
 from inpaint_transform.batch import BatchInpaint, ConcurrentDataset
 from inpaint_transform.inpainter import connect, shutdown
 from inpaint_transform.inpainter.engines import ENGINE_VARIABLE
@@ -108,6 +108,20 @@ def test_threads_of_one_process_share_the_engines_calls(inverting):
     stats = transform.stats()["inpainter"]
     assert stats["requests"] == 32
     assert stats["batches"] < 24
+
+
+def test_all_workers_write_one_log(inverting, tmp_path):
+    log = tmp_path / "logs" / "edits.jsonl"
+    model = spec("logged", serving="shared")
+    data = Pictures(compose(BBoxInpaint(model, p=1.0, log=str(log), log_crops=True)), count=24)
+    for wrapped in (data, ConcurrentDataset(data)):
+        assert len(list(loader(wrapped, workers=3))) == 6
+    lines = dict(provenance.read(log))
+    assert len(lines) == 48
+    assert {record.image for record in lines.values()} == {provenance.digest(pixels) for pixels in data.pixels}
+    crops = {record.crop for record in lines.values()}
+    assert crops == {path.name for path in provenance.crops_of(log).iterdir()}
+    assert len(crops) == 48
 
 
 def test_a_wrong_call_fails_alone(inverting):

@@ -12,6 +12,8 @@ from conftest import Painter
 
 from inpaint_transform import BBoxInpaint
 from inpaint_transform.batch import BatchInpaint
+from inpaint_transform.errors import GateError
+from inpaint_transform.gates import ChangeGate, FillGate, Gate
 from inpaint_transform.swaps import Swap
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (120, 200, 3), np.uint8)
@@ -97,6 +99,48 @@ def test_a_gate_decides_over_each_label(painter: Painter) -> None:
     stats = transform.stats()["classes"]
     assert stats["accord"]["rejected: rejected by the gate 'long_enough'"] == 1
     assert stats["tram"]["accepted"] == 1
+
+
+@pytest.mark.parametrize("answer", [float("nan"), None, "good", RuntimeError("no detector")])
+def test_a_broken_gate_follows_on_error(painter: Painter, answer) -> None:
+    def broken(original, painted, label, box):
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    with pytest.raises(GateError, match="the gate 'broken'"):
+        run(compose(swapping(gate=broken)))
+    transform = swapping(gate=broken, on_error="skip")
+    with pytest.warns(RuntimeWarning, match="the gate 'broken'"):
+        result = run(compose(transform))
+    assert result["labels"] == ["camaro", "bus"]
+    assert np.array_equal(result["image"], IMAGE)
+    assert transform.stats()["errors"] == 1
+
+
+def test_gates_are_asked_once_a_round_for_the_whole_sample(painter: Painter) -> None:
+    seen: list[int] = []
+
+    class Counting(Gate):
+        name = "counting"
+
+        def verdicts(self, candidates):
+            seen.append(len(candidates))
+            return [(0.0, len(seen) > 1)] * len(candidates)
+
+    run(compose(swapping(gate=Counting())))
+    assert seen == [2, 2]
+    assert [len(call) for call in painter.calls] == [2, 2]
+
+
+def test_a_gate_serialises_unless_it_is_a_function(painter: Painter) -> None:
+    gate = ChangeGate() & FillGate(0.1)
+    saved = A.to_dict(compose(swapping(gate=gate)))
+    again = A.from_dict(json.loads(json.dumps(saved)))
+    assert A.to_dict(again) == saved
+    assert again.transforms[0]._editor.gate == gate
+    with pytest.raises(TypeError, match="is a function or holds one"):
+        A.to_dict(compose(swapping(gate=lambda original, painted, label, box: True)))
 
 
 def test_on_error_skip_keeps_the_label(monkeypatch: pytest.MonkeyPatch, painter: Painter) -> None:
