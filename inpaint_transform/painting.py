@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,10 @@ from inpaint_transform.gates import Candidate, Gate
 from inpaint_transform.inpainter import Inpainter
 from inpaint_transform.messages import InpaintRequest, InpaintResult, Question
 from inpaint_transform.recipe import Recipe
+from inpaint_transform.selection import Label
 
+# How many other classes a gate is told of: a question to CLIP has room for 256 texts.
+MOST_NOUNS = 200
 # In grey levels: a mean change below it is no repainting.
 LEAST_CHANGE = 1.0
 
@@ -130,7 +134,7 @@ class _Job:
         crop, mask = self._crop
         self.seed, self.attempts = seeds.retry_seed(self.edit.seed, attempt), attempt + 1
         question = None
-        if gate is not None and (texts := gate.texts(*_nouns(recipe, self.edit))) is not None:
+        if gate is not None and (texts := gate.texts(*_nouns(recipe, self.edit, gate))) is not None:
             question = Question(crops.scaled_box(self.edit.box, self.edit.window, size), texts)
         edit = self.edit
         return InpaintRequest(crop, mask, edit.prompt, edit.negative_prompt, edit.strength, self.seed, question)
@@ -179,7 +183,7 @@ def _judge(recipe: Recipe, gate: Gate, jobs: Sequence[_Job]) -> None:
     for job in jobs:
         x0, y0, x1, y1 = job.edit.box
         left, top = job.edit.window[:2]
-        noun, others = _nouns(recipe, job.edit)
+        noun, others = _nouns(recipe, job.edit, gate)
         after = job.after()
         if after is None:
             raise RuntimeError("a job without a picture was accepted")
@@ -199,11 +203,18 @@ def _judge(recipe: Recipe, gate: Gate, jobs: Sequence[_Job]) -> None:
         job.accepted, job.reason, job.scores = verdict.accepted, verdict.reason, dict(verdict.scores)
 
 
-def _nouns(recipe: Recipe, edit: Edit) -> tuple[str, tuple[str, ...]]:
+def _nouns(recipe: Recipe, edit: Edit, gate: Gate) -> tuple[str, tuple[str, ...]]:
     """The word for what is painted, and the words for all else that it could be taken for, the old class first."""
-    noun = prompts.noun(edit.target, recipe.class_names)
-    old = [] if edit.label is None else [prompts.noun(edit.label, recipe.class_names)]
-    return noun, tuple(other for other in dict.fromkeys([*old, *recipe.nouns()]) if other != noun)
+
+    def noun(label: Label) -> str:
+        # Only CLIP has to be told words that mean something.
+        if gate.clip is None and recipe.class_names is None:
+            return str(label)
+        return prompts.noun(label, recipe.class_names)
+
+    painted = noun(edit.target)
+    others = (other for other in dict.fromkeys([noun(edit.label), *recipe.nouns()]) if other != painted)
+    return painted, tuple(itertools.islice(others, MOST_NOUNS))
 
 
 def _window_rgb8(image: np.ndarray, window: Box) -> np.ndarray:

@@ -13,7 +13,7 @@ from conftest import Painter
 from inpaint_transform import BBoxInpaint
 from inpaint_transform.batch import BatchInpaint
 from inpaint_transform.errors import GateError
-from inpaint_transform.gates import ChangeGate, FillGate, Gate
+from inpaint_transform.gates import ChangeGate, ClipGate, FillGate, Gate
 from inpaint_transform.swaps import Swap
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (120, 200, 3), np.uint8)
@@ -131,6 +131,19 @@ def test_gates_are_asked_once_a_round_for_the_whole_sample(painter: Painter) -> 
     run(compose(swapping(gate=Counting())))
     assert seen == [2, 2]
     assert [len(call) for call in painter.calls] == [2, 2]
+
+
+@pytest.mark.parametrize("labels", [[3, 7], ["a", "b"]])
+def test_a_gate_that_asks_no_clip_needs_no_words(painter: Painter, labels) -> None:
+    transform = BBoxInpaint(prompts="a thing", gate=ChangeGate(), p=1.0)
+    assert (run(compose(transform), labels)["image"] != IMAGE).any()
+    alone = BBoxInpaint(prompts="a thing", when_no_box="random", gate=ChangeGate(), p=1.0)
+    assert (alone(image=IMAGE.copy())["image"] != IMAGE).any()
+
+
+def test_a_gate_that_asks_clip_does(painter: Painter) -> None:
+    with pytest.raises(ValueError, match="label 3 is a number; give class_names"):
+        run(compose(BBoxInpaint(prompts="a thing", gate=ClipGate(), p=1.0, include_labels=[3])), [3, 7])
 
 
 def test_a_gate_serialises_unless_it_is_a_function(painter: Painter) -> None:
