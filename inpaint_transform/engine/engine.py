@@ -11,15 +11,15 @@ from typing import Any
 import diffusers
 import numpy as np
 import torch
+from torch.nn import functional
 
-from inpaint_transform.crops import align_mask
 from inpaint_transform.engine import adapters
 from inpaint_transform.engine.clip import Clip
 from inpaint_transform.engine.devices import choose_dtype
 from inpaint_transform.engine.edges import canny_maps
 from inpaint_transform.engine.embeddings import PromptCache, TokenLimit
 from inpaint_transform.engine.loading import load
-from inpaint_transform.engine.speed import batch_buckets, bucket_for, compile_parts, use_channels_last
+from inpaint_transform.engine.speed import batch_buckets, bucket_for, compile_parts, compiling, use_channels_last
 from inpaint_transform.engine.verdicts import verdicts
 from inpaint_transform.errors import InpaintError
 from inpaint_transform.messages import InpaintRequest, InpaintResult
@@ -93,9 +93,10 @@ class Engine:
             np.zeros((self.size, self.size, 3), np.uint8), np.ones((self.size, self.size), np.bool_), "warm-up"
         )
         try:
-            for bucket in batch_buckets(self._batch):
-                logger.info("compiling %s for batches of %d", self._spec.id, bucket)
-                self._call([crop] * bucket)
+            with compiling():
+                for bucket in [self._batch] if self._spec.reproducible else batch_buckets(self._batch):
+                    logger.info("compiling %s for batches of %d", self._spec.id, bucket)
+                    self._call([crop] * bucket)
         except torch.cuda.OutOfMemoryError as error:
             raise InpaintError(
                 f"max_batch_size={self._batch}: {self._device} has too little memory for a compiled batch of {bucket};"
@@ -198,27 +199,31 @@ class Engine:
                 f"size={self.size}: {self._device} has too little memory for a single crop; use a smaller size, a"
                 f" smaller model, a larger memory_fraction, or a device with more free memory ({said})"
             )
-        tried = self._batch if self._spec.reproducible else len(requests)
-        self._batch = max(1, tried // 2)
+        half = max(1, self._padded(len(requests)) // 2)
+        # What is left should be a size that is compiled already.
+        self._batch = 1 << half.bit_length() - 1 if self._spec.compile else half
         logger.warning("%s ran out of memory; at most %d crops go into one batch now", self._device, self._batch)
         return None
 
-    def _paint_batch(self, requests: list[InpaintRequest]) -> list[InpaintResult]:
-        size = len(requests)
+    def _padded(self, count: int) -> int:
+        """The size of the pipeline call that paints so many requests."""
         if self._spec.reproducible:
-            size = self._batch
-        elif self._spec.compile:
-            size = bucket_for(len(requests), self._batch)
-        images, masks, flagged = self._call([*requests, *requests[-1:] * (size - len(requests))])
+            return self._batch
+        return bucket_for(count, self._batch) if self._spec.compile else count
+
+    def _paint_batch(self, requests: list[InpaintRequest]) -> list[InpaintResult]:
+        padding = self._padded(len(requests)) - len(requests)
+        images, masks, flagged = self._call([*requests, *requests[-1:] * padding])
         rejected = verdicts(images, masks)
         levels = (images.nan_to_num().float().clamp(0, 1) * 255).round().to(torch.uint8)
-        pixels = levels.permute(0, 2, 3, 1).cpu().numpy()
+        # In order before it leaves the device: the images that go out are then slices, and nothing copies them again.
+        pixels = levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
         reasons = [
             "flagged by the safety checker" if flagged[index] else rejected[index] for index in range(len(requests))
         ]
         answers = self._answers(requests, levels, [index for index, reason in enumerate(reasons) if reason is None])
         return [
-            InpaintResult(None if reason else pixels[index].copy(), reason, answers.get(index))
+            InpaintResult(None if reason else pixels[index], reason, answers.get(index))
             for index, reason in enumerate(reasons)
         ]
 
@@ -238,8 +243,8 @@ class Engine:
         """Run the pipeline once; images in [0, 1], the aligned masks, and what the safety checker flagged."""
         pixels = torch.from_numpy(np.stack([request.image for request in requests])).to(self._device)
         pixels = pixels.permute(0, 3, 1, 2).float() / 255
-        aligned = np.stack([align_mask(request.mask, self.cell) for request in requests])
-        masks = torch.from_numpy(aligned).to(self._device)[:, None].float()
+        masks = torch.from_numpy(np.stack([request.mask for request in requests])).to(self._device)
+        masks = align_masks(masks[:, None].float(), self.cell)
         arguments: dict[str, Any] = {
             "mask_image": masks,
             "height": self.size,
@@ -298,6 +303,20 @@ class Engine:
         if int(self._steps * self._adapter.full_strength) >= 1:
             arguments["strength"] = self._adapter.full_strength
         return {**arguments, "image": scaled}
+
+
+def align_masks(masks: torch.Tensor, cell: int) -> torch.Tensor:
+    """``crops.align_mask`` for a batch, on its device.
+
+    Args:
+        masks: ``(B, 1, S, S)`` float, 0 or 1.
+        cell: Pixels per latent cell, a divisor of ``S``.
+
+    Returns:
+        As ``masks``, grown outwards to whole cells.
+    """
+    cells = functional.max_pool2d(masks, cell)
+    return cells.repeat_interleave(cell, dim=2).repeat_interleave(cell, dim=3)
 
 
 def _own_size(pipeline: Any) -> int:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
+
+# Dynamo stops compiling a module at 8 programs; each batch size needs one, and each order of its inputs in memory.
+MOST_PROGRAMS = 1024
 
 
 def batch_buckets(most: int) -> list[int]:
@@ -36,5 +40,15 @@ def compile_parts(pipeline: Any) -> None:
             module.compile(dynamic=False)
 
 
-def _parts(pipeline: Any) -> list[torch.nn.Module]:
-    return [getattr(pipeline, "unet", None) or pipeline.transformer, pipeline.vae]
+def compiling() -> AbstractContextManager[None]:
+    """While it lasts, as many programs may be compiled as it takes."""
+    context: AbstractContextManager[None] = torch._dynamo.config.patch(
+        recompile_limit=MOST_PROGRAMS, accumulated_recompile_limit=MOST_PROGRAMS
+    )
+    return context
+
+
+def _parts(pipeline: Any) -> list[Any]:
+    """What works on pictures; an autoencoder for videos treats them as such of one frame, with weights to match."""
+    parts = [getattr(pipeline, "unet", None) or pipeline.transformer, pipeline.vae]
+    return [part for part in parts if not any(isinstance(module, torch.nn.Conv3d) for module in part.modules())]
