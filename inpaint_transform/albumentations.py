@@ -271,9 +271,11 @@ class BBoxInpaint(_Sampling, DualTransform):
         if self._editor.seed is not None:
             image, rows = _reference_image(data), data.get("bboxes", ())
             rng = seeds.content_rng(self._editor.seed, self._editor.epoch.value, image, rows)
-            # AlbumentationsX has decided by itself before it comes here, and knows no place to override that.
             if not _SAMPLES_PARAMETERS and not self._forced and rng.random() >= self.p * self._editor.factor("p"):
                 return drawn
+        # AlbumentationsX has decided about p by itself before it comes here, and knows no place to override that.
+        if _SAMPLES_PARAMETERS and rng.random() >= self._editor.factor("p"):
+            return drawn
         height, width = params["shape"][:2]
         boxes, labels, masks = self._read_boxes(data, height, width)
         edits = self._editor.plan(
