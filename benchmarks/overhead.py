@@ -130,11 +130,14 @@ def main() -> None:
     """Run and write ``results/overhead.json``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=30)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--quick", action="store_true", help="two rounds, small images")
+    arguments = parser.parse_args()
+    rounds = 2 if arguments.quick else arguments.rounds
+    sizes = (0.3,) if arguments.quick else (0.3, 2.0, 12.0)
     results = {
         "fired_against_bare_pipeline": fired(rounds),
-        "not_fired_against_noop": {f"{size} MP": not_fired(rounds, size) for size in (0.3, 2.0, 12.0)},
-        "imports": imports(max(3, rounds // 6)),
+        "not_fired_against_noop": {f"{size} MP": not_fired(rounds, size) for size in sizes},
+        "imports": imports(1 if arguments.quick else max(3, rounds // 6)),
     }
     path = report.write("overhead", results)
     for name, found in results.items():

@@ -276,14 +276,17 @@ def main() -> None:
         "handover": lambda arguments: handover(arguments.rounds),
         "throughput": lambda arguments: throughput(arguments.seconds),
         "memory": lambda arguments: memory(max(arguments.rounds // 20, 5)),
-        "start": lambda _: start(3),
+        "start": lambda arguments: start(1 if arguments.quick else 3),
         "neighbours": lambda arguments: neighbours(max(arguments.rounds // 40, 4)),
     }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sections", nargs="*", help=f"any of {', '.join(sections)}; default: all")
     parser.add_argument("--rounds", type=int, default=1000, help="round trips of the hand-over")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of each throughput measurement")
+    parser.add_argument("--quick", action="store_true", help="as few rounds and seconds as will do")
     arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.rounds, arguments.seconds = 50, 0.5
     unknown = set(arguments.sections) - set(sections)
     if unknown:
         parser.error(f"unknown section {sorted(unknown)[0]!r}; use any of {', '.join(sections)}")

@@ -86,19 +86,18 @@ def uncrop(painted: np.ndarray, window: Box) -> np.ndarray:
 
 
 def scaled_box(box: Box, window: Box, size: int) -> Box:
-    """Where a box of the image lies in the working crop of its window, in whole pixels, at least one.
+    """Where a box of the image lies in the working crop of its window: every working pixel that it touches.
 
     Args:
         box: Pixel box inside the window.
         window: Pixel window.
         size: Side of the working crop in pixels.
     """
-    length, height = working_size(window, size)
-    x, y = length / (window[2] - window[0]), height / (window[3] - window[1])
-    x0 = min(round((box[0] - window[0]) * x), length - 1)
-    y0 = min(round((box[1] - window[1]) * y), height - 1)
-    x1, y1 = round((box[2] - window[0]) * x), round((box[3] - window[1]) * y)
-    return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)
+    width, height = window[2] - window[0], window[3] - window[1]
+    length, depth = working_size(window, size)
+    x0, y0 = (box[0] - window[0]) * length // width, (box[1] - window[1]) * depth // height
+    x1, y1 = -((window[0] - box[2]) * length // width), -((window[1] - box[3]) * depth // height)
+    return x0, y0, x1, y1
 
 
 def crop_mask(mask: np.ndarray, size: int) -> np.ndarray:

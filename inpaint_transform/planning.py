@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -148,10 +149,16 @@ class _Scene:
         outline = self.outlines[index] if self.outlines is not None else None
         return {"outline": outline, "protected": self._protected(index)}
 
+    # A scene lives as long as one plan, and a box that is drawn is asked for twice.
+    @functools.cached_property
+    def _neighbours(self) -> Callable[[int], list[int]]:
+        all_boxes = np.asarray(self.boxes)
+        return functools.cache(lambda index: protection.neighbours(index, all_boxes))
+
     def _protected(self, index: int) -> tuple[Box, ...]:
         if not self.recipe.protect:
             return ()
-        return tuple(self.boxes[other] for other in protection.neighbours(index, self.boxes))
+        return tuple(self.boxes[other] for other in self._neighbours(index))
 
     def _own(self, index: int) -> np.ndarray:
         """What of a box its object has, or what shape says: ``(box height, box width)`` bool."""
@@ -170,7 +177,7 @@ class _Scene:
         free = self._own(index)
         x0, y0, x1, y1 = self.boxes[index]
         if self.recipe.protect and self.masks is not None:
-            for other in protection.neighbours(index, self.boxes):
+            for other in self._neighbours(index):
                 free &= ~self.masks[other][y0:y1, x0:x1].astype(bool)
         return free
 

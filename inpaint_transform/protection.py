@@ -19,12 +19,12 @@ BEHIND = 0.8
 LEAST_FREE = 0.5
 
 
-def neighbours(index: int, boxes: Sequence[Box]) -> list[int]:
+def neighbours(index: int, boxes: Sequence[Box] | np.ndarray) -> list[int]:
     """The boxes whose pixels an edit of box ``index`` must leave alone.
 
     Args:
         index: The edited box.
-        boxes: All pixel boxes of the image.
+        boxes: All pixel boxes of the image, or ``(N, 4)`` integers.
 
     Returns:
         Indices in ascending order.

@@ -65,6 +65,11 @@ NAN = float("nan")
         ("timeout_s", -1),
         ("timeout_s", NAN),
         ("timeout_s", "60"),
+        ("compile", 1),
+        ("compile", None),
+        ("compile", "max-autotune"),
+        ("channels_last", 0),
+        ("channels_last", "auto"),
     ],
 )
 def test_a_field_out_of_range_is_named_with_its_value(field: str, value: Any) -> None:
@@ -159,6 +164,8 @@ specs = st.builds(
     max_batch_size=st.none() | st.integers(1, 64),
     memory_fraction=st.none() | st.floats(0, 1, exclude_min=True),
     serving=st.sampled_from(["auto", "local", "shared"]),
+    compile=st.booleans(),
+    channels_last=st.sampled_from([None, True, False]),
 )
 
 

@@ -52,8 +52,8 @@ def affordable_p(rates: Mapping[float, float], train_rate: float) -> float:
         ValueError: A rate is not above 0, or there is none.
 
     Examples:
-        >>> affordable_p({0.0: 400.0, 1.0: 50.0}, 100.0)
-        0.42857142857142855
+        >>> round(affordable_p({0.0: 400.0, 1.0: 50.0}, 100.0), 3)
+        0.429
     """
     if not rates or train_rate <= 0 or any(rate <= 0 for rate in rates.values()):
         raise ValueError(f"rates={dict(rates)!r}, train_rate={train_rate!r}: use rates above 0")
