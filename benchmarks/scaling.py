@@ -278,7 +278,7 @@ def draw(name: str, rows: Rows) -> None:
         axes.plot(across, [row[column] for row in rows], marker="o", label=label)
     axes.set(title=title, xlabel=UNITS[name], ylabel=unit, xscale="log")
     if name == "workers":
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(bottom=0, top=1.15 * max(row[column] for row in rows for column in lines))
     else:
         axes.set_yscale("log")
     axes.set_xticks(across, [f"{value:g}" for value in across], minor=False)
