@@ -48,7 +48,7 @@ PROFILED = (
     "f: ours, batch of 8",
 )
 QUICK = (*PROFILED, "f: ours, shared, 4 workers", "d: kornia RandomDissolving", "e: CoarseDropout inpaint_telea")
-# A training's main process and four workers that do not paint, and what one pipeline is.
+# A training's main process and four workers that do not paint.
 IDLE_NAME, SHARED_NAME = "4 workers that never paint", "f: ours, shared, 4 workers"
 # Nothing but diffusers and as many crops a call as four workers ask for. A process of its own: CUDA allows no fork.
 ALONE_NAME = "a process with one pipeline"

@@ -16,7 +16,7 @@ from inpaint_transform.core import Edit, Outcome, Recipe
 from inpaint_transform.edits import failed
 from inpaint_transform.epoch import SharedEpoch
 from inpaint_transform.errors import InpaintError
-from inpaint_transform.gates import Gate, gate_of
+from inpaint_transform.gates import Gate, gate_of, spec_with_clip
 from inpaint_transform.inpainter import Inpainter, connect, current_session
 from inpaint_transform.models import ModelSpec
 from inpaint_transform.provenance import Log
@@ -67,13 +67,7 @@ class Editor:
         path = arguments.get("log")
         self.log = None if path is None else Log(path, bool(arguments.get("log_crops")))
         self.gate = gate_of(arguments.get("gate"))
-        if self.gate is not None and self.gate.clip is not None:
-            if self.spec.clip not in (None, self.gate.clip):
-                raise ValueError(
-                    f"gate asks the CLIP model {self.gate.clip!r}, but model has clip={self.spec.clip!r}; leave clip "
-                    f"out of the model"
-                )
-            self.spec = dataclasses.replace(self.spec, clip=self.gate.clip)
+        self.spec = spec_with_clip(self.spec, self.gate)
         for name in ("relabel", "schedule", "gate"):
             self.arguments[name] = _as_json(self.arguments.get(name))
         self.seed: int | None = arguments["seed"]

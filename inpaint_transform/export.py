@@ -6,6 +6,7 @@ was killed, so the pixels are the same too, although neighbours in a batch may c
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -22,8 +23,11 @@ from PIL import Image
 from inpaint_transform import core, layouts, manifest
 from inpaint_transform.annotations import BoxFormat, read_image
 from inpaint_transform.export_plan import Copy, Original, Plan, Settings
+from inpaint_transform.gates import Gate
 from inpaint_transform.label_files import BrokenFileError, Problem
 from inpaint_transform.label_writers import LabelledPicture, coco_json, data_yaml, voc_xml, yolo_labels
+from inpaint_transform.models import ModelSpec
+from inpaint_transform.provenance import digest, record_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,13 +63,15 @@ class Export:
         target: The folder that is exported to.
         settings: As for the plan.
         state: How far earlier runs came.
-        model: Name of the model that paints, for the provenance.
+        model: The model that paints, for the provenance.
 
     Raises:
         ValueError: A finished copy was painted to another plan, because the source has changed since.
     """
 
-    def __init__(self, plan: Plan, target: Path, settings: Settings, state: manifest.Manifest, model: str) -> None:
+    def __init__(
+        self, plan: Plan, target: Path, settings: Settings, state: manifest.Manifest, model: ModelSpec
+    ) -> None:
         self._plan = plan
         self._target = target
         self._settings = settings
@@ -102,7 +108,13 @@ class Export:
         yield from _run(place, self._plan.originals, workers)
 
     def paint(
-        self, recipe: core.Recipe, inpainter: Inpainter, batch: int, workers: int, report: Report
+        self,
+        recipe: core.Recipe,
+        inpainter: Inpainter,
+        batch: int,
+        workers: int,
+        report: Report,
+        gate: Gate | None = None,
     ) -> Iterator[Painted]:
         """Paint the copies that are not finished, as they get ready.
 
@@ -112,14 +124,17 @@ class Export:
             batch: How many edits are a full batch for it. The pixels depend on it.
             workers: How many threads decode, blend, encode and write while one of them has the model.
             report: Is told of originals that have become unreadable; their copies are left out.
+            gate: Judges every box; what it rejects keeps its old pixels and label.
 
         Raises:
             InpaintError: Painting failed, or the folder cannot be written to.
         """
         alone = _Alone(inpainter)
+        # What a box could show instead of its class is any other class of the data set.
+        recipe = dataclasses.replace(recipe, class_names={name: name for name in self._plan.classes.values()})
 
         def work(group: Sequence[Copy]) -> list[Painted]:
-            return self._paint_group(group, recipe, alone, report)
+            return self._paint_group(group, recipe, alone, report, gate)
 
         groups = [group for group in _groups(self._plan.copies, batch) if self._missing(group)]
         for results in _run(work, groups, workers):
@@ -129,7 +144,7 @@ class Export:
         return [copy for copy in group if copy.key not in self._state.records]
 
     def _paint_group(
-        self, group: Sequence[Copy], recipe: core.Recipe, inpainter: Inpainter, report: Report
+        self, group: Sequence[Copy], recipe: core.Recipe, inpainter: Inpainter, report: Report, gate: Gate | None
     ) -> list[Painted]:
         images: dict[Path, np.ndarray] = {}
         for copy in group:
@@ -142,15 +157,22 @@ class Export:
         missing = self._missing(readable)
         # Finished ones are painted with their group once more: the others depend on their neighbours in the batch.
         pictures = [images[copy.original.annotation.image] for copy in readable]
-        painted, outcomes = core.paint_all(recipe, pictures, [copy.edits for copy in readable], inpainter)
+        painted, outcomes = core.paint_all(recipe, pictures, [copy.edits for copy in readable], inpainter, gate)
         results = []
         for copy, image, own in zip(readable, painted, outcomes, strict=True):
             if copy not in missing:
                 continue
-            record = _record(copy, own, self._model)
+            path = layouts.picture_path(self._settings.to, copy.original.split, copy.name)
+            pixels = digest(images[copy.original.annotation.image])
+            log = [record_of(outcome, pixels, recipe, self._model, str(path)) for outcome in own]
+            record = {
+                "edits": _json([edit.to_dict() for edit in copy.edits]),
+                "labels": _labels(copy, own),
+                "accepted": sum(outcome.accepted for outcome in own),
+                "provenance": [line.to_json() for line in log],
+            }
             if record["accepted"]:
                 self._write_labels(copy.original.split, copy.labelled(record["labels"]))
-                path = layouts.picture_path(self._settings.to, copy.original.split, copy.name)
                 manifest.write_whole(self._target / path, _png(image))
             self._state.add(copy.key, record)
             results.append(_painted(record))
@@ -180,8 +202,7 @@ class Export:
                 continue
             if record["accepted"]:
                 copies.setdefault(copy.original, []).append(copy.labelled(record["labels"]))
-            image = str(layouts.picture_path(self._settings.to, copy.original.split, copy.name))
-            lines += [json.dumps({"image": image, **edit}) + "\n" for edit in record["provenance"]]
+            lines += [f"{line}\n" for line in record["provenance"]]
         pictures: dict[str, list[LabelledPicture]] = {}
         for original in self._plan.originals:
             pictures.setdefault(original.split, []).extend([original.labelled(), *copies.get(original, [])])
@@ -221,32 +242,13 @@ class _Alone:
             return self._inpainter.paint(requests)
 
 
-def provenance(outcome: core.Outcome, model: str) -> dict[str, Any]:
-    """What was done to one box, as JSON values."""
-    return {
-        "box": outcome.edit.box,
-        "label": outcome.edit.label,
-        "prompt": outcome.edit.prompt,
-        "seed": outcome.seed,
-        "model": model,
-        "attempts": outcome.attempts,
-        "verdict": "accepted" if outcome.accepted else outcome.reason,
-        "milliseconds": round(outcome.milliseconds, 1),
-    }
-
-
-def _record(copy: Copy, outcomes: Sequence[core.Outcome], model: str) -> dict[str, Any]:
-    """What the manifest keeps of a finished copy."""
+def _labels(copy: Copy, outcomes: Sequence[core.Outcome]) -> list[str]:
+    """The labels of a copy: new ones where an edit was accepted."""
     labels = list(copy.original.annotation.labels)
     for outcome in outcomes:
         if outcome.accepted and outcome.edit.index is not None:
             labels[outcome.edit.index] = str(outcome.edit.target)
-    return {
-        "edits": _json([edit.to_dict() for edit in copy.edits]),
-        "labels": labels,
-        "accepted": sum(outcome.accepted for outcome in outcomes),
-        "provenance": [provenance(outcome, model) for outcome in outcomes],
-    }
+    return labels
 
 
 def _painted(record: Mapping[str, Any]) -> Painted:

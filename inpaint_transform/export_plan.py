@@ -16,6 +16,7 @@ from inpaint_transform import core, layouts, seeds
 from inpaint_transform.annotations import Annotation, BoxFormat, read, read_classes, read_image
 from inpaint_transform.label_files import BrokenFileError, Problem
 from inpaint_transform.label_writers import LabelledPicture, number_classes
+from inpaint_transform.swaps import Swap
 
 if TYPE_CHECKING:
     import numpy as np
@@ -136,13 +137,33 @@ def read_budget(texts: Iterable[str]) -> dict[str, int]:
     return budget
 
 
+def read_swaps(texts: Iterable[str]) -> Swap | None:
+    """Read swaps as they are typed: ``cone=cube,ball`` draws one of the two for each cone; None without any.
+
+    Raises:
+        ValueError: One is not a label and the labels that it may become.
+    """
+    targets: dict[str, list[str]] = {}
+    for text in texts:
+        old, _, new = text.partition("=")
+        names = [name.strip() for name in new.split(",")]
+        if not old.strip() or not all(names):
+            raise ValueError(f"swap {text!r}: give OLD=NEW or OLD=NEW,NEW, for instance cone=cube")
+        targets.setdefault(old.strip(), []).extend(names)
+    return Swap(targets) if targets else None
+
+
 def recipe_for(recipe: core.Recipe, templates: Templates, only: Collection[str] = ()) -> core.Recipe:
     """A recipe that paints what was typed: one of a label's templates is drawn for each box.
 
     Args:
-        recipe: All other settings.
-        templates: See ``preview.read_templates``. Labels without a template are left alone.
+        recipe: All other settings. With a swap the labels that it is for are painted, and no others.
+        templates: See ``preview.read_templates``; a label that is swapped needs one for what it may become. Labels
+            without a template are left alone.
         only: Labels to paint, or empty for all.
+
+    Raises:
+        ValueError: There is a swap, and no template for a label that is to be painted.
     """
 
     def fill(label: Label, _: Mapping[str, str], rng: random.Random) -> str:
@@ -150,7 +171,12 @@ def recipe_for(recipe: core.Recipe, templates: Templates, only: Collection[str] 
         return rng.choice(templates[None] if own is None else own).format(label=label)
 
     labels = None if None in templates else [label for label in templates if label is not None]
-    if only:
+    if recipe.relabel is not None:
+        labels = list(only) or list(recipe.relabel.targets)
+        wanted = recipe.relabel.labels().union(set(labels) - set(recipe.relabel.targets))
+        if None not in templates and (missing := sorted(wanted - set(templates))):
+            raise ValueError(f"no prompt for {missing[0]!r}; add --prompt '{missing[0]}=...', or one for every label")
+    elif only:
         labels = [label for label in only if labels is None or label in labels]
     return dataclasses.replace(recipe, prompts=fill, include_labels=labels)
 

@@ -23,6 +23,7 @@ from inpaint_transform.detectors import Detections, Detector, detect, iou, torch
 from inpaint_transform.errors import GateError
 from inpaint_transform.fill import fill
 from inpaint_transform.messages import MAX_TEXTS
+from inpaint_transform.models import ModelSpec
 from inpaint_transform.prompts import lookup
 from inpaint_transform.selection import Label
 
@@ -512,6 +513,21 @@ def gate_of(value: Any) -> Gate | None:
     if callable(value) and not isinstance(value, type):
         return ScoreGate(value)
     raise ValueError(f"gate={value!r}: give a gate such as ClipGate(), a function, a list of these, or None")
+
+
+def spec_with_clip(spec: ModelSpec, gate: Gate | None) -> ModelSpec:
+    """The model together with the CLIP model that the gate asks, which runs beside it.
+
+    Raises:
+        ValueError: The model has another CLIP model already.
+    """
+    if gate is None or gate.clip is None:
+        return spec
+    if spec.clip not in (None, gate.clip):
+        raise ValueError(
+            f"gate asks the CLIP model {gate.clip!r}, but model has clip={spec.clip!r}; leave clip out of the model"
+        )
+    return dataclasses.replace(spec, clip=gate.clip)
 
 
 def _gate_from_dict(value: Mapping[str, Any]) -> Gate:

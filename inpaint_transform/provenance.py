@@ -113,6 +113,50 @@ def digest(image: np.ndarray) -> str:
     return found.hexdigest()
 
 
+def record_of(
+    outcome: Outcome,
+    image: str,
+    recipe: Recipe,
+    spec: ModelSpec,
+    key: str | None = None,
+    epoch: int = 0,
+    crop: str | None = None,
+) -> Record:
+    """What a log says of an outcome.
+
+    Args:
+        outcome: What became of an edit.
+        image: ``digest`` of the image before painting.
+        recipe: The settings that it was painted with.
+        spec: The model that painted it.
+        key: The sample's name, or None.
+        epoch: The epoch.
+        crop: File name of the saved pictures, or None.
+    """
+    after = outcome.after()
+    x0, y0, x1, y1 = outcome.edit.box
+    left, top = outcome.edit.window[:2]
+    box = (x0 - left, y0 - top, x1 - left, y1 - top)
+    return Record(
+        edit=outcome.edit,
+        seed=outcome.seed,
+        attempts=outcome.attempts,
+        accepted=outcome.accepted,
+        reason=outcome.reason,
+        scores=dict(outcome.scores),
+        fill=None if after is None else round(fill(outcome.before, after, box), 4),
+        milliseconds=round(outcome.milliseconds, 2),
+        key=key,
+        image=image,
+        epoch=epoch,
+        model=spec.to_dict(),
+        recipe={name: getattr(recipe, name) for name in _RECIPE},
+        crop=crop,
+        time=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds"),
+        versions=_versions(),
+    )
+
+
 class Log:
     """A log of edits. Picklable, and safe in threads and forked processes: it holds nothing but its path.
 
@@ -147,33 +191,12 @@ class Log:
         if not outcomes:
             return
         pixels = digest(image)
-        lines = []
-        for outcome in outcomes:
-            after = outcome.after()
-            x0, y0, x1, y1 = outcome.edit.box
-            left, top = outcome.edit.window[:2]
-            box = (x0 - left, y0 - top, x1 - left, y1 - top)
-            record = Record(
-                edit=outcome.edit,
-                seed=outcome.seed,
-                attempts=outcome.attempts,
-                accepted=outcome.accepted,
-                reason=outcome.reason,
-                scores=dict(outcome.scores),
-                fill=None if after is None else round(fill(outcome.before, after, box), 4),
-                milliseconds=round(outcome.milliseconds, 2),
-                key=key,
-                image=pixels,
-                epoch=epoch,
-                model=spec.to_dict(),
-                recipe={name: getattr(recipe, name) for name in _RECIPE},
-                crop=self._save(outcome.before, after) if self._save_crops and after is not None else None,
-                time=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds"),
-                versions=_versions(),
-            )
-            lines.append(record.to_json() + "\n")
+        records = [
+            record_of(outcome, pixels, recipe, spec, key, epoch, self._save(outcome) if self._save_crops else None)
+            for outcome in outcomes
+        ]
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        text = "".join(lines).encode()
+        text = "".join(record.to_json() + "\n" for record in records).encode()
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
         try:
             if os.write(descriptor, text) != len(text):
@@ -181,11 +204,14 @@ class Log:
         finally:
             os.close(descriptor)
 
-    def _save(self, before: np.ndarray, after: np.ndarray) -> str:
+    def _save(self, outcome: Outcome) -> str | None:
+        after = outcome.after()
+        if after is None:
+            return None
         folder = crops_of(self.path)
         folder.mkdir(parents=True, exist_ok=True)
         name = f"{time.time_ns():x}-{os.getpid()}-{next(_numbers)}.png"
-        Image.fromarray(np.hstack([before, after])).save(folder / name)
+        Image.fromarray(np.hstack([outcome.before, after])).save(folder / name)
         return name
 
 

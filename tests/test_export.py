@@ -27,7 +27,11 @@ from typer.testing import CliRunner
 
 from inpaint_transform.annotations import Annotation, BoxFormat, read
 from inpaint_transform.cli import app
+from inpaint_transform.inpainter import connect
 from inpaint_transform.layouts import find_parts
+from inpaint_transform.models import ModelSpec
+from inpaint_transform.provenance import Record, replay
+from inpaint_transform.provenance import read as read_log
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 WIDTH, HEIGHT = 128, 96
@@ -135,11 +139,11 @@ def pixels(path: Path) -> np.ndarray:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Every file but the manifest, whose order is chance; milliseconds are no part of a result."""
+    """Every file but the manifest, whose order is chance; when it was and how long it took is no part of a result."""
     found = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     found.pop(STATE, None)
     lines = [json.loads(line) for line in found.get("provenance.jsonl", b"").splitlines()]
-    found["provenance.jsonl"] = json.dumps([{**line, "milliseconds": 0} for line in lines]).encode()
+    found["provenance.jsonl"] = json.dumps([{**line, "milliseconds": 0, "time": ""} for line in lines]).encode()
     return found
 
 
@@ -147,8 +151,8 @@ def painted(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*_painted*.png"))
 
 
-def provenance(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "provenance.jsonl").read_text().splitlines()]
+def provenance(folder: Path) -> list[Record]:
+    return [record for _, record in read_log(folder / "provenance.jsonl")]
 
 
 # Formats
@@ -330,14 +334,15 @@ def test_copies_differ_inside_their_boxes_only(source: Path, tmp_path: Path, mod
     lines = provenance(tmp_path / "out")
     assert len(lines) == 8
     for line in lines:
-        image = pixels(tmp_path / "out" / line["image"])
-        original = pixels(folder / f"{Path(line['image']).name[0]}.png")
-        x0, y0, x1, y1 = line["box"]
+        image = pixels(tmp_path / "out" / str(line.key))
+        original = pixels(folder / f"{Path(str(line.key)).name[0]}.png")
+        x0, y0, x1, y1 = line.edit.box
         assert (image != original)[y0:y1, x0:x1].mean() > 0.5
         image[y0:y1, x0:x1] = original[y0:y1, x0:x1]
         np.testing.assert_array_equal(image, original)
-        assert (line["prompt"], line["verdict"]) == (f"a photo of a {line['label']}", "accepted")
-        assert line["milliseconds"] > 0
+        assert line.edit.prompt == f"a photo of a {line.edit.label}"
+        assert line.accepted
+        assert line.milliseconds > 0
     assert (pixels(folder / "a_painted1.png") != pixels(folder / "a_painted2.png")).any()
 
 
@@ -353,28 +358,83 @@ def test_neither_workers_nor_other_pictures_change_a_plan(tmp_path: Path, source
     code, said = export(source, tmp_path / "fewer", *odd, model=model)
     assert code == 0, said
     plans = {
-        name: [(line["image"], line["box"], line["seed"]) for line in provenance(tmp_path / name)]
+        name: [(str(line.key), line.edit.box, line.seed) for line in provenance(tmp_path / name)]
         for name in ("one", "fewer")
     }
     assert plans["fewer"] == [row for row in plans["one"] if "/b_" not in row[0]]
 
 
 def test_only_prompts_and_budgets(source: Path, tmp_path: Path, model: str) -> None:
-    def lines(name: str, *more: object) -> list[dict[str, Any]]:
+    def lines(name: str, *more: object) -> list[Record]:
         code, said = export(source, tmp_path / name, "--copies", 3, "--boxes-per-image", 2, *more, model=model)
         assert code == 0, said
         return provenance(tmp_path / name)
 
     everything = lines("all")
-    assert Counter(line["label"] for line in everything) == {"cone": 12, "cube": 12}
-    assert {line["label"] for line in lines("only", "--only", "cube")} == {"cube"}
+    assert Counter(line.edit.label for line in everything) == {"cone": 12, "cube": 12}
+    assert {line.edit.label for line in lines("only", "--only", "cube")} == {"cube"}
     limited = lines("budget", "--budget", "cone=5", "--budget", "cube=0")
-    assert Counter(line["label"] for line in limited) == {"cone": 5}
-    assert {line["seed"] for line in limited} < {line["seed"] for line in everything}
+    assert Counter(line.edit.label for line in limited) == {"cone": 5}
+    assert {line.seed for line in limited} < {line.seed for line in everything}
     assert len(painted(tmp_path / "budget")) == 5
     prompted = lines("prompt", "--prompt", "cone=a red hat", "--prompt", "cone=a {label} at night")
-    assert {line["prompt"] for line in prompted} == {"a red hat", "a cone at night"}
-    assert {line["label"] for line in prompted} == {"cone"}
+    assert {line.edit.prompt for line in prompted} == {"a red hat", "a cone at night"}
+    assert {line.edit.label for line in prompted} == {"cone"}
+
+
+@pytest.mark.parametrize("to", ["yolo", "coco", "voc"])
+def test_a_swap_writes_the_new_label_where_it_was_painted(source: Path, tmp_path: Path, model: str, to: str) -> None:
+    swap = ["--swap", "cone=cube,police cone", "--copies", 3, "--prompt", "a {label} on the floor"]
+    code, said = export(source, tmp_path / "out", *swap, "--to", to, model=model)
+    assert code == 0, said
+    before, after = contents(source, "yolo"), contents(tmp_path / "out", to)
+    lines = provenance(tmp_path / "out")
+    assert {line.edit.label for line in lines} == {"cone"}
+    assert {line.edit.target for line in lines} == {"cube", "police cone"}
+    for line in lines:
+        name = Path(str(line.key)).stem
+        labels = list(before[name[0]].labels)
+        labels[line.edit.index] = str(line.edit.target)
+        assert list(after[name].labels) == labels
+        assert line.edit.prompt == f"a {line.edit.target} on the floor"
+    assert all(list(after[name].labels) == list(before[name].labels) for name in before)
+
+
+def test_what_a_gate_rejects_is_not_exported(source: Path, tmp_path: Path, model: str) -> None:
+    strict = ["--gate", "fill:min_fill=1", "--gate", "change", "--retries", 0, "--swap", "cone=cube"]
+    code, said = export(source, tmp_path / "out", *strict, model=model)
+    assert code == 0, said
+    assert "0 of" in said
+    assert painted(tmp_path / "out") == []
+    lines = provenance(tmp_path / "out")
+    assert lines
+    assert not any(line.accepted for line in lines)
+    assert {line.attempts for line in lines} == {1}
+    assert contents(tmp_path / "out", "yolo").keys() == contents(source, "yolo").keys()
+
+
+def test_a_gate_that_asks_clip_knows_the_classes(source: Path, tmp_path: Path) -> None:
+    code, said = export(source, tmp_path / "out", "--gate", "clip:model=tiny,min_margin=0", "--copies", 2)
+    assert code == 0, said
+    assert all("clip" in line.scores for line in provenance(tmp_path / "out"))
+
+
+def test_an_export_is_reported_and_replayed(source: Path, tmp_path: Path, model: str) -> None:
+    # A batch of one: what neighbours in a batch change, a replay cannot know.
+    code, said = export(source, tmp_path / "out", "--swap", "cone=cube", model=model)
+    assert code == 0, said
+    log = tmp_path / "out" / "provenance.jsonl"
+    code, said = run("report", log, "--out", tmp_path / "page.html")
+    assert code == 0, said
+    assert "cone" in (tmp_path / "page.html").read_text()
+    line = provenance(tmp_path / "out")[0]
+    original = tmp_path / "out" / "images" / "train" / f"{Path(str(line.key)).name[0]}.png"
+    inpainter = connect(ModelSpec.of(line.model))
+    again, outcome = replay(line, pixels(original), inpainter)
+    assert outcome.accepted
+    difference = np.abs(again.astype(int) - pixels(tmp_path / "out" / str(line.key)))
+    assert difference.max() <= 2
+    assert (again != pixels(original)).any()
 
 
 def test_p_is_the_share_of_copies(source: Path, tmp_path: Path, model: str) -> None:
@@ -486,6 +546,7 @@ def test_labels_that_do_not_exist_and_nothing_to_paint(source: Path, tmp_path: P
         (["--only", "cnoe"], "no class is called 'cnoe'; the classes are cone, cube, unused"),
         (["--budget", "cnoe=1"], "no class is called 'cnoe'"),
         (["--prompt", "cnoe=a hat"], "no class is called 'cnoe'"),
+        (["--swap", "cnoe=cube"], "no class is called 'cnoe'"),
         (["--only", "unused"], "nothing to paint"),
         (["--min-box-size", 500], "nothing to paint"),
     ):
@@ -508,6 +569,14 @@ def test_labels_that_do_not_exist_and_nothing_to_paint(source: Path, tmp_path: P
         ["--prompt", "a {colour} car"],
         ["--strength", 0],
         ["--to", "csv"],
+        ["--swap", "cone"],
+        ["--swap", "cone=cube,"],
+        ["--swap", "cone=cube", "--prompt", "cone=a hat"],
+        ["--gate", "beauty"],
+        ["--gate", "fill:0.5"],
+        ["--gate", "fill:min_fill=2"],
+        ["--gate", "fill:least=0.5"],
+        ["--retries", -1],
     ],
 )
 def test_bad_options_are_usage_errors(source: Path, tmp_path: Path, more: list[Any]) -> None:

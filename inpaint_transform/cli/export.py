@@ -8,7 +8,19 @@ from typing import Annotated
 import typer
 
 from inpaint_transform.annotations import BoxFormat, find_pictures, read_names
-from inpaint_transform.cli.options import Context, Guidance, MinBoxSize, Model, Names, Steps, Strength, usage_errors
+from inpaint_transform.cli.options import (
+    Context,
+    Gates,
+    Guidance,
+    MinBoxSize,
+    Model,
+    Names,
+    Retries,
+    Steps,
+    Strength,
+    read_gates,
+    usage_errors,
+)
 from inpaint_transform.cli.painting import load
 from inpaint_transform.label_files import Problem
 from inpaint_transform.models import ModelSpec
@@ -39,6 +51,16 @@ def export(
     budget: Annotated[
         list[str] | None, typer.Option(metavar="LABEL=N", help="Paint at most N boxes of this label. Repeatable.")
     ] = None,
+    swap: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="OLD=NEW[,NEW...]",
+            help="Paint boxes of one class as another, drawn from the list, and write the new label. Repeatable. Only "
+            "the classes that are swapped are painted, unless --only says otherwise; {label} is the new one.",
+        ),
+    ] = None,
+    gate: Gates = None,
+    retries: Retries = 2,
     boxes_per_image: Annotated[int, typer.Option(min=1, help="Boxes to repaint in each copy.")] = 1,
     context: Context = 2,
     min_box_size: MinBoxSize = 32,
@@ -55,6 +77,7 @@ def export(
 
     from inpaint_transform import core, export_plan, layouts, manifest
     from inpaint_transform.export import Export
+    from inpaint_transform.gates import spec_with_clip
     from inpaint_transform.preview import read_templates
 
     if names is not None and box_format is not BoxFormat.YOLO:
@@ -62,7 +85,15 @@ def export(
     with usage_errors():
         spec = ModelSpec(model, steps=steps, guidance_scale=guidance_scale, serving="local")
         settings = export_plan.Settings(to or box_format, copies, p, seed, export_plan.read_budget(budget or ()), link)
-        base = core.Recipe(num_boxes=boxes_per_image, context=context, min_box_size=min_box_size, strength=strength)
+        base = core.Recipe(
+            num_boxes=boxes_per_image,
+            context=context,
+            min_box_size=min_box_size,
+            strength=strength,
+            relabel=export_plan.read_swaps(swap or ()),
+            retries=retries,
+        )
+        judge = read_gates(gate or ())
         recipe = export_plan.recipe_for(base, read_templates(prompt or ["a photo of a {label}"]), only or ())
     start = time.perf_counter()
     parts = [layouts.Part(source, boxes)] if boxes is not None else layouts.find_parts(source, box_format)
@@ -78,6 +109,9 @@ def export(
         "prompt": prompt,
         "only": only,
         "budget": budget,
+        "swap": swap,
+        "gate": gate,
+        "retries": retries,
         "boxes_per_image": boxes_per_image,
         "context": context,
         "min_box_size": min_box_size,
@@ -98,7 +132,7 @@ def export(
     with tqdm(export_plan.read_parts(parts, box_format, class_names), "reading", pictures, unit="image") as found:
         plan = export_plan.make_plan(found, classes, recipe, settings, report)
     with manifest.Manifest(target, arguments) as state:
-        job = Export(plan, target, settings, state, spec.id)
+        job = Export(plan, target, settings, state, spec)
         with tqdm(job.place_originals(workers), "originals", len(plan.originals), unit="image") as progress:
             for _ in progress:
                 pass
@@ -106,7 +140,7 @@ def export(
         edits, accepted = sum(copy.edits for copy in done), sum(copy.accepted for copy in done)
         if len(done) < len(plan.copies):
             batch = spec.resolved().max_batch_size or 1
-            painting = job.paint(recipe, load(spec), batch, workers, report)
+            painting = job.paint(recipe, load(spec_with_clip(spec, judge)), batch, workers, report, judge)
             with tqdm(painting, "painting", len(plan.copies), initial=len(done), unit="image") as progress:
                 for copy in progress:
                     edits, accepted = edits + copy.edits, accepted + copy.accepted

@@ -1,11 +1,54 @@
 """Options that several commands take, and how settings that the library refuses are told."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from inpaint_transform.gates import Gate
+
+
+Gates = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--gate",
+        metavar="NAME[:FIELD=VALUE,...]",
+        help="Who judges what was painted: change, fill or clip, e.g. fill:min_fill=0.5 or clip:model=tiny,"
+        "min_margin=0.1. Repeat it for several, all of which must accept. clip takes the class names as words.",
+    ),
+]
+Retries = Annotated[int, typer.Option(min=0, help="New seeds for what is rejected.")]
+
+
+def read_gates(texts: Iterable[str]) -> "Gate | None":
+    """Read gates as they are typed: ``fill:min_fill=0.5``; None without any.
+
+    Raises:
+        ValueError: One is not a gate and its fields.
+    """
+    from inpaint_transform.gates import gate_of
+
+    gates = []
+    for text in texts:
+        name, _, fields = text.partition(":")
+        gate: dict[str, object] = {"gate": name.strip()}
+        for entry in filter(None, fields.split(",")):
+            key, equals, value = entry.partition("=")
+            if not equals:
+                raise ValueError(f"gate {text!r}: give NAME:FIELD=VALUE, for instance fill:min_fill=0.5")
+            gate[key.strip()] = _number_or_text(value.strip())
+        gates.append(gate)
+    return gate_of(gates or None)
+
+
+def _number_or_text(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def png(path: Path) -> Path:
