@@ -7,12 +7,20 @@ if TYPE_CHECKING:
     from inpaint_transform.albumentations import BBoxInpaint
     from inpaint_transform.errors import InpaintError
     from inpaint_transform.models import PRESETS, ModelSpec
+    from inpaint_transform.visualization import visualize, visualize_batch
 
 __version__ = "0.1.0"
-__all__ = ["PRESETS", "BBoxInpaint", "InpaintError", "ModelSpec"]
+__all__ = ["PRESETS", "BBoxInpaint", "InpaintError", "ModelSpec", "visualize", "visualize_batch"]
 
 # Albumentations takes seconds to import; the command line's --help and the spec need none of it.
-_HOMES = {"BBoxInpaint": "albumentations", "InpaintError": "errors", "ModelSpec": "models", "PRESETS": "models"}
+_HOMES = {
+    "BBoxInpaint": "albumentations",
+    "InpaintError": "errors",
+    "ModelSpec": "models",
+    "PRESETS": "models",
+    "visualize": "visualization",
+    "visualize_batch": "visualization",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -116,6 +116,72 @@ def before_after(
     return np.array(sheet)
 
 
+def labelled(
+    image: np.ndarray, boxes: Sequence[Box], labels: Sequence[str] = (), focus: int | None = None
+) -> np.ndarray:
+    """Draw a picture with its boxes and the label of each, one colour a label.
+
+    Args:
+        image: ``(H, W, 3)`` uint8, RGB.
+        boxes: In its pixels.
+        labels: One label a box, or none at all.
+        focus: Index of the box that matters, if one does: it is drawn thicker, and the others thinner.
+
+    Returns:
+        ``(H, W, 3)`` uint8, RGB.
+    """
+    picture = Image.fromarray(image)
+    pen = ImageDraw.Draw(picture)
+    colours: dict[str, Colour] = {}
+    texts = list(labels) or [""] * len(boxes)
+    tags = []
+    for index, (box, label) in enumerate(zip(boxes, texts, strict=True)):
+        colour = colours.setdefault(label, _colour(len(colours)))
+        _outline(pen, box, colour, 2 if focus is None else 4 if focus == index else 1)
+        tags.append((box, label, colour))
+    for box, label, colour in tags:  # after all outlines: no line goes through a word
+        if label:
+            _tag(pen, box, label, colour, picture.size)
+    return np.array(picture)
+
+
+def bracketed(image: np.ndarray, box: Box) -> np.ndarray:
+    """A picture, ``(H, W, 3)`` uint8, with brackets just outside the corners of a box."""
+    picture = Image.fromarray(image)
+    _corners(ImageDraw.Draw(picture), box, _colour(0))
+    return np.array(picture)
+
+
+def shrunk(image: np.ndarray, longest: int) -> np.ndarray:
+    """A picture whose longer side is at most ``longest`` pixels."""
+    scale = min(1.0, longest / max(image.shape[:2]))
+    return np.array(_scaled(image, *(max(1, round(side * scale)) for side in image.shape[1::-1])))
+
+
+def grid(images: Sequence[np.ndarray], columns: int) -> np.ndarray:
+    """Draw pictures in rows, each as large as it is.
+
+    Args:
+        images: ``(H, W, 3)`` uint8, RGB; at least one.
+        columns: Pictures in a row.
+
+    Returns:
+        ``(H', W', 3)`` uint8, RGB.
+    """
+    rows = [images[start : start + columns] for start in range(0, len(images), columns)]
+    width = max(sum(image.shape[1] + GAP for image in row) for row in rows) + GAP
+    heights = [max(image.shape[0] for image in row) + GAP for row in rows]
+    sheet, _ = _paper(width, sum(heights) + GAP)
+    y = GAP
+    for row, height in zip(rows, heights, strict=True):
+        x = GAP
+        for image in row:
+            sheet.paste(Image.fromarray(image), (x, y))
+            x += image.shape[1] + GAP
+        y += height
+    return np.array(sheet)
+
+
 def _panel_scale(height: int, width: int) -> float:
     longer = max(height, width)
     least, most = PANEL_SIDES
@@ -237,6 +303,17 @@ def _corners(pen: ImageDraw.ImageDraw, box: Box, colour: Colour) -> None:
             for offset in (0, 1, 2):
                 pen.line((x, y + offset * inward_y, x + reach * inward_x, y + offset * inward_y), colour)
                 pen.line((x + offset * inward_x, y, x + offset * inward_x, y + reach * inward_y), colour)
+
+
+def _tag(pen: ImageDraw.ImageDraw, box: Box, text: str, colour: Colour, size: tuple[int, int]) -> None:
+    """A word on a patch of colour above a box, or below it where the picture ends above."""
+    width, height = round(_font(12).getlength(text)) + 6, 16
+    x = max(0, min(box[0] - 2, size[0] - width))
+    y = box[1] - 2 - height
+    if y < 0:
+        y = min(box[3] + 2, size[1] - height)
+    pen.rectangle((x, y, x + width, y + height), colour)
+    pen.text((x + 3, y + 1), text, PAPER, _font(12))
 
 
 def _badge(pen: ImageDraw.ImageDraw, x: int, y: int, number: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,9 @@ from inpaint_transform.label_files import Problem
 from inpaint_transform.pictures import Tile
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from inpaint_transform.gates import Gate
     from inpaint_transform.inpainter import Inpainter
 
 # Templates by label; under None those of every label that has none of its own.
@@ -32,6 +35,21 @@ class Row:
     annotation: Annotation
     index: int | None
     edits: tuple[core.Edit, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class PaintedRow:
+    """A row after painting.
+
+    Attributes:
+        row: What was planned.
+        image: The picture, ``(H, W, 3)`` uint8, RGB.
+        outcomes: What became of each variant.
+    """
+
+    row: Row
+    image: np.ndarray
+    outcomes: tuple[core.Outcome, ...]
 
 
 def read_templates(texts: Sequence[str]) -> Templates:
@@ -64,6 +82,7 @@ def plan_sheet(
     seed: int,
     limit: int,
     report: Callable[[Problem], None],
+    only: Collection[str] = (),
 ) -> list[Row]:
     """Plan rows for the first ``limit`` pictures that have a box to paint.
 
@@ -75,6 +94,7 @@ def plan_sheet(
         seed: See ``plan_rows``.
         limit: Most pictures, >= 1.
         report: Is told every problem met on the way.
+        only: Labels to choose from; empty for all.
 
     Returns:
         At least one row.
@@ -91,7 +111,7 @@ def plan_sheet(
             continue
         pictures += 1
         labels.update(item.labels)
-        planned = plan_rows(item, recipe, templates, variants, seed)
+        planned = plan_rows(item, recipe, templates, variants, seed, only)
         rows += planned
         usable += bool(planned)
         if usable == limit:
@@ -99,14 +119,21 @@ def plan_sheet(
     if not rows and pictures:
         raise ValueError(
             f"nothing to paint: {pictures} pictures have no box whose shorter side is at least {recipe.min_box_size} "
-            f"pixels and whose label has a prompt; labels found: {', '.join(sorted(labels)) or 'none'}"
+            f"pixels and whose label is wanted and has a prompt; labels found: {', '.join(sorted(labels)) or 'none'}"
         )
     if not rows:
         raise ValueError("nothing to paint: no picture could be read together with its boxes")
     return rows
 
 
-def plan_rows(annotation: Annotation, recipe: core.Recipe, templates: Templates, variants: int, seed: int) -> list[Row]:
+def plan_rows(
+    annotation: Annotation,
+    recipe: core.Recipe,
+    templates: Templates,
+    variants: int,
+    seed: int,
+    only: Collection[str] = (),
+) -> list[Row]:
     """Choose boxes of a picture and plan the variants of each; the templates take turns over the variants.
 
     Args:
@@ -116,6 +143,7 @@ def plan_rows(annotation: Annotation, recipe: core.Recipe, templates: Templates,
         templates: What to paint, see ``read_templates``.
         variants: How many variants a box gets, >= 1.
         seed: Together with the picture it decides every draw, whatever other pictures there are.
+        only: Labels to choose from; empty for all.
 
     Returns:
         One row a box; empty where no box is eligible.
@@ -124,6 +152,8 @@ def plan_rows(annotation: Annotation, recipe: core.Recipe, templates: Templates,
     height, width = image.shape[:2]
     rng = seeds.content_rng(seed, 0, image, annotation.boxes)
     labels = None if None in templates else [label for label in templates if label is not None]
+    if only:
+        labels = [label for label in only if labels is None or label in labels]
     choice = dataclasses.replace(recipe, include_labels=labels)
     rows = []
     for chosen in core.plan(choice, height, width, annotation.boxes, annotation.labels, rng):
@@ -137,33 +167,42 @@ def plan_rows(annotation: Annotation, recipe: core.Recipe, templates: Templates,
     return rows
 
 
-def paint_row(row: Row, recipe: core.Recipe, inpainter: Inpainter) -> list[Tile]:
+def paint_row(row: Row, recipe: core.Recipe, inpainter: Inpainter, gate: Gate | None = None) -> PaintedRow:
     """Paint the variants of a row in one batch.
 
     Args:
         row: What to paint.
         recipe: The settings that the row was planned with.
         inpainter: Who paints.
-
-    Returns:
-        The whole picture, a close-up of the original, and a close-up of each variant.
+        gate: Judges each variant.
 
     Raises:
-        InpaintError: The inpainter failed.
+        InpaintError: The inpainter or the gate failed.
     """
-    annotation = row.annotation
-    image = read_image(annotation.image)
-    painted, outcomes = core.paint_all(recipe, [image] * len(row.edits), [[edit] for edit in row.edits], inpainter)
-    box, label = row.edits[0].box, str(row.edits[0].label)
-    x0, y0, x1, y1 = row.edits[0].window
+    image = read_image(row.annotation.image)
+    images, edits = [image] * len(row.edits), [[edit] for edit in row.edits]
+    _, outcomes = core.paint_all(recipe, images, edits, inpainter, gate)
+    return PaintedRow(row, image, tuple(outcome for [outcome] in outcomes))
+
+
+def tiles(painted: PaintedRow) -> list[Tile]:
+    """A row of the sheet: the whole picture, a close-up of the original, and a close-up of each variant."""
+    annotation, index, edit = painted.row.annotation, painted.row.index, painted.row.edits[0]
+    box, label = edit.box, str(edit.label)
+    x0, y0 = edit.window[:2]
     close_box = (box[0] - x0, box[1] - y0, box[2] - x0, box[3] - y0)
-    tiles = [
-        Tile(image, annotation.image.name, annotation.boxes, annotation.labels, row.index),
-        Tile(image[y0:y1, x0:x1], f"original: {label}", [close_box], [label], 0),
+    row = [
+        Tile(painted.image, annotation.image.name, annotation.boxes, annotation.labels, index),
+        Tile(painted.outcomes[0].before, f"original: {label}", [close_box], [label], 0),
     ]
-    for variant, [outcome] in zip(painted, outcomes, strict=True):
-        note = "" if outcome.accepted else f"original kept: {outcome.reason}"
-        tiles.append(
-            Tile(variant[y0:y1, x0:x1], outcome.edit.prompt, [close_box], [label], 0, note, not outcome.accepted)
-        )
-    return tiles
+    for outcome in painted.outcomes:
+        after = outcome.after() if outcome.accepted else None
+        close_up = outcome.before if after is None else after
+        row.append(Tile(close_up, outcome.edit.prompt, [close_box], [label], 0, words(outcome), not outcome.accepted))
+    return row
+
+
+def words(outcome: core.Outcome) -> str:
+    """What the gates said of a variant, and why it was rejected."""
+    scores = ", ".join(f"{gate} {score:.2f}" for gate, score in outcome.scores.items())
+    return scores if outcome.accepted else ": ".join(filter(None, ["original kept", outcome.reason, scores]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from inpaint_transform import pictures
+from inpaint_transform import pages, pictures
 from inpaint_transform.provenance import Record, crops_of, read
 
 BINS = 20
@@ -199,21 +198,7 @@ def page(summary: Summary, log: Path) -> str:
         _gallery("The worst accepted", summary.worst, log),
         _gallery("The best rejected", summary.best, log),
     ]
-    return _PAGE.format(title=html.escape(log.name), body="\n".join(filter(None, parts)))
-
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
-body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #202124; }}
-table {{ border-collapse: collapse; }} td, th {{ padding: .25rem .9rem; text-align: right; }}
-td:first-child, th:first-child {{ text-align: left; }} tr:nth-child(even) {{ background: #f3f4f6; }}
-.row {{ display: flex; flex-wrap: wrap; gap: 1rem; }} figure {{ margin: 0; width: 21rem; }}
-figure img {{ width: 100%; image-rendering: auto; border: 1px solid #dadce0; }}
-figcaption {{ font-size: 13px; }} .faint {{ color: #5f6368; }}
-</style></head><body>
-{body}
-</body></html>
-"""
+    return pages.frame(log.name, "\n".join(filter(None, parts)))
 
 
 def _row(name: str, counts: Counts) -> str:
@@ -261,10 +246,7 @@ def _gallery(title: str, lines: Sequence[tuple[int, Record]], log: Path) -> str:
         key = f" · {html.escape(record.key)}" if record.key is not None else ""
         note = f"line {number}: {html.escape(_words(record))}{key}"
         caption = f"<figcaption>{words}<br><span class=faint>{note}</span></figcaption>"
-        path = None if record.crop is None else crops_of(log) / Path(record.crop).name
-        picture = ""
-        if path is not None and path.is_file():
-            data = base64.b64encode(path.read_bytes()).decode()
-            picture = f'<img alt="before and after" src="data:image/png;base64,{data}">'
+        pair = _crops(record, log)
+        picture = "" if pair is None else pages.picture(np.hstack(pair), "before and after")
         figures.append(f"<figure>{picture}{caption}</figure>")
     return f"<h2>{title}</h2><div class=row>{''.join(figures)}</div>" if figures else ""

@@ -75,6 +75,17 @@ def test_preview_writes_a_sheet_and_names_it(dataset: Path, model: str) -> None:
     assert more.shape[1] > two.shape[1]
 
 
+def test_preview_of_a_data_sets_folder_as_a_page_with_a_gate(dataset: Path, model: str) -> None:
+    options = ["--format", "yolo", "--names", "cone,cube", "--steps", 2, "--model", model, "--variants", 2]
+    code, said = run("preview", ".", *options, "--only", "cube", "--gate", "change:min_inside=250", "--out", "p.html")
+    assert code == 0, said
+    assert re.search(r"wrote p\.html in [\d.]+ s\n$", said)
+    page = Path("p.html").read_text()
+    assert "a photo of a cube" in page
+    assert "a photo of a cone" not in page
+    assert "original kept" in page
+
+
 def test_the_same_seed_gives_the_same_sheet(dataset: Path, model: str) -> None:
     for out, seed in (("a.png", 0), ("b.png", 0), ("c.png", 1)):
         code, said = preview("--model", model, "--limit", 1, "--variants", 1, "--seed", seed, "--out", out)

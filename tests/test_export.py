@@ -401,7 +401,7 @@ def test_a_swap_writes_the_new_label_where_it_was_painted(source: Path, tmp_path
 
 
 def test_what_a_gate_rejects_is_not_exported(source: Path, tmp_path: Path, model: str) -> None:
-    strict = ["--gate", "fill:min_fill=1", "--gate", "change", "--retries", 0, "--swap", "cone=cube"]
+    strict = ["--gate", "change:min_inside=250", "--gate", "fill", "--retries", 0, "--swap", "cone=cube"]
     code, said = export(source, tmp_path / "out", *strict, model=model)
     assert code == 0, said
     assert "0 of" in said

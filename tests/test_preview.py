@@ -11,7 +11,7 @@ from inpaint_transform.annotations import Annotation, read_image
 from inpaint_transform.core import Recipe
 from inpaint_transform.label_files import Problem
 from inpaint_transform.messages import InpaintRequest, InpaintResult
-from inpaint_transform.preview import paint_row, plan_rows, plan_sheet, read_templates
+from inpaint_transform.preview import paint_row, plan_rows, plan_sheet, read_templates, tiles
 
 BOXES = ((10, 10, 60, 60), (80, 20, 130, 70), (70, 80, 150, 120), (5, 70, 15, 80))
 LABELS = ("cone", "cube", "cone", "cone")
@@ -89,7 +89,7 @@ def test_a_row_shows_the_picture_the_original_and_every_variant(tmp_path: Path) 
     templates = read_templates(["a {label}", "nonsense"])
     recipe = Recipe(feather=0, retries=0)
     [row] = plan_rows(found, recipe, templates, 2, seed=0)
-    whole, close, painted, rejected = paint_row(row, recipe, Painter(rejects="nonsense"))
+    whole, close, painted, rejected = tiles(paint_row(row, recipe, Painter(rejects="nonsense")))
     assert (whole.caption, close.caption, painted.caption, rejected.caption) == (
         "a.png",
         "original: cone",

@@ -115,7 +115,7 @@ def test_the_page_needs_nothing_else(log: Path) -> None:
     found = page(log)
     assert "script" not in found.tags
     assert found.sources
-    assert all(source.startswith("data:image/png;base64,") for source in found.sources)
+    assert all(source.startswith("data:image/jpeg;base64,") for source in found.sources)
 
 
 def test_the_worst_accepted_and_the_best_rejected_come_first(log: Path) -> None:

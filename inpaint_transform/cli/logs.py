@@ -6,23 +6,19 @@ from typing import Annotated
 
 import typer
 
-from inpaint_transform.cli.options import Out
+from inpaint_transform.cli.options import Out, PageOrSheet
 from inpaint_transform.cli.painting import load, write
 from inpaint_transform.models import ModelSpec
 
 
 def report(
     log: Annotated[Path, typer.Argument(metavar="LOG", help="Log that BBoxInpaint(log=...) has written.")],
-    out: Annotated[Path, typer.Option(help="Page (.html) or sheet of pictures (.png) to write.")] = Path("report.html"),
+    out: PageOrSheet = Path("report.html"),
     limit: Annotated[int, typer.Option(min=1, help="How many of the worst accepted and best rejected to show.")] = 24,
 ) -> None:
     """Add up a log of edits: accept rates, scores, the worst accepted and the best rejected."""
     from inpaint_transform import report as pages
 
-    if out.suffix.lower() not in (".html", ".png"):
-        raise typer.BadParameter(f"{out} ends neither in .html nor in .png")
-    if out.is_dir() or not out.parent.is_dir():
-        raise typer.BadParameter(f"{out} cannot be written: {out.parent} is not a folder")
     summary = pages.write(log, out, limit)
     edits = sum(counts.edits for counts in summary.classes.values())
     accepted = sum(counts.accepted for counts in summary.classes.values())

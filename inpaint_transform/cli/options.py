@@ -60,6 +60,17 @@ def png(path: Path) -> Path:
     return path
 
 
+def _html_or_png(path: Path) -> Path:
+    if path.suffix.lower() not in (".html", ".png"):
+        raise typer.BadParameter(f"{path} ends neither in .html nor in .png")
+    if path.is_dir() or not path.parent.is_dir():
+        raise typer.BadParameter(f"{path} cannot be written: {path.parent} is not a folder")
+    return path
+
+
+PageOrSheet = Annotated[
+    Path, typer.Option(help="Page (.html) or sheet of pictures (.png) to write.", callback=_html_or_png)
+]
 Out = Annotated[Path, typer.Option(help="PNG file to write.", callback=png)]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same picture.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Denoising steps. Default: the model's.")]

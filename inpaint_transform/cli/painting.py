@@ -32,4 +32,9 @@ def write(out: Path, picture: "np.ndarray", start: float) -> None:
     from PIL import Image
 
     Image.fromarray(picture).save(out)
+    tell(out, start)
+
+
+def tell(out: Path, start: float) -> None:
+    """Say that a file is written and how long it took since ``start``, a ``time.perf_counter``."""
     typer.echo(f"wrote {out} in {time.perf_counter() - start:.1f} s")
