@@ -430,7 +430,8 @@ class BBoxInpaint(_Sampling, DualTransform):
         """What this process painted: edits, attempts, accepted, rejected by reason, errors.
 
         Under ``"inpainter"`` the counters of the engine: requests, batch sizes, waits, the busy share. With a shared
-        server they cover all its clients; empty before there is one, and asking starts none.
+        server they cover all its clients, also where this process would paint by itself and only its workers have the
+        server; asking starts none.
         """
         return self._editor.stats()
 

@@ -18,6 +18,7 @@ from inpaint_transform.epoch import SharedEpoch
 from inpaint_transform.errors import InpaintError
 from inpaint_transform.gates import Gate, gate_of, spec_with_clip
 from inpaint_transform.inpainter import Inpainter, connect, current_session
+from inpaint_transform.inpainter.placement import resolve_serving
 from inpaint_transform.models import ModelSpec
 from inpaint_transform.provenance import Log
 from inpaint_transform.schedule import Schedule
@@ -162,7 +163,19 @@ class Editor:
 
     def stats(self) -> dict[str, Any]:
         """What this process painted, and under ``"inpainter"`` the counters of the engine."""
-        return {**self.tally.counts(), "classes": self.tally.classes(), "inpainter": self.inpainter.stats()}
+        counters = self._servers_stats() or self.inpainter.stats()
+        return {**self.tally.counts(), "classes": self.tally.classes(), "inpainter": counters}
+
+    def _servers_stats(self) -> dict[str, Any]:
+        """The counters of the workers' server where this process would paint by itself; empty if there is none."""
+        if resolve_serving(self.spec) != "local" or self.spec.serving != "auto":
+            return {}
+        with contextlib.suppress(InpaintError):  # this system cannot share
+            server = connect(dataclasses.replace(self.spec, serving="shared"), self._session)
+            found = server.stats()
+            server.close()  # batches wait for clients that are connected
+            return found
+        return {}
 
 
 def arguments_of(local_names: Mapping[str, Any]) -> dict[str, Any]:

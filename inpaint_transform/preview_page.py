@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from inpaint_transform import pages, pictures
+from inpaint_transform.fill import fill
 from inpaint_transform.preview import words
 
 if TYPE_CHECKING:
@@ -20,12 +21,14 @@ if TYPE_CHECKING:
 _LONGEST = 512
 _STYLE = """
 .whole { width: auto; } .whole img { max-width: 28rem; } section { margin-bottom: 3rem; }
-.stack { display: grid; } .stack img { grid-area: 1 / 1; } .stack .before { clip-path: inset(0 0 0 var(--at, 50%)); }
+.stack { display: grid; } .stack img { grid-area: 1 / 1; }
+.stack .before { clip-path: inset(0 var(--hidden, 50%) 0 0); }
 figure input { width: 100%; margin: .4rem 0 0; } .ends { display: flex; justify-content: space-between; }
 """
 _SCRIPT = """<script>
 for (const slider of document.querySelectorAll("input[type=range]"))
-  slider.addEventListener("input", () => slider.previousElementSibling.style.setProperty("--at", slider.value + "%"));
+  slider.addEventListener("input", () =>
+    slider.previousElementSibling.style.setProperty("--hidden", 100 - slider.value + "%"));
 </script>"""
 
 
@@ -71,14 +74,17 @@ def _figure(outcome: Outcome) -> str:
     box = (edit.box[0] - x0, edit.box[1] - y0, edit.box[2] - x0, edit.box[3] - y0)
     label = str(edit.label) if edit.new_label is None else f"{edit.label} → {edit.new_label}"
     stack = pages.picture(_close_up(outcome.before, box), f"{label}, before", "before")
-    slider = ""
+    ends = slider = measured = ""
     if after is not None:
         stack = pages.picture(_close_up(after, box), f"{label}, after: {edit.prompt}") + stack
-        slider = (
-            '<input type="range" min="0" max="100" value="50" aria-label="how much of the painted picture to show">'
-            '<div class="ends faint"><span>before</span><span>after</span></div>'
-        )
+        # Above the picture, where they name its sides: the original lies left of the slider's handle.
+        ends = '<div class="ends faint"><span>before</span><span>after</span></div>'
+        slider = '<input type="range" min="0" max="100" value="50" aria-label="how much of the original to show">'
+        if "fill" not in outcome.scores:
+            measured = f" · fill {fill(outcome.before, after, box):.2f}"
     verdict = f'<span class="{"faint" if outcome.accepted else "alert"}">{html.escape(words(outcome))}</span>'
-    facts = f'<span class="faint">{html.escape(label)} · seed {outcome.seed} · attempts {outcome.attempts}</span>'
+    facts = (
+        f'<span class="faint">{html.escape(label)} · seed {outcome.seed} · attempts {outcome.attempts}{measured}</span>'
+    )
     caption = f"<figcaption>{html.escape(edit.prompt)}<br>{facts}<br>{verdict}</figcaption>"
-    return f'<figure><div class="stack">{stack}</div>{slider}{caption}</figure>'
+    return f'<figure>{ends}<div class="stack">{stack}</div>{slider}{caption}</figure>'

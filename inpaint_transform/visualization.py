@@ -76,7 +76,7 @@ def visualize_batch(
     """Draw the samples of a batch, in rows.
 
     Args:
-        batch: A list of samples; or, collated, a dict with ``image``, ``bboxes`` or ``boxes``, and labels, or a tuple
+        batch: A list of samples; or, collated, a dict with ``image``, ``bboxes`` or ``boxes``, and labels, or
             ``(images, boxes, labels)`` or ``(images, targets)``, each with one entry a sample.
         box_format: See ``visualize``.
         label_field: See ``visualize``.
@@ -114,7 +114,7 @@ def _samples(batch: Any) -> list[Any]:
         if len(set(counts.values())) > 1:
             raise ValueError(f"batch has parts of different lengths: {counts}; each needs one entry a sample")
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    if isinstance(batch, tuple) and 2 <= len(batch) <= 3 and all(map(_is_listed, batch)):
+    if isinstance(batch, tuple | list) and 2 <= len(batch) <= 3 and _are_images(batch[0]):
         counts = {index: len(part) for index, part in enumerate(batch)}
         if len(set(counts.values())) > 1:
             raise ValueError(f"batch has parts of different lengths: {list(counts.values())}; each needs one a sample")
@@ -122,6 +122,14 @@ def _samples(batch: Any) -> list[Any]:
     if isinstance(batch, Sequence) and not isinstance(batch, str):
         return list(batch)
     raise TypeError(f"batch is a {type(batch).__name__}: give a list of samples, or (images, boxes, labels)")
+
+
+def _are_images(value: Any) -> bool:
+    """Whether it is the images of a batch, rather than its first sample."""
+    listed = isinstance(value, list | tuple) and len(value) > 0
+    return getattr(value, "ndim", 0) == 4 or (
+        listed and all(isinstance(image, Image.Image) or getattr(image, "ndim", 0) == 3 for image in value)
+    )
 
 
 def _is_listed(value: Any) -> bool:
@@ -188,7 +196,9 @@ def _placed(boxes: Any, box_format: str, height: int, width: int) -> list[Box]:
 
 
 def _listed(labels: Any) -> list[Any]:
-    return list(labels.tolist() if hasattr(labels, "tolist") else labels)
+    # Collating leaves lists of scalar tensors, and arrays taken apart leave NumPy's scalars.
+    plain = labels.tolist() if hasattr(labels, "tolist") else labels
+    return [label.item() if hasattr(label, "item") else label for label in plain]
 
 
 def _name(label: Any, names: Mapping[Any, str] | Sequence[str] | None) -> str:

@@ -93,7 +93,7 @@ def test_a_slider_uncovers_the_painted_picture(tmp_path: Path) -> None:
     text = page(painted(tmp_path, [f"a {EVIL}"], (EVIL,)), "preview").replace("</body>", move)
     file.write_text(text, encoding="utf-8")
     seen = browse(file, "--virtual-time-budget=3000", "--dump-dom")
-    assert 'data-seen="inset(0px 0px 0px 50%) | inset(0px 0px 0px 0%) | inset(0px 0px 0px 100%)"' in seen
+    assert 'data-seen="inset(0px 50% 0px 0px) | inset(0px 100% 0px 0px) | inset(0px 0% 0px 0px)"' in seen
     assert re.search(r'data-sizes="true(,true)*"', seen)
     assert 'data-scripts="2"' in seen  # the page's own and this test's
 

@@ -51,6 +51,8 @@ def test_all_forms_of_a_sample_look_the_same() -> None:
     forms: list[Any] = [
         {"image": PIXELS, "bboxes": np.array([BOX]), "labels": [1.0]},
         {"image": PIXELS, "target": target},
+        (PIXELS, [BOX], [torch.tensor(1)]),
+        (PIXELS, [BOX], [np.int64(1)]),
         {"image": tensor, "boxes": [BOX], "labels": np.array([1])},
         {"image": tensor.float() / 255, **target},
         (Image.fromarray(PIXELS), target),
@@ -119,6 +121,8 @@ def test_a_batch_in_any_form() -> None:
         {"image": stacked, "bboxes": boxes, "labels": labels},
         (images, boxes, labels),
         (stacked, targets),
+        [stacked, targets],
+        tuple(zip(images, targets, strict=True)),
     ]
     drawn = [np.array(visualize_batch(form, columns=2)) for form in forms]
     assert drawn[0].shape == (2 * 300 + 3 * 16, 2 * 400 + 3 * 16, 3)

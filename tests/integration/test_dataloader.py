@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import hashlib
 import os
 import signal
@@ -89,6 +90,14 @@ def test_any_number_of_workers_and_any_start_method_share_one_server(workers: in
     assert all(changed for _, changed in samples)
     assert len({digest for digest, _ in samples}) == COUNT
     assert len(servers()) == 1
+    assert transform.stats()["inpainter"]["requests"] == COUNT
+
+
+def test_the_main_process_sees_what_its_workers_server_counted() -> None:
+    transform = BBoxInpaint(dataclasses.replace(model(), serving="auto"), p=1.0)
+    assert "batches" in transform.stats()["inpainter"]
+    assert servers() == []  # asking starts none
+    run(Pictures(transform), 2)
     assert transform.stats()["inpainter"]["requests"] == COUNT
 
 

@@ -1,0 +1,1 @@
+"""The README's recipes as scripts that run: ``python -m benchmarks.recipes.NAME``."""
