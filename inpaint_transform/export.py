@@ -7,6 +7,7 @@ was killed, so the pixels are the same too, although neighbours in a batch may c
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
 import json
 import os
@@ -27,7 +28,7 @@ from inpaint_transform.gates import Gate
 from inpaint_transform.label_files import BrokenFileError, Problem
 from inpaint_transform.label_writers import LabelledPicture, coco_json, data_yaml, voc_xml, yolo_labels
 from inpaint_transform.models import ModelSpec
-from inpaint_transform.provenance import digest, record_of
+from inpaint_transform.provenance import crop_of, crops_of, digest, record_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -164,7 +165,10 @@ class Export:
                 continue
             path = layouts.picture_path(self._settings.to, copy.original.split, copy.name)
             pixels = digest(images[copy.original.annotation.image])
-            log = [record_of(outcome, pixels, recipe, self._model, str(path)) for outcome in own]
+            log = [
+                record_of(outcome, pixels, recipe, self._model, str(path), crop=self._save_crop(outcome, path, number))
+                for number, outcome in enumerate(own, start=1)
+            ]
             record = {
                 "edits": _json([edit.to_dict() for edit in copy.edits]),
                 "labels": _labels(copy, own),
@@ -177,6 +181,15 @@ class Export:
             self._state.add(copy.key, record)
             results.append(_painted(record))
         return results
+
+    def _save_crop(self, outcome: core.Outcome, path: PurePosixPath, number: int) -> str | None:
+        """Save an edit's window under a name that any run gives it."""
+        crop = crop_of(outcome) if self._settings.save_crops else None
+        if crop is None:
+            return None
+        name = f"{hashlib.blake2b(str(path).encode(), digest_size=8).hexdigest()}-{number}.png"
+        manifest.write_whole(crops_of(self._target / PROVENANCE) / name, _png(crop))
+        return name
 
     def _write_labels(self, split: str, picture: LabelledPicture) -> None:
         path = layouts.label_path(self._settings.to, split, picture.name)

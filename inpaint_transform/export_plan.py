@@ -38,6 +38,7 @@ class Settings:
         seed: Decides every draw.
         budget: Most boxes that are painted of a label, each >= 0; a label that is not in it has no limit.
         link: Whether the originals are hard links where that is possible, rather than copies.
+        save_crops: Whether every edit's window, before and after, is saved beside the provenance.
 
     Raises:
         ValueError: A field is out of its range.
@@ -49,6 +50,7 @@ class Settings:
     seed: int = 0
     budget: Mapping[str, int] = dataclasses.field(default_factory=dict)
     link: bool = True
+    save_crops: bool = False
 
     def __post_init__(self) -> None:
         if self.copies < 0:
@@ -163,7 +165,8 @@ def recipe_for(recipe: core.Recipe, templates: Templates, only: Collection[str] 
         only: Labels to paint, or empty for all.
 
     Raises:
-        ValueError: There is a swap, and no template for a label that is to be painted.
+        ValueError: There is a swap, and no template for a label that is to be painted, or ``only`` leaves out a label
+            that is swapped.
     """
 
     def fill(label: Label, _: Mapping[str, str], rng: random.Random) -> str:
@@ -173,6 +176,8 @@ def recipe_for(recipe: core.Recipe, templates: Templates, only: Collection[str] 
     labels = None if None in templates else [label for label in templates if label is not None]
     if recipe.relabel is not None:
         labels = list(only) or list(recipe.relabel.targets)
+        if unused := sorted(set(recipe.relabel.targets) - set(labels)):
+            raise ValueError(f"{unused[0]!r} is swapped and is not among the labels to paint; add --only '{unused[0]}'")
         wanted = recipe.relabel.labels().union(set(labels) - set(recipe.relabel.targets))
         if None not in templates and (missing := sorted(wanted - set(templates))):
             raise ValueError(f"no prompt for {missing[0]!r}; add --prompt '{missing[0]}=...', or one for every label")
@@ -243,10 +248,12 @@ def make_plan(
         raise ValueError("nothing to export: no picture could be read together with its boxes")
     planned = [edit for copies in edits.values() for copy in copies for edit in copy]
     labels = {label for original in originals.values() for label in original.annotation.labels}
-    names = classes(labels.union(str(edit.target) for edit in planned))
+    names = classes(labels)
     unknown = sorted(set(settings.budget).union(map(str, recipe.include_labels or ())) - set(names.values()))
     if unknown:
         raise ValueError(f"no class is called {unknown[0]!r}; the classes are {', '.join(names.values())}")
+    if recipe.relabel is not None:  # all that it can give, so that no draw decides how the classes are numbered
+        names = classes(labels.union(recipe.relabel.labels()))
     if settings.copies and settings.p == 1 and not planned:
         raise ValueError(
             f"nothing to paint: no picture of the {layouts.TRAIN} split has a box whose shorter side is at least "

@@ -205,17 +205,23 @@ class Log:
             os.close(descriptor)
 
     def _save(self, outcome: Outcome) -> str | None:
-        after = outcome.after()
-        if after is None:
+        crop = crop_of(outcome)
+        if crop is None:
             return None
         folder = crops_of(self.path)
         folder.mkdir(parents=True, exist_ok=True)
         name = f"{time.time_ns():x}-{os.getpid()}-{next(_numbers)}.png"
-        Image.fromarray(np.hstack([outcome.before, after])).save(folder / name)
+        Image.fromarray(crop).save(folder / name)
         return name
 
 
 _numbers = itertools.count()
+
+
+def crop_of(outcome: Outcome) -> np.ndarray | None:
+    """The window before and after, side by side, ``(h, 2 * w, 3)`` uint8; None where the model gave no picture."""
+    after = outcome.after()
+    return None if after is None else np.hstack([outcome.before, after])
 
 
 def crops_of(log: Path) -> Path:

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -421,19 +421,22 @@ def test_a_gate_that_asks_clip_knows_the_classes(source: Path, tmp_path: Path) -
 
 def test_an_export_is_reported_and_replayed(source: Path, tmp_path: Path, model: str) -> None:
     # A batch of one: what neighbours in a batch change, a replay cannot know.
-    code, said = export(source, tmp_path / "out", "--swap", "cone=cube", model=model)
+    code, said = export(source, tmp_path / "out", "--swap", "cone=cube", "--save-crops", model=model)
     assert code == 0, said
     log = tmp_path / "out" / "provenance.jsonl"
     code, said = run("report", log, "--out", tmp_path / "page.html")
     assert code == 0, said
-    assert "cone" in (tmp_path / "page.html").read_text()
+    page = (tmp_path / "page.html").read_text()
+    assert "cone" in page
+    crops = {line.crop for line in provenance(tmp_path / "out")}
+    assert {path.name for path in (tmp_path / "out" / "provenance.jsonl.crops").iterdir()} == crops
+    assert len(crops) == page.count("<img") == 4
     line = provenance(tmp_path / "out")[0]
     original = tmp_path / "out" / "images" / "train" / f"{Path(str(line.key)).name[0]}.png"
     inpainter = connect(ModelSpec.of(line.model))
     again, outcome = replay(line, pixels(original), inpainter)
     assert outcome.accepted
-    difference = np.abs(again.astype(int) - pixels(tmp_path / "out" / str(line.key)))
-    assert difference.max() <= 2
+    np.testing.assert_array_equal(again, pixels(tmp_path / "out" / str(line.key)))
     assert (again != pixels(original)).any()
 
 
@@ -547,6 +550,7 @@ def test_labels_that_do_not_exist_and_nothing_to_paint(source: Path, tmp_path: P
         (["--budget", "cnoe=1"], "no class is called 'cnoe'"),
         (["--prompt", "cnoe=a hat"], "no class is called 'cnoe'"),
         (["--swap", "cnoe=cube"], "no class is called 'cnoe'"),
+        (["--swap", "cnoe=cnoe,cube"], "no class is called 'cnoe'"),
         (["--only", "unused"], "nothing to paint"),
         (["--min-box-size", 500], "nothing to paint"),
     ):
@@ -572,10 +576,13 @@ def test_labels_that_do_not_exist_and_nothing_to_paint(source: Path, tmp_path: P
         ["--swap", "cone"],
         ["--swap", "cone=cube,"],
         ["--swap", "cone=cube", "--prompt", "cone=a hat"],
+        ["--swap", "cone=cube", "--only", "cube"],
         ["--gate", "beauty"],
         ["--gate", "fill:0.5"],
         ["--gate", "fill:min_fill=2"],
         ["--gate", "fill:least=0.5"],
+        ["--gate", "fill:gate=clip"],
+        ["--gate", "clip", "--gate", "clip"],
         ["--retries", -1],
     ],
 )
@@ -637,38 +644,57 @@ def painting(source: Path, target: Path, model: str) -> list[Any]:
     return ["export", source, target, "--format", "yolo", "--copies", 4, "--steps", 1, "--model", model]
 
 
-def kill_and_resume(forker: Forker, tmp_path: Path, model: str, times: int) -> None:
-    """Kill an export once in each of equally long stretches of its way, and compare what a second run makes of it."""
+def kill_and_resume(forker: Forker, tmp_path: Path, model: str, times: int, more: Sequence[object] = ()) -> Path:
+    """Kill an export once in each of equally long stretches of its way, and compare what a second run makes of it.
+
+    Returns:
+        The folder of a run that was not killed.
+    """
     source = write_yolo(tmp_path / "source")
-    assert forker.run(painting(source, tmp_path / "unbroken", model)) == 0
+    assert forker.run([*painting(source, tmp_path / "unbroken", model), *more]) == 0
     unbroken = files(tmp_path / "unbroken")
-    assert len(painted(tmp_path / "unbroken")) == 16
     killed = 0
     for number in range(times):
         target = tmp_path / f"broken{number}"
         kill_at = random.randint(1 + number * len(unbroken) // times, (number + 1) * len(unbroken) // times)
-        code = forker.run(painting(source, target, model), kill_at, moment=random.uniform(0, 0.005))
+        code = forker.run([*painting(source, target, model), *more], kill_at, moment=random.uniform(0, 0.005))
         killed += code == -signal.SIGKILL
         check_whole(target)
-        assert forker.run(painting(source, target, model)) == 0
+        assert forker.run([*painting(source, target, model), *more]) == 0
         assert files(target) == unbroken
         keys = [json.loads(line).get("key") for line in (target / STATE).read_text().splitlines()]
         assert len(keys) == len(set(keys)) == 17
         shutil.rmtree(target)
     # Files come in bursts, so that an end may be there before it is seen coming.
     assert killed
+    return tmp_path / "unbroken"
 
 
 @needs_fork
 def test_killed_at_some_moments_it_ends_as_if_it_had_not_been(forker: Forker, tmp_path: Path, model: str) -> None:
-    kill_and_resume(forker, tmp_path, model, 3)
+    assert len(painted(kill_and_resume(forker, tmp_path, model, 3))) == 16
+
+
+@needs_fork
+def test_killed_with_a_swap_and_a_gate_it_ends_as_if_it_had_not_been(
+    forker: Forker, tmp_path: Path, model: str
+) -> None:
+    swap = ["--swap", "cone=cube,ball", "--retries", 1, "--save-crops"]
+    everything = painting(write_yolo(tmp_path / "source"), tmp_path / "all", model)
+    assert forker.run([*everything, *swap, "--gate", "change"]) == 0
+    scores = sorted(line.scores["change"] for line in provenance(tmp_path / "all"))
+    gate = ["--gate", f"change:min_inside={scores[len(scores) * 3 // 4]}"]
+    unbroken = kill_and_resume(forker, tmp_path, model, 3, [*swap, *gate])
+    assert {line.accepted for line in provenance(unbroken)} == {True, False}
+    assert {line.edit.target for line in provenance(unbroken)} == {"cube", "ball"}
+    assert 0 < len(painted(unbroken)) < 16
 
 
 @needs_fork
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_killed_at_many_moments_it_ends_as_if_it_had_not_been(forker: Forker, tmp_path: Path, model: str) -> None:
-    kill_and_resume(forker, tmp_path, model, 20)
+    assert len(painted(kill_and_resume(forker, tmp_path, model, 20))) == 16
 
 
 @needs_fork

@@ -28,7 +28,7 @@ def augmentations(log: Path) -> list[A.BasicTransform]:
     """What goes into the trainer; it makes copies of its own, so the log is where their edits can be counted."""
     return [
         SwapChannels(p=1),
-        BBoxInpaint("tiny", prompts="a {label}", class_names=cells.NAMES, p=0.5, log=log),
+        BBoxInpaint("tiny", prompts="a {label}", class_names=cells.NAMES, p=0.5, log=str(log)),
         SwapChannels(p=1),
     ]
 

@@ -29,7 +29,8 @@ def in_fresh_process(work: Callable[..., Iterable[_T]], *arguments: Any) -> Iter
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     # Not a daemon: those may not have DataLoader workers.
-    process = context.Process(target=_send_each, args=(sender, work, arguments))
+    start_method = multiprocessing.get_start_method()
+    process = context.Process(target=_send_each, args=(sender, start_method, work, arguments))
     process.start()
     sender.close()
     try:
@@ -52,7 +53,11 @@ def in_fresh_process(work: Callable[..., Iterable[_T]], *arguments: Any) -> Iter
         raise InpaintError(f"the measuring process ended with exit code {process.exitcode}; see its words above")
 
 
-def _send_each(sender: Connection, work: Callable[..., Iterable[Any]], arguments: tuple[Any, ...]) -> None:
+def _send_each(
+    sender: Connection, start_method: str, work: Callable[..., Iterable[Any]], arguments: tuple[Any, ...]
+) -> None:
+    # A spawned process would spawn its DataLoader workers too, and they are to start as they do in a training.
+    multiprocessing.set_start_method(start_method, force=True)
     try:
         for found in work(*arguments):
             sender.send(found)

@@ -71,6 +71,9 @@ def export(
     seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Threads that read and write while the model paints.")] = 2,
     link: Annotated[bool, typer.Option("--link/--copy", help="Hard-link the originals, or copy them.")] = True,
+    save_crops: Annotated[
+        bool, typer.Option("--save-crops", help="Save each painted box before and after, for the pictures of report.")
+    ] = False,
 ) -> None:
     """Write a data set with painted copies of its pictures; run it again to go on where it stopped."""
     from tqdm import tqdm
@@ -84,7 +87,8 @@ def export(
         raise typer.BadParameter(f"--names is for yolo; {box_format.value} files hold their class names themselves")
     with usage_errors():
         spec = ModelSpec(model, steps=steps, guidance_scale=guidance_scale, serving="local")
-        settings = export_plan.Settings(to or box_format, copies, p, seed, export_plan.read_budget(budget or ()), link)
+        most = export_plan.read_budget(budget or ())
+        settings = export_plan.Settings(to or box_format, copies, p, seed, most, link, save_crops)
         base = core.Recipe(
             num_boxes=boxes_per_image,
             context=context,
@@ -119,6 +123,7 @@ def export(
         "strength": strength,
         "seed": seed,
         "link": link,
+        "save_crops": save_crops,
     }
     manifest.check(target, arguments)  # before the source is read, which may take long
     problems: list[Problem] = []

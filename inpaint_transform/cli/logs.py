@@ -12,7 +12,12 @@ from inpaint_transform.models import ModelSpec
 
 
 def report(
-    log: Annotated[Path, typer.Argument(metavar="LOG", help="Log that BBoxInpaint(log=...) has written.")],
+    log: Annotated[
+        Path,
+        typer.Argument(
+            metavar="LOG", help="Log that BBoxInpaint(log=...) or export (DST/provenance.jsonl) has written."
+        ),
+    ],
     out: PageOrSheet = Path("report.html"),
     limit: Annotated[int, typer.Option(min=1, help="How many of the worst accepted and best rejected to show.")] = 24,
 ) -> None:
@@ -26,13 +31,24 @@ def report(
 
 
 def replay(
-    log: Annotated[Path, typer.Argument(metavar="LOG", help="Log that BBoxInpaint(log=...) has written.")],
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="The picture as the transform got it.")],
+    log: Annotated[
+        Path,
+        typer.Argument(
+            metavar="LOG", help="Log that BBoxInpaint(log=...) or export (DST/provenance.jsonl) has written."
+        ),
+    ],
+    image: Annotated[
+        Path, typer.Argument(metavar="IMAGE", help="The picture as the transform got it; of an export, the original.")
+    ],
     line: Annotated[int, typer.Option(min=1, help="Which line of the log.")],
     model: Annotated[str | None, typer.Option(help="Preset, hub id or diffusers folder. Default: the line's.")] = None,
     out: Out = Path("replay.png"),
 ) -> None:
-    """Paint one edit of a log again."""
+    """Paint one edit of a log again.
+
+    The pixels are the same if the edit had its call to itself or the model ran with reproducible=True; otherwise they
+    may differ by a grey level.
+    """
     from inpaint_transform import pictures, provenance
     from inpaint_transform.annotations import read_image
 

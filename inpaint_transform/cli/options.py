@@ -37,10 +37,13 @@ def read_gates(texts: Iterable[str]) -> "Gate | None":
         gate: dict[str, object] = {"gate": name.strip()}
         for entry in filter(None, fields.split(",")):
             key, equals, value = entry.partition("=")
-            if not equals:
-                raise ValueError(f"gate {text!r}: give NAME:FIELD=VALUE, for instance fill:min_fill=0.5")
+            if not equals or key.strip() in gate:
+                raise ValueError(f"--gate {text}: give NAME:FIELD=VALUE, each once, for instance fill:min_fill=0.5")
             gate[key.strip()] = _number_or_text(value.strip())
-        gates.append(gate)
+        try:
+            gates.append(gate_of(gate))
+        except ValueError as error:
+            raise ValueError(f"--gate {text}: {error}") from error
     return gate_of(gates or None)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import albumentations as A
 import numpy as np
 import pytest
+from serving import wait_until
 from torch.utils.data import DataLoader, Dataset
 
 from inpaint_transform import BBoxInpaint, InpaintError, ModelSpec
@@ -77,9 +78,13 @@ def servers() -> list[int]:
 def _fresh_server() -> Iterator[None]:
     shutdown()
     yield
-    shutdown()
-    assert servers() == []
-    assert directories_of(current_session()) == []
+
+    def gone() -> bool:
+        # A loader that failed ends its workers wherever they are, also while one starts a server.
+        shutdown()
+        return servers() == [] and directories_of(current_session()) == []
+
+    assert wait_until(gone)
 
 
 @pytest.mark.parametrize(("workers", "start"), [(0, None), (1, "fork"), (8, "fork"), (2, "spawn"), (2, "forkserver")])
