@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -178,7 +179,7 @@ class BBoxInpaint(_Sampling, DualTransform):
         retries: int
         gate: Any
         schedule: Any
-        log: str | None
+        log: Any
         log_key: str | None
         log_crops: bool
         on_error: Literal["raise", "skip"]
@@ -219,7 +220,7 @@ class BBoxInpaint(_Sampling, DualTransform):
         retries: int = 2,
         gate: Any = None,
         schedule: Any = None,
-        log: str | None = None,
+        log: str | os.PathLike[str] | None = None,
         log_key: str | None = None,
         log_crops: bool = False,
         on_error: Literal["raise", "skip"] = "raise",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -66,6 +67,10 @@ class Editor:
         # Before a gate adds its CLIP, which has no part in the pixels.
         self._named_spec = self.spec
         path = arguments.get("log")
+        if not isinstance(path, str | os.PathLike | None):
+            raise ValueError(f"log={path!r}: use a path or None")
+        # As text, so that it serialises.
+        self.arguments["log"] = None if path is None else os.fspath(path)
         self.log = None if path is None else Log(path, bool(arguments.get("log_crops")))
         self.gate = gate_of(arguments.get("gate"))
         self.spec = spec_with_clip(self.spec, self.gate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
@@ -162,7 +163,7 @@ class BBoxInpaint(v2.Transform):
         retries: int = 2,
         gate: Any = None,
         schedule: Any = None,
-        log: str | None = None,
+        log: str | os.PathLike[str] | None = None,
         log_key: str | None = None,
         log_crops: bool = False,
         on_error: Literal["raise", "skip"] = "raise",

@@ -161,7 +161,7 @@ def test_global_generators_are_left_alone_without_a_seed_too() -> None:
 
 @pytest.mark.parametrize("data_format", ["json", "yaml"])
 def test_saving_keeps_every_argument(painter: Painter, tmp_path: Path, data_format: str) -> None:
-    transform = compose(BBoxInpaint(**FULL))
+    transform = compose(BBoxInpaint(**{**FULL, "log": tmp_path / "edits.jsonl"}))
     A.save(transform, tmp_path / "saved", data_format=data_format)
     loaded = A.load(tmp_path / "saved", data_format=data_format)
     assert np.array_equal(transform(**sample())["image"], loaded(**sample())["image"])

@@ -213,6 +213,7 @@ def test_every_label_has_its_own_probability(painter: Painter) -> None:
         ({"protect": "yes and no"}, "protect"),
         ({"stale": "drop"}, "stale='drop'"),
         ({"box_p": {"a": 2}}, "box_p={'a': 2"),
+        ({"log": 3}, "log=3"),
         ({"schedule": {"warmup": 1}}, "schedule={'warmup': 1}"),
         ({"relabel": {}}, "relabel={}"),
         ({"gate": "clip"}, "gate='clip'"),

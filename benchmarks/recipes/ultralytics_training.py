@@ -28,7 +28,7 @@ def augmentations(log: Path) -> list[A.BasicTransform]:
     """What goes into the trainer; it makes copies of its own, so the log is where their edits can be counted."""
     return [
         SwapChannels(p=1),
-        BBoxInpaint("tiny", prompts="a {label}", class_names=cells.NAMES, p=0.5, log=str(log)),
+        BBoxInpaint("tiny", prompts="a {label}", class_names=cells.NAMES, p=0.5, log=log),
         SwapChannels(p=1),
     ]
 
@@ -52,7 +52,7 @@ def main() -> None:
     """Train for two epochs."""
     losses: list[float] = []
     model = YOLO("yolo26n.yaml")
-    model.add_callback("on_train_batch_end", lambda trainer: losses.append(float(trainer.loss)))
+    model.add_callback("on_train_batch_end", lambda trainer: losses.append(trainer.loss.item()))
     with tempfile.TemporaryDirectory() as folder:
         data, log = write(Path(folder)), Path(folder) / "edits.jsonl"
         paint = augmentations(log)
