@@ -80,6 +80,7 @@ class Peer:
         """Hang up."""
         if self.open:
             self.open = False
+            self.region = None  # now, and not when a collector comes by: peers and their callbacks refer to each other
             self._selector.unregister(self._sock)
             self._sock.close()
             self._lost(self)
