@@ -174,6 +174,8 @@ def throughput(seconds: float) -> dict[str, Any]:
 
 def memory(rounds: int) -> dict[str, Any]:
     """Two workers with one shared ``tiny`` pipeline, and with a pipeline each."""
+    import torch  # not above: the servers of the stand-ins can do without
+
     os.environ.pop(ENGINE_VARIABLE, None)
     results = {}
     for serving in ("shared", "local"):
@@ -181,6 +183,7 @@ def memory(rounds: int) -> dict[str, Any]:
         done = fork.Barrier(3)
 
         def work(index: int, spec: ModelSpec = spec, done: Any = done) -> tuple[float, float]:
+            torch.set_num_threads(1)  # as in every worker of a DataLoader
             client = connect(spec)
             client.paint([crop(client.size, index)])
             done.wait()

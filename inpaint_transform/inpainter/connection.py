@@ -66,6 +66,11 @@ class Connection:
                 secret = directory.secret.read_bytes()
             except (FileNotFoundError, ConnectionRefusedError) as error:
                 raise NotServing(f"nothing listens in {directory.path}") from error
+            except PermissionError as error:
+                raise InpaintError(
+                    f"{directory.path} is closed to user {os.getuid()}: a server is only shared by the processes of the"
+                    " user who runs it"
+                ) from error
             self._reader = Reader(self._sock)
             self.server_pid = self._shake_hands(secret, directory, time.monotonic() + timeout)
         except BaseException:

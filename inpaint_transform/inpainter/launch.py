@@ -41,8 +41,10 @@ def ensure_running(directory: ServerDirectory, spec: ModelSpec, owner: Session) 
         owner: With whom it ends.
 
     Raises:
-        InpaintError: It does not come up; the message has the end of its log.
+        InpaintError: It does not come up; the message has the end of its log. Or the owner has ended.
     """
+    if not owner.alive():  # a worker may outlive it by seconds, and would start one short-lived server after the other
+        raise InpaintError(f"the main process {owner.pid} of this job has ended, and its inpainting server with it")
     _reap()
     sweep()
     deadline = time.monotonic() + BIND_TIMEOUT_S

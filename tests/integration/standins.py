@@ -78,6 +78,14 @@ class Broken(Invert):
         raise FileNotFoundError(f"id={spec.id!r}: there is no such folder (attempt of process {os.getpid()})")
 
 
+class TooLarge(Invert):
+    """Does not fit into the memory."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        time.sleep(0.5)
+        raise MemoryError(f"{spec.id!r} wants 7 exbibytes (attempt of process {os.getpid()})")
+
+
 class Dying(Invert):
     """Kills its process while it loads, as the kernel does when memory runs out."""
 

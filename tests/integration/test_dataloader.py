@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import hashlib
+import itertools
 import os
 import signal
 import subprocess
@@ -87,7 +88,7 @@ def _fresh_server() -> Iterator[None]:
     assert wait_until(gone)
 
 
-@pytest.mark.parametrize(("workers", "start"), [(0, None), (1, "fork"), (8, "fork"), (2, "spawn"), (2, "forkserver")])
+@pytest.mark.parametrize(("workers", "start"), [(0, None), *itertools.product((1, 8), ("fork", "spawn", "forkserver"))])
 @pytest.mark.slow
 def test_any_number_of_workers_and_any_start_method_share_one_server(workers: int, start: str | None) -> None:
     transform = BBoxInpaint(model(), p=1.0)

@@ -89,6 +89,51 @@ def test_a_job_with_workers_is_ended_by_a_signal_to_its_group(runtime, number): 
     assert_nothing_is_left(server, runtime, before)
 
 
+LOADER = """
+import albumentations as A
+from torch.utils.data import DataLoader, Dataset
+from inpaint_transform import BBoxInpaint
+
+class Pictures(Dataset):
+    transform = A.Compose(
+        [BBoxInpaint(spec(0), prompts={"cone": "sleep 0.1"}, p=1.0)],
+        bbox_params=A.BboxParams("coco", label_fields=["labels"]),
+    )
+    def __len__(self):
+        return 1000
+    def __getitem__(self, index):
+        image = np.full((90, 90, 3), index % 256, np.uint8)
+        return int(self.transform(image=image, bboxes=[[20, 20, 50, 50]], labels=["cone"])["image"].max())
+
+for number, batch in enumerate(DataLoader(Pictures(), num_workers=3, multiprocessing_context="fork")):
+    if number == 3:
+        workers = [child.pid for child in multiprocessing.active_children()]
+        say(connect(spec(0)).stats()["pid"], *workers)
+"""
+
+
+@pytest.mark.parametrize(
+    ("end", "number"),
+    [(os.kill, signal.SIGKILL), (os.kill, signal.SIGTERM), (os.killpg, signal.SIGINT), (os.killpg, signal.SIGTERM)],
+    ids=["owner killed", "owner ended", "Ctrl-C", "group ended"],
+)
+def test_workers_of_a_loader_start_no_server_after_their_owner(runtime, end, number):  # noqa: F811 - the fixture
+    before = shared_memory()
+    process = start_script(LOADER)
+    server, *workers = map(Process.of, json.loads(process.stdout.readline()))
+    end(process.pid, number)
+    process.wait(PATIENCE_S)
+    assert_nothing_is_left(server, runtime, before)
+
+    # Workers find out by themselves when they next have nothing to do; until then they go on asking.
+    def ended() -> bool:
+        assert left_in(runtime) == []
+        return not any(worker.alive() for worker in workers)
+
+    assert wait_until(ended, PATIENCE_S)
+    process.communicate()
+
+
 def test_workers_are_killed_mid_request_then_the_owner_ends(runtime):  # noqa: F811 - the fixture
     before = shared_memory()
     ending = "\nfor worker in workers: os.kill(worker.pid, signal.SIGKILL)\nclient.paint([request()])\n"

@@ -3,17 +3,20 @@
 import contextlib
 import fcntl
 import json
+import multiprocessing
 import os
 import random
 import resource
 import socket
 import struct
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from serving import (
+    PATIENCE_S,
     is_right,
     request,
     runtime,  # noqa: F401 - a fixture
@@ -401,6 +404,59 @@ def test_a_directory_of_another_user_is_refused(runtime):  # noqa: F811 - the fi
     with pytest.raises(InpaintError, match="belongs to user 12345"):
         client.paint([request()])
     path.path.rmdir()
+
+
+def as_another_user(work: Callable[[], str]) -> str:
+    """What ``work`` returns, or the error it raises, in a process of another user."""
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+
+    def run() -> None:
+        os.setgroups([])
+        os.setgid(12345)
+        os.setuid(12345)
+        try:
+            sender.send(work())
+        except Exception as error:
+            sender.send(f"{type(error).__name__}: {error}")
+
+    process = multiprocessing.get_context("fork").Process(target=run)
+    process.start()
+    said = receiver.recv() if receiver.poll(PATIENCE_S) else "nothing"
+    process.join(PATIENCE_S)
+    return said
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
+@pytest.mark.parametrize(
+    ("mode", "message"), [(0o700, "is closed to user 12345"), (0o755, "belongs to user 0, not to user 12345")]
+)
+def test_a_second_user_is_refused(runtime, mode, message):  # noqa: F811 - the fixture
+    client = shared()
+    client.paint([request()])
+    address = str(place(runtime).path)
+    runtime.chmod(mode)
+    spec = ModelSpec("stand-in", address=address)
+    said = as_another_user(lambda: str(SharedInpainter(spec, current_session()).paint([request()])))
+    assert said.startswith("InpaintError")
+    assert message in said
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
+def test_a_second_user_is_not_spoken_to_where_every_door_is_open(runtime):  # noqa: F811 - the fixture
+    client = shared()
+    client.paint([request()])
+    directory = place(runtime)
+    for opened in (runtime, directory.path, directory.socket, directory.secret):
+        opened.chmod(0o777)
+
+    def knock() -> str:
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(os.fspath(directory.socket))
+            return f"heard {sock.recv(100)!r}"
+
+    assert as_another_user(knock) == "heard b''"
+    directory.path.chmod(0o700)
+    assert is_right(client.paint([request()])[0], request())
 
 
 def test_an_address_reaches_a_running_server(runtime):  # noqa: F811 - the fixture

@@ -329,12 +329,19 @@ for child in children:
 """
 
 
-def test_eight_processes_share_the_failure_of_one_start(monkeypatch):
-    monkeypatch.setenv(ENGINE_VARIABLE, "standins:Broken")
+@pytest.mark.parametrize(
+    ("engine", "own_words"),
+    [
+        ("Broken", "FileNotFoundError: id='stand-in 4': there is no such folder"),
+        ("TooLarge", "MemoryError: 'stand-in 4' wants 7 exbibytes"),
+    ],
+)
+def test_eight_processes_share_the_failure_of_one_start(monkeypatch, engine, own_words):
+    monkeypatch.setenv(ENGINE_VARIABLE, f"standins:{engine}")
     texts = run_script(BROKEN)
     assert len(texts) == 8
     assert len(set(texts)) == 1  # the text has the server's pid: it was one attempt
-    assert "FileNotFoundError: id='stand-in 4': there is no such folder" in texts[0]
+    assert own_words in texts[0]
 
 
 def test_a_model_that_does_not_load_is_not_tried_for_ever(monkeypatch):
