@@ -19,6 +19,7 @@ from inpaint_transform import boxes as pixel_boxes
 from inpaint_transform import seeds
 from inpaint_transform.core import Edit
 from inpaint_transform.editor import Editor
+from inpaint_transform.nested import mapped
 from inpaint_transform.selection import Label
 
 _TRANSFORMS = (A.BasicTransform, A.BaseCompose)
@@ -155,7 +156,7 @@ def _copy(value: Any, memo: dict[int, Any], copies: list[tuple[Any, Any]]) -> An
             copies.append((value, value))
         return value
     if isinstance(value, list | tuple | dict):
-        return _copy_container(value, memo, copies) if len(value) <= _MOST_ITEMS else value
+        return mapped(value, lambda held: _copy(held, memo, copies)) if len(value) <= _MOST_ITEMS else value
     if isinstance(value, type | types.ModuleType | torch.Tensor | np.ndarray) or not isinstance(
         getattr(value, "__dict__", None), dict
     ):
@@ -169,20 +170,6 @@ def _copy(value: Any, memo: dict[int, Any], copies: list[tuple[Any, Any]]) -> An
         memo[id(value)] = copied = copy.copy(value)
         vars(copied).update(changed)
     return memo[id(value)]
-
-
-def _copy_container(value: Any, memo: dict[int, Any], copies: list[tuple[Any, Any]]) -> Any:
-    held = list(value.values()) if isinstance(value, dict) else list(value)
-    own = [_copy(item, memo, copies) for item in held]
-    if all(a is b for a, b in zip(own, held, strict=True)):
-        return value
-    if isinstance(value, dict):
-        copied = copy.copy(value)
-        copied.update(zip(value, own, strict=True))
-        return copied
-    if hasattr(value, "_fields"):  # a named tuple
-        return type(value)(*own)
-    return type(value)(own)
 
 
 def _inpaints(transform: Any) -> Iterator[Any]:

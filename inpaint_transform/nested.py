@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 # The keys that detection data sets use, before any other key that speaks of labels.
@@ -92,15 +92,20 @@ def replaced(sample: Any, old: Any, new: Any) -> Any:
         return new
     if not isinstance(sample, dict | list | tuple):
         return sample
-    held = list(_items(sample))
-    changed = [replaced(value, old, new) for value in held]
+    return mapped(sample, lambda value: replaced(value, old, new))
+
+
+def mapped(container: Any, change: Callable[[Any], Any]) -> Any:
+    """A dict, list or tuple with ``change`` applied to its values; itself where that gives the same objects."""
+    held = list(_items(container))
+    changed = [change(value) for value in held]
     if all(after is before for after, before in zip(changed, held, strict=True)):
-        return sample
-    if isinstance(sample, dict):
-        result = copy.copy(sample)
-        result.update(zip(sample, changed, strict=True))
+        return container
+    if isinstance(container, dict):
+        result = copy.copy(container)
+        result.update(zip(container, changed, strict=True))
         return result
-    return type(sample)(*changed) if hasattr(sample, "_fields") else type(sample)(changed)
+    return type(container)(*changed) if hasattr(container, "_fields") else type(container)(changed)
 
 
 def _near_first(sample: Any, boxes: Any) -> list[Container]:
