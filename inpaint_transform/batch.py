@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import os
 import random
+import threading
 import types
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import albumentations as A
@@ -103,8 +103,11 @@ class ConcurrentDataset(Dataset[Any]):
         slots = self._take_slots(len(indices))
         if len(indices) <= 1:
             return [slot[index] for slot, index in zip(slots, indices, strict=True)]
-        with ThreadPoolExecutor(len(indices), "inpaint-sample") as threads:
-            samples = [threads.submit(slot.__getitem__, index) for slot, index in zip(slots, indices, strict=True)]
+        samples = [_Sample(slot, index) for slot, index in zip(slots, indices, strict=True)]
+        for sample in samples:
+            sample.start()
+        for sample in samples:
+            sample.join()
         return [sample.result() for sample in samples]
 
     def _take_slots(self, count: int) -> list[Any]:
@@ -133,6 +136,28 @@ class ConcurrentDataset(Dataset[Any]):
 
     def __getstate__(self) -> dict[str, Any]:
         return {"dataset": self.dataset, "_slots": [], "_made_for": None}
+
+
+class _Sample(threading.Thread):
+    """Loads one sample. A daemon, unlike the threads of an executor: Ctrl-C does not wait for what they still paint."""
+
+    def __init__(self, dataset: Any, index: int) -> None:
+        super().__init__(name="inpaint-sample", daemon=True)
+        self._dataset = dataset
+        self._index = index
+        self._sample: Any = None
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            self._sample = self._dataset[self._index]
+        except BaseException as error:
+            self._error = error
+
+    def result(self) -> Any:
+        if self._error is not None:
+            raise self._error
+        return self._sample
 
 
 def _copy(value: Any, memo: dict[int, Any], copies: list[tuple[Any, Any]]) -> Any:

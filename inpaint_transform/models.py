@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -15,6 +16,9 @@ from inpaint_transform.tiny import CHECKPOINT
 DEVICES = ("auto", "cpu", "cuda", "mps")
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 SERVING = ("auto", "local", "shared")
+
+# Eleven days; a socket counts the milliseconds of its time-out in 32 bits.
+MAX_TIMEOUT_S = 1e6
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class ModelSpec:
         serving: ``"local"`` (this process), ``"shared"`` (one server for all processes of a job) or ``"auto"``
             (local in a main process on the CPU, shared otherwise).
         address: Socket folder of a server started by hand with ``inpaint-transform serve``.
-        timeout_s: Longest wait in seconds for one answer of the shared server, > 0. Default 600.
+        timeout_s: Longest wait in seconds for one answer of the shared server, in (0, 1e6]. Default 600.
 
     Raises:
         ValueError: A field is out of its range; the message names the field, the value and the mend.
@@ -113,8 +117,8 @@ class ModelSpec:
         if share is not None and not (isinstance(share, int | float) and 0 < share <= 1):
             raise ValueError(f"memory_fraction={share!r}: use a share in (0, 1]")
         wait = self.timeout_s
-        if wait is not None and not (isinstance(wait, int | float) and wait > 0):
-            raise ValueError(f"timeout_s={wait!r}: use a number of seconds above 0")
+        if wait is not None and not (isinstance(wait, int | float) and 0 < wait <= MAX_TIMEOUT_S):
+            raise ValueError(f"timeout_s={wait!r}: use a number of seconds above 0 and at most {MAX_TIMEOUT_S:g}")
 
     @classmethod
     def of(cls, model: str | Mapping[str, Any] | ModelSpec) -> ModelSpec:
@@ -156,7 +160,8 @@ def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
 
 
 def _at_least(name: str, value: float | None, least: float, whole: bool = False) -> None:
-    if value is not None and not (isinstance(value, int if whole else int | float) and value >= least):
+    kind = int if whole else int | float
+    if value is not None and not (isinstance(value, kind) and math.isfinite(value) and value >= least):
         raise ValueError(f"{name}={value!r}: use a {'whole ' if whole else ''}number of at least {least}")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from inpaint_transform.core import Outcome
+from inpaint_transform.inpainter.forks import call_after_fork
 from inpaint_transform.selection import Label
 
 # Below this many edits a reject rate says nothing.
@@ -19,10 +20,14 @@ class Tally:
     """Thread-safe counters. A pickled or copied tally starts at zero: it counts what its own process did."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._unlock()
+        call_after_fork(self, Tally._unlock)
         self._counts: Counter[str] = Counter()
         self._classes: defaultdict[Label, Counter[str]] = defaultdict(Counter)
         self._warned: set[str] = set()
+
+    def _unlock(self) -> None:
+        self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Tally, ()

@@ -232,6 +232,15 @@ def test_module_runs_in_a_process_of_its_own(dataset: Path) -> None:
     assert failed.stdout == ""
 
 
+def test_serve_leaves_a_folder_alone_that_has_other_files(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    (tmp_path / "log").write_text("of something else")
+    code, said = run("serve", "tiny", "--address", tmp_path)
+    assert code == 1
+    assert "other files lie there" in said
+    assert (tmp_path / "log").read_text() == "of something else"
+
+
 @pytest.mark.slow
 def test_serve_by_hand_paints_counts_and_ends_with_ctrl_c(tmp_path: Path, model: str) -> None:
     place = tmp_path / "server"

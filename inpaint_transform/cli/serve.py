@@ -80,6 +80,8 @@ def _serve(spec: ModelSpec, address: Path | None) -> None:
     with directory.held():
         if directory.occupied():
             raise InpaintError(f"a server runs in {directory.path} already; end it first, or give another --address")
+        if directory.holds_something_else():
+            raise InpaintError(f"address={str(directory.path)!r}: other files lie there; give an empty or new folder")
         directory.occupy()  # the lock lasts as long as this process, for nobody closes the descriptor
     model = {**spec.to_dict(), "address": str(directory.path)}
     server.serve(spec, directory, on_listening=lambda: typer.echo(f"serving; use it with model={model}"))

@@ -102,10 +102,11 @@ def shutdown(session: Session | None = None) -> None:
         session: Which training job; by default the one that this process belongs to.
     """
     from inpaint_transform.inpainter.directory import directories_of
-    from inpaint_transform.inpainter.launch import stop
+    from inpaint_transform.inpainter.launch import reap, stop
 
     for directory in directories_of(session or current_session()):
         stop(directory)
+    reap()
 
 
 def _shutdown_own() -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from inpaint_transform.errors import InpaintError
 from inpaint_transform.inpainter import paint_frames, wire
-from inpaint_transform.inpainter.connection import Answer, Connection, NotServing
+from inpaint_transform.inpainter.connection import HANDSHAKE_S, Answer, Connection, NotServing
 from inpaint_transform.inpainter.directory import ServerDirectory, directory_for
 from inpaint_transform.inpainter.engines import engine_name
 from inpaint_transform.inpainter.forks import call_after_fork
@@ -120,7 +120,8 @@ class SharedInpainter:
             connection.close()
 
     def _ask(self, requests: Sequence[InpaintRequest]) -> Answer:
-        while True:
+        broken = ""
+        for _ in range(MAX_RESTARTS + 1):
             connection = self._take()
             try:
                 answer = connection.paint(requests, self._timeout)
@@ -132,7 +133,8 @@ class SharedInpainter:
                 ) from error
             except OSError as error:
                 connection.close()
-                self._lose(connection.server_pid, str(error))
+                broken = str(error)
+                self._lose(connection.server_pid, broken)
             except BaseException:  # Ctrl-C in the middle of an answer: the rest of it would come as the next one
                 connection.close()
                 raise
@@ -141,6 +143,9 @@ class SharedInpainter:
                 if answer.error is not None:
                     raise answer.error
                 return answer
+        self._check_losses()
+        # Servers that were lost would have been counted: this one lives, and hangs up on this request.
+        raise InpaintError(f"the inpainting server hung up {MAX_RESTARTS + 1} times on the same request: {broken}")
 
     def _take(self) -> Connection:
         """A connection that no other thread uses."""
@@ -159,13 +164,13 @@ class SharedInpainter:
 
     def _open(self) -> Connection:
         """A new connection to a server whose model is loaded; starts the server if there is none."""
-        directory, spec = self._locate()
         problem: Exception | None = None
         for knock in range(_MAX_KNOCKS):
             self._check_losses()
             time.sleep(_KNOCK_S * knock)
+            directory, _ = self._locate()
             try:
-                connection = Connection(directory)
+                connection = Connection(directory, min(HANDSHAKE_S, self._timeout))
             except NotServing as error:
                 problem = error
                 if self._spec.address is not None:
@@ -177,7 +182,12 @@ class SharedInpainter:
                 if dead is not None and not dead.alive():  # killed, or it would have cleared up
                     self._lose(dead.pid, directory.log_tail())
                     self._check_losses()
-                ensure_running(directory, spec, self._session)
+                self._place = None  # its base folder may have gone with a logout
+                self._start(*self._locate())
+                continue
+            except TimeoutError as error:
+                problem = error
+                self._end_silent(directory)
                 continue
             except OSError as error:
                 problem = error
@@ -185,6 +195,21 @@ class SharedInpainter:
             if self._wait_for_model(connection, directory):
                 return connection
         raise InpaintError(f"the inpainting server in {directory.path} cannot be reached: {problem}")
+
+    def _start(self, directory: ServerDirectory, spec: ModelSpec) -> None:
+        try:
+            ensure_running(directory, spec, self._session)
+        except InpaintError as error:
+            with self._lock:
+                self._lost[-1 - len(self._lost)] = str(error)  # it never had a process id
+            raise
+
+    def _end_silent(self, directory: ServerDirectory) -> None:
+        """End a server that listens and does not even answer the handshake: stopped, or deep in native code."""
+        silent = directory.server()
+        if silent is not None and self._spec.address is None:
+            self._lose(silent.pid, f"it did not answer for {min(HANDSHAKE_S, self._timeout):g} s and was ended")
+            silent.kill()
 
     def _wait_for_model(self, connection: Connection, directory: ServerDirectory) -> bool:
         """Wait until the server can paint; False if it was lost meanwhile."""

@@ -7,6 +7,7 @@ import select
 import socket
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +58,7 @@ class Connection:
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._region: np.ndarray | None = None
         self._shares = True
+        self._pid = os.getpid()
         try:
             for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
                 self._sock.setsockopt(socket.SOL_SOCKET, option, wire.SOCKET_BUFFER)
@@ -165,6 +167,9 @@ class Connection:
 
     def close(self) -> None:
         """Hang up; in a forked child this closes only the child's copy."""
+        if os.getpid() == self._pid:
+            with suppress(OSError):  # it is over already
+                self._sock.shutdown(socket.SHUT_RDWR)  # children that were forked meanwhile have copies
         self._sock.close()
 
 

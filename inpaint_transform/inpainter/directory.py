@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
 import stat
 import sys
@@ -52,6 +53,11 @@ class ServerDirectory:
         return self.path / "secret"
 
     @property
+    def unfinished_socket(self) -> Path:
+        """Its name until it listens."""
+        return self.path / "s"
+
+    @property
     def identity(self) -> Path:
         """Which process it is."""
         return self.path / "pid"
@@ -69,6 +75,14 @@ class ServerDirectory:
             InpaintError: It is someone else's, or open to others.
         """
         self._check(self.path.lstat())
+
+    def is_own(self) -> bool:
+        """Whether it exists, is this user's and closed to others."""
+        try:
+            self.check()
+        except (FileNotFoundError, InpaintError):
+            return False
+        return True
 
     def _check(self, found: os.stat_result) -> None:
         if not stat.S_ISDIR(found.st_mode):
@@ -144,17 +158,47 @@ class ServerDirectory:
 
         Returns:
             The descriptor that keeps the lock; the server inherits it.
+
+        Raises:
+            OSError: The system does not let it.
         """
         self.clear()
         descriptor = os.open(self.secret, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        os.write(descriptor, secrets.token_hex(32).encode())
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            os.write(descriptor, secrets.token_hex(32).encode())
+        except BaseException:
+            os.close(descriptor)
+            raise
         return descriptor
+
+    def inode(self) -> tuple[int, int] | None:
+        """What tells this tenancy from a later one in the same place; None once it is over."""
+        try:
+            found = self.secret.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def holds_something_else(self) -> bool:
+        """Whether something lies here that no server has left."""
+        found = set(self.path.iterdir())
+        return bool(found) and not (found <= self._files() and self._has_secret())
+
+    def _has_secret(self) -> bool:
+        try:
+            return self.secret.is_file() and re.fullmatch(r"[0-9a-f]*", self.secret.read_text()) is not None
+        except ValueError:
+            return False
+
+    def _files(self) -> set[Path]:
+        return {self.socket, self.unfinished_socket, self.identity, self.log, self.secret}
 
     def clear(self) -> None:
         """Remove the files; the secret last, for a place without it is free."""
-        for file in (self.socket, self.identity, self.log, self.secret):
+        for file in self._files() - {self.secret}:
             file.unlink(missing_ok=True)
+        self.secret.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Remove the directory with its files."""
@@ -170,10 +214,11 @@ class ServerDirectory:
                 self.remove()
 
     def server(self) -> Process | None:
-        """The server's process; None where there is none or it has not said so yet."""
+        """The server's process; None where there is none, or the directory is not this user's own."""
         try:
+            self.check()
             return Process.parse(self.identity.read_text())
-        except (OSError, ValueError):
+        except (OSError, ValueError, InpaintError):
             return None
 
     def log_tail(self, characters: int = 2000) -> str:
@@ -196,9 +241,14 @@ def directory_for(session: Session, key: object) -> ServerDirectory:
 
 
 def directories_of(session: Session | None = None) -> list[ServerDirectory]:
-    """This user's server directories: all of them, or those of one session."""
+    """This user's server directories: all of them, or those of one session.
+
+    What another user has put under such a name is not among them: in a folder that all may write to anybody can, and
+    nothing in there is to be believed.
+    """
     prefix = _user_prefix() if session is None else _session_prefix(session)
-    return [ServerDirectory(path) for path in sorted(_base().glob(f"{prefix}*"))]
+    found = [ServerDirectory(path) for path in sorted(_base().glob(f"{prefix}*"))]
+    return [directory for directory in found if directory.is_own()]
 
 
 def sweep() -> None:

@@ -54,18 +54,21 @@ class EngineThread(threading.Thread):
         self._batches.put(None)
 
 
+def loses_context(error: object) -> bool:
+    """Whether after this error every further call fails: the CUDA context is lost, and only a new process gets one."""
+    return isinstance(error, Exception) and "CUDA error" in str(error)
+
+
 def _paint(engine: PaintingEngine, batch: list[InpaintRequest]) -> list[InpaintResult | Exception]:
     """One answer a request."""
     try:
         results = engine.paint(batch)
         if len(results) != len(batch):
             raise InpaintError(f"the engine gave {len(results)} results for {len(batch)} requests")
-    except ValueError as error:
-        # A request is wrong; whose it is, nobody said. Engines check before they paint, so asking again is cheap.
-        if len(batch) > 1:
-            return [answer for request in batch for answer in _paint(engine, [request])]
-        return [error]
     except Exception as error:
+        if len(batch) > 1 and not loses_context(error):
+            # Whose request it was, nobody said, and the others must not suffer for it.
+            return [answer for request in batch for answer in _paint(engine, [request])]
         logger.exception("the engine failed on a batch of %d", len(batch))
         return [error] * len(batch)
     return list(results)

@@ -28,6 +28,10 @@ BIND_TIMEOUT_S = 120.0
 STOP_S = 2.0
 _POLL_S = 0.01
 
+# -m, and -c too, put the working directory first on the path, where a user's random.py waits. PYTHONSAFEPATH, which
+# prevents that, is new in Python 3.11.
+_START = "import sys; sys.path[:] = filter(None, sys.path); from inpaint_transform.inpainter.serve import main; main()"
+
 # Servers that this process has started and that it has yet to reap.
 _started: list[subprocess.Popen[bytes]] = []
 
@@ -45,7 +49,7 @@ def ensure_running(directory: ServerDirectory, spec: ModelSpec, owner: Session) 
     """
     if not owner.alive():  # a worker may outlive it by seconds, and would start one short-lived server after the other
         raise InpaintError(f"the main process {owner.pid} of this job has ended, and its inpainting server with it")
-    _reap()
+    reap()
     sweep()
     deadline = time.monotonic() + BIND_TIMEOUT_S
     with directory.held():
@@ -55,22 +59,27 @@ def ensure_running(directory: ServerDirectory, spec: ModelSpec, owner: Session) 
         # A worker forked in between would hold the server's lock for life, and the pipe on which Popen waits for the
         # new program: that worker would wait for this start, and this start for that worker.
         with no_fork:
-            lock = directory.occupy()
             try:
-                process = _launch(directory, spec, owner, lock)
+                lock = directory.occupy()
+                try:
+                    process = _launch(directory, spec, owner, lock)
+                finally:
+                    os.close(lock)
+                _started.append(process)
+                # The server says so too, but one that hangs at its start never comes to it.
+                directory.identity.write_text(str(Process.of(process.pid)))
             except OSError as error:
                 directory.remove()
                 raise InpaintError(
-                    f"the inpainting server cannot be started with {sys.executable!r}: {error}"
+                    f"the inpainting server cannot be started in {directory.path} with {sys.executable!r}: {error}"
                 ) from error
-            finally:
-                os.close(lock)
-        _started.append(process)
         _wait(directory, process, deadline)
 
 
 def stop(directory: ServerDirectory) -> None:
     """End the server in a directory, by force if it does not listen, and remove the directory."""
+    if not directory.is_own():
+        return
     server = directory.server()
     with suppress(NotServing, InpaintError, OSError):
         connection = Connection(directory, STOP_S)
@@ -80,10 +89,10 @@ def stop(directory: ServerDirectory) -> None:
         server.kill()
         _wait_for_end(directory, server)
     directory.remove_if_dead()
-    _reap()
 
 
-def _reap() -> None:
+def reap() -> None:
+    """Take note of the ends of servers that this process has started, or they stay zombies as long as it runs."""
     _started[:] = [process for process in _started if process.poll() is None]
 
 
@@ -93,6 +102,7 @@ def _wait_for_end(directory: ServerDirectory, server: Process | None) -> bool:
     while lives := directory.occupied() or (server is not None and server.alive()):
         if time.monotonic() > deadline:
             break
+        reap()  # a zombie counts as alive where the system does not tell
         time.sleep(_POLL_S)
     return not lives
 
@@ -107,9 +117,12 @@ def _wait(directory: ServerDirectory, process: subprocess.Popen[bytes] | None, d
         if process is None and not directory.occupied():
             return
         if time.monotonic() > deadline:
-            raise InpaintError(
-                f"the inpainting server did not start to listen within {BIND_TIMEOUT_S:.0f} s; {directory.log_tail()}"
-            )
+            tail = directory.log_tail()
+            if process is not None:
+                process.kill()
+                process.wait()
+                directory.remove()
+            raise InpaintError(f"the inpainting server did not start to listen within {BIND_TIMEOUT_S:.0f} s; {tail}")
         time.sleep(_POLL_S)
 
 
@@ -119,7 +132,7 @@ def _launch(directory: ServerDirectory, spec: ModelSpec, owner: Session, lock: i
     with directory.log.open("ab") as log:
         return subprocess.Popen(  # noqa: S603 - this interpreter and this package
             [
-                *(sys.executable, "-m", "inpaint_transform.inpainter.serve"),
+                *(sys.executable, "-c", _START),
                 *("--directory", str(directory.path), "--lock", str(lock), "--owner", str(owner)),
                 *("--spec", json.dumps(spec.to_dict())),
             ],
@@ -134,8 +147,7 @@ def _launch(directory: ServerDirectory, spec: ModelSpec, owner: Session, lock: i
 
 def _environment() -> dict[str, str]:
     """The environment in which the server finds the package where this process found it, and nothing else instead."""
-    # -m would put the working directory first on the path, where a user's random.py waits.
-    environment = {**os.environ, "PYTHONSAFEPATH": "1"}
+    environment = dict(os.environ)
     root = os.fspath(Path(inpaint_transform.__file__).parent.parent)
     # Site folders are found anyway, and on PYTHONPATH they would come before the standard library.
     if root not in {*site.getsitepackages(), site.getusersitepackages()}:

@@ -38,8 +38,13 @@ class LocalInpainter:
 
     def __init__(self, spec: ModelSpec) -> None:
         self._spec = spec.resolved()
+        self._forked = False
         self._start_empty()
-        call_after_fork(self, LocalInpainter._start_empty)
+        call_after_fork(self, LocalInpainter._start_in_child)
+
+    def _start_in_child(self) -> None:
+        self._forked = True
+        self._start_empty()
 
     def _start_empty(self) -> None:
         self._lock = threading.Lock()
@@ -51,6 +56,12 @@ class LocalInpainter:
 
     def _load(self) -> PaintingEngine:
         if self._engine is None:
+            if self._forked:
+                import torch
+
+                # The threads of the parent's OpenMP did not come along, and the child would wait for them for ever;
+                # DataLoader workers have one thread for the same reason.
+                torch.set_num_threads(1)
             self._engine = load_engine(self._spec)
         return self._engine
 

@@ -25,8 +25,7 @@ from inpaint_transform.inpainter.wire import (
     side_of,
 )
 from inpaint_transform.messages import MAX_TEXTS, InpaintRequest, InpaintResult, Question
-
-MAX_TIMEOUT_S = 1e9
+from inpaint_transform.models import MAX_TIMEOUT_S
 
 
 def _pixels(frame: Frame, region: np.ndarray | None) -> np.ndarray:
@@ -75,8 +74,10 @@ def check_request(request: InpaintRequest) -> None:
     if mask.shape != (side, side) or mask.dtype != np.bool_:
         raise ValueError(f"mask of shape {mask.shape} and dtype {mask.dtype}: use bool of shape {(side, side)}")
     for name in ("prompt", "negative_prompt"):
-        if len(getattr(request, name)) > MAX_TEXT:
-            raise ValueError(f"{name} of {len(getattr(request, name))} characters: use at most {MAX_TEXT}")
+        text = getattr(request, name)
+        if len(text) > MAX_TEXT:
+            raise ValueError(f"{name} of {len(text)} characters: use at most {MAX_TEXT}")
+        _check_text(name, text)
     if not 0 < request.strength <= 1:
         raise ValueError(f"strength={request.strength!r}: use a number in (0, 1]")
     if not 0 <= request.seed < 2**63:
@@ -85,12 +86,21 @@ def check_request(request: InpaintRequest) -> None:
         _check_question(request.question, side)
 
 
+def _check_text(name: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{name}={text!r} has characters that are no text: {error.reason}; spell it anew") from error
+
+
 def _check_question(question: Question, side: int) -> None:
     x0, y0, x1, y1 = question.box
     if not (0 <= x0 < x1 <= side and 0 <= y0 < y1 <= side):
         raise ValueError(f"question: the box {question.box} is empty or not inside the crop of {side} pixels")
     if not 1 <= len(question.texts) <= MAX_TEXTS:
         raise ValueError(f"question with {len(question.texts)} texts: use 1 to {MAX_TEXTS}")
+    for text in question.texts:
+        _check_text("question's text", text)
     if sum(map(len, question.texts)) > MAX_TEXT:
         raise ValueError(f"question: its texts have more than {MAX_TEXT} characters together; shorten them")
 

@@ -42,7 +42,8 @@ class Process:
     def alive(self) -> bool:
         """Whether it still runs; a zombie does not."""
         if self.started:
-            return _start_time(self.pid) == self.started
+            with suppress(OSError):  # out of descriptors: then the pid alone has to do
+                return _start_time(self.pid) == self.started
         try:
             os.kill(self.pid, 0)
         except ProcessLookupError:

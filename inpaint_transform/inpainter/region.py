@@ -6,11 +6,14 @@ that has it, and it cannot shrink under the server's hands.
 
 from __future__ import annotations
 
-import fcntl
 import mmap
 import os
+import sys
 
 import numpy as np
+
+if sys.platform != "win32":
+    import fcntl
 
 # Sizes are powers of two from here on, so that a client whose requests vary does not need a new one for each.
 _LEAST_BYTES = 1 << 20

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from inpaint_transform.inpainter.directory import ServerDirectory
@@ -49,7 +50,8 @@ def serve(
     try:
         server.run(on_listening)
     finally:
-        directory.remove()
+        if server.at_home():
+            directory.remove()
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -60,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--owner", type=Process.parse, required=True)
     parser.add_argument("--spec", type=json.loads, required=True)
     arguments = parser.parse_args(argv)
+    _start_afresh(arguments.owner)
     # Held for life, but not by whatever the engine may start.
     os.set_inheritable(arguments.lock, False)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -74,6 +77,20 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.stderr.flush()
         # A hung engine thread must not keep the process, and the system frees a model faster than Python does.
         os._exit(code)
+
+
+def _start_afresh(owner: Process) -> None:
+    """Undo what this process inherits from a worker that happened to need the server first."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    if hasattr(os, "sched_setaffinity"):
+        with suppress(OSError):  # the owner has ended, or a sandbox forbids it
+            os.sched_setaffinity(0, os.sched_getaffinity(owner.pid))
+    import resource  # not on Windows, where there are no servers
+
+    # Every client has a socket and a region: the usual limit of 1024 descriptors is little for hundreds of threads.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # macOS says "unlimited" and means less
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 if __name__ == "__main__":

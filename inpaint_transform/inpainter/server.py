@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import queue
 import selectors
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from inpaint_transform.errors import InpaintError
 from inpaint_transform.inpainter import handshake, paint_frames, wire
 from inpaint_transform.inpainter.batching import Batcher
 from inpaint_transform.inpainter.directory import ServerDirectory
-from inpaint_transform.inpainter.engine_thread import EngineThread
+from inpaint_transform.inpainter.engine_thread import EngineThread, loses_context
 from inpaint_transform.inpainter.engines import memory_bytes
 from inpaint_transform.inpainter.lifetime import IdleWatch, OwnerWatch
 from inpaint_transform.inpainter.peer import Peer
@@ -33,6 +34,7 @@ logger = logging.getLogger(__name__)
 TICK_S = 0.25
 # A server whose model does not load stays to tell every client of the same attempt, so that not each of them tries.
 FAILED_LINGER_S = 5.0
+STANDSTILL_S = 60.0
 # From this many batches on, their mean size says something about the training loop.
 ENOUGH_BATCHES = 50
 
@@ -76,6 +78,7 @@ class Server:
     ) -> None:
         self._directory = directory
         self._secret = directory.secret.read_bytes()
+        self._home = directory.inode()
         self._spec = spec
         self._owner = OwnerWatch(owner)
         self._idle = IdleWatch(idle_limit)
@@ -113,6 +116,13 @@ class Server:
         self._stopping = True
         self._ring()
 
+    def at_home(self) -> bool:
+        """Whether the directory still is this server's, and not removed or someone else's since.
+
+        At a logout its base folder may go, and a cleaner of old files may empty it while a training goes on.
+        """
+        return self._directory.inode() == self._home
+
     def run(self, on_listening: Callable[[], None] = lambda: None) -> None:
         """Serve until the end of the owner, a stop, or the idle limit.
 
@@ -137,8 +147,10 @@ class Server:
             if time.monotonic() >= next_look:
                 self._look()
                 next_look = time.monotonic() + TICK_S
-        # First of all out of sight, so that whoever comes now waits for the end and starts the next one.
-        self._directory.socket.unlink(missing_ok=True)
+        faulthandler.cancel_dump_traceback_later()
+        if self.at_home():
+            # First of all out of sight, so that whoever comes now waits for the end and starts the next one.
+            self._directory.socket.unlink(missing_ok=True)
         listener.close()
         for peer in list(self._peers):
             peer.close()
@@ -153,7 +165,7 @@ class Server:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.setblocking(False)
         # Bound under another name first: where the socket is seen, it listens.
-        hidden = self._directory.path / "s"
+        hidden = self._directory.unfinished_socket
         hidden.unlink(missing_ok=True)
         listener.bind(os.fspath(hidden))
         hidden.chmod(0o600)
@@ -168,13 +180,20 @@ class Server:
 
     def _look(self) -> None:
         """What is due by the clock."""
+        # Ends the process where this thread stands still for long, because native code of the engine keeps the
+        # interpreter's lock: it would outlive its owner.
+        faulthandler.dump_traceback_later(STANDSTILL_S, exit=True, file=2)
         now = time.monotonic()
         if self._busy_since:
-            limit = min(job.call.timeout for job in self._running)
+            # Every client has its own deadline besides; the least patient one must not end it for the others.
+            limit = max(job.call.timeout for job in self._running)
             if now - self._busy_since > limit:
                 self._give_up(limit)
         for peer in [peer for peer in self._peers if peer.silent(now)]:
             peer.close()
+        if not self.at_home():  # nobody can reach this server any more, and the next one needs the device
+            logger.error("%s is gone; the server ends", self._directory.path)
+            self._stopping = True
         if self._owner.gone() or now > self._ends_at or (not self._running and self._idle.expired()):
             self._stopping = True
 
@@ -182,12 +201,13 @@ class Server:
         """The engine hangs, and a thread cannot be interrupted: this process has to end."""
         logger.error("an engine call hangs for more than timeout_s=%g; the server ends", limit)
         error = InpaintError(f"the engine hangs: one call took more than timeout_s={limit:g}; the server was ended")
-        self._fail_calls(error)
+        # Whoever is only queued loses the connection and asks the next server.
+        self._fail({job.call.peer for job in self._running}, error)
         self._stopping = True
 
-    def _fail_calls(self, error: Exception) -> None:
-        calls, self._calls = self._calls, {}
-        for peer in calls:
+    def _fail(self, peers: Iterable[Peer], error: Exception) -> None:
+        for peer in list(peers):
+            self._calls.pop(peer, None)
             peer.answer(wire.pack_error(error))
 
     # Clients
@@ -200,7 +220,9 @@ class Server:
                 logger.warning("refused a process of another user")
                 sock.close()
                 return
-            self._peers.add(Peer(sock, self._selector, self._secret, self._understand, self._lose))
+            peer = Peer(sock, self._selector, self._secret, self._understand, self._lose)
+            if peer.open:  # it may have hung up already
+                self._peers.add(peer)
 
     def _understand(self, peer: Peer, frame: Frame) -> None:
         if peer in self._calls:
@@ -296,7 +318,7 @@ class Server:
         for peer in list(self._peers):
             self._tell_ready(peer)
         if self._failure is not None:
-            self._fail_calls(self._failure)
+            self._fail(self._calls, self._failure)
         self._start_batch()
 
     def _finish_batch(self, answers: list[InpaintResult | Exception]) -> None:
@@ -318,17 +340,19 @@ class Server:
             if not call.missing and self._calls.get(call.peer) is call:
                 del self._calls[call.peer]
                 call.peer.answer(self._reply(call))
-        for answer in answers:
-            # After such an error every further call fails: the context is lost, and only a new process gets a new one.
-            if isinstance(answer, Exception) and "CUDA error" in str(answer):
-                logger.error("the CUDA context is lost; the server ends")
-                self._stopping = True
+        if any(map(loses_context, answers)):
+            logger.error("the CUDA context is lost; the server ends")
+            self._stopping = True
 
     def _reply(self, call: _Call) -> list[memoryview]:
         if call.error is not None:
             return wire.pack_error(call.error)
         results = [result for result in call.results if result is not None]
-        return paint_frames.pack_results(results, self._advice(), call.peer.region)
+        try:
+            return paint_frames.pack_results(results, self._advice(), call.peer.region)
+        except Exception as error:
+            logger.exception("the engine's results cannot be sent")
+            return wire.pack_error(InpaintError(f"the engine gave something else than results: {error}"))
 
     def _advice(self) -> str | None:
         """A warning about small batches, for one client, once."""

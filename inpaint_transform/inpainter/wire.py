@@ -29,7 +29,7 @@ _HEAD = struct.Struct("<4sBBIQ")  # magic, version, kind, header bytes, payload 
 MAX_SIDE = 8192
 MAX_REQUESTS = 64
 MAX_TEXT = 16_384
-MAX_HEADER = 8 << 20
+MAX_HEADER = 32 << 20  # MAX_REQUESTS of the longest texts, six bytes a character
 MAX_PAYLOAD = 1 << 30
 # Before the peer has shown the secret it may only send the frames of the handshake.
 MAX_HEADER_UNKNOWN = 1024

@@ -19,7 +19,8 @@ class Invert:
     """Paints the inverse of the image inside the mask, and does as the prompt says.
 
     Prompts: ``sleep S``, ``hang``, ``raise TEXT``, ``value TEXT`` (a ValueError), ``reject``, ``die`` (SIGKILL to its
-    own process), ``die once PATH`` (only if PATH does not exist yet). Anything else just paints.
+    own process), ``die once PATH`` (only if PATH does not exist yet), ``odd`` (a result that cannot be sent). Anything
+    else just paints.
     """
 
     size = SIZE
@@ -41,6 +42,8 @@ class Invert:
             raise RuntimeError(rest)
         elif verb == "value":
             raise ValueError(rest)
+        elif verb == "odd":
+            return InpaintResult(expected(request), answer=(float("nan"),))
         elif verb == "reject":
             return InpaintResult(None, "near constant")
         elif verb == "die":

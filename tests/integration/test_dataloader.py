@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import hashlib
 import itertools
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -180,6 +181,15 @@ def test_without_a_seed_workers_and_epochs_differ() -> None:
 
     first, second = run(Same(BBoxInpaint(model(), p=1.0)), 2, epochs=2)
     assert len({digest for digest, _ in [*first, *second]}) == 2 * COUNT
+
+
+def test_a_fork_while_a_thread_counts_does_not_hang_the_child() -> None:
+    transform = BBoxInpaint(model(), p=1.0)
+    with transform._editor.tally._lock:
+        child = multiprocessing.get_context("fork").Process(target=transform._editor.tally.counts)
+        child.start()
+    child.join(60)
+    assert child.exitcode == 0
 
 
 # Faults

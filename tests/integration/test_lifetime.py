@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,30 @@ def test_workers_of_a_loader_start_no_server_after_their_owner(runtime, end, num
 
     assert wait_until(ended, PATIENCE_S)
     process.communicate()
+
+
+CONCURRENT = (
+    LOADER.replace("sleep 0.1", "sleep 1000").partition("for number")[0]
+    + """
+from inpaint_transform.batch import ConcurrentDataset
+
+pictures = Pictures()
+pictures.transform = Pictures.transform
+say(connect(spec(0)).size and connect(spec(0)).stats()["pid"])
+next(iter(DataLoader(ConcurrentDataset(pictures), batch_size=4)))
+"""
+)
+
+
+def test_a_mini_batch_in_the_main_process_is_ended_by_ctrl_c(runtime):  # noqa: F811 - the fixture
+    before = shared_memory()
+    process = start_script(CONCURRENT)
+    server = read_server(process)
+    time.sleep(1.0)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=PATIENCE_S)
+    assert "KeyboardInterrupt" in errors
+    assert_nothing_is_left(server, runtime, before)
 
 
 def test_workers_are_killed_mid_request_then_the_owner_ends(runtime):  # noqa: F811 - the fixture

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import random
 import resource
+import shutil
 import socket
 import struct
 import time
@@ -23,13 +24,14 @@ from serving import (
     server_of,
     shared,
     spec,
+    start_script,
     wait_until,
 )
 
 from inpaint_transform.errors import InpaintError
-from inpaint_transform.inpainter import current_session, handshake, paint_frames, wire
+from inpaint_transform.inpainter import current_session, handshake, paint_frames, shutdown, wire
 from inpaint_transform.inpainter.client import SharedInpainter
-from inpaint_transform.inpainter.directory import ServerDirectory
+from inpaint_transform.inpainter.directory import ServerDirectory, directory_for
 from inpaint_transform.inpainter.processes import Process
 from inpaint_transform.inpainter.wire import Kind
 from inpaint_transform.models import ModelSpec
@@ -187,6 +189,80 @@ def test_a_client_that_asks_without_end_and_never_reads_fills_nobodys_memory(run
         assert is_right(client.paint([request()])[0], request())
 
 
+def test_who_hangs_up_at_once_is_forgotten(runtime):  # noqa: F811 - the fixture
+    client = shared()
+    client.paint([request()])
+    directory = place(runtime)
+    before = client.stats()["resident_bytes"]
+    for _ in range(20_000):
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(os.fspath(directory.socket))
+    assert wait_until(lambda: client.stats()["resident_bytes"] - before < 8 << 20)  # 36 MB where they are kept
+
+
+HANGS_UP = """
+import socket, sys
+from pathlib import Path
+from inpaint_transform.inpainter import handshake, wire
+from inpaint_transform.inpainter.directory import ServerDirectory
+from inpaint_transform.inpainter.processes import Process
+from inpaint_transform.inpainter.wire import Kind
+
+directory = ServerDirectory(Path(sys.argv[1]))
+with directory.held():
+    directory.occupy()
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(str(directory.socket))
+listener.listen()
+directory.identity.write_text(str(Process.of(os.getpid())))
+served = ModelSpec("stand-in").resolved().to_dict()
+say("listening")
+while True:
+    sock, _ = listener.accept()
+    reader = wire.Reader(sock)
+    wire.send_some(sock, wire.pack(Kind.CHALLENGE, {"nonce": "n"}))
+    proof = handshake.proof(directory.secret.read_bytes(), "server", "n", reader.read().header["nonce"])
+    wire.send_some(sock, wire.pack(Kind.WELCOME, {"proof": proof, "pid": os.getpid()}))
+    reader.read()
+    wire.send_some(sock, wire.pack(Kind.READY, {"size": 16, "cell": 4, "spec": served}))
+    reader.read()
+    sock.close()
+"""
+
+
+def test_a_server_that_hangs_up_on_a_request_is_not_asked_for_ever(runtime):  # noqa: F811 - the fixture
+    place_of_it = runtime / "odd"
+    process = start_script(HANGS_UP, place_of_it)
+    assert process.stdout.readline()
+    client = SharedInpainter(ModelSpec("stand-in", address=str(place_of_it)), current_session())
+    with pytest.raises(InpaintError, match="hung up 4 times on the same request"):
+        client.paint([request()])
+    process.kill()
+    process.communicate()
+    ServerDirectory(place_of_it).remove()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a directory away")
+@pytest.mark.parametrize("trap", ["a process to kill", "a pipe to wait on"])
+def test_what_another_user_puts_in_our_place_is_not_believed(runtime, trap):  # noqa: F811 - the fixture
+    """In a folder that all may write to, such as /tmp, anybody can make the directory first."""
+    fake = directory_for(current_session(), "a name that anybody can work out")
+    fake.path.mkdir()
+    victim = start_script("time.sleep(1000)")
+    if trap == "a process to kill":
+        fake.identity.write_text(str(Process.of(victim.pid)))
+    else:
+        os.mkfifo(fake.identity)
+    fake.secret.touch()
+    for path in (fake.identity, fake.secret, fake.path):
+        os.chown(path, 12345, 12345)
+    shutdown()
+    assert victim.poll() is None
+    victim.kill()
+    victim.communicate()
+    shutil.rmtree(fake.path)
+
+
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="the system cannot limit another process")
 def test_more_strangers_than_descriptors_only_delay(runtime):  # noqa: F811 - the fixture
     client = shared()
@@ -197,6 +273,8 @@ def test_more_strangers_than_descriptors_only_delay(runtime):  # noqa: F811 - th
         for _ in range(60):
             sock = stack.enter_context(socket.socket(socket.AF_UNIX))
             sock.connect(os.fspath(directory.socket))
+        assert is_right(client.paint([request()])[0], request())
+        time.sleep(0.6)  # for what the server does by the clock
         assert is_right(client.paint([request()])[0], request())
     other = SharedInpainter(ModelSpec("x", address=str(directory.path)), current_session())
     assert wait_until(lambda: other.stats() != {})

@@ -1,9 +1,12 @@
 """One server for all processes of a job: sharing, batching, faults."""
 
+import dataclasses
 import json
 import multiprocessing
 import os
+import shutil
 import signal
+import tempfile
 import threading
 import time
 import warnings
@@ -24,10 +27,12 @@ from serving import (
 )
 
 from inpaint_transform.errors import InpaintError
-from inpaint_transform.inpainter import connect, current_session, shutdown
+from inpaint_transform.inpainter import connect, current_session, launch, shutdown, wire
 from inpaint_transform.inpainter.client import SharedInpainter
+from inpaint_transform.inpainter.directory import directories_of
 from inpaint_transform.inpainter.engines import ENGINE_VARIABLE
 from inpaint_transform.inpainter.local import LocalInpainter
+from inpaint_transform.inpainter.processes import Process
 from inpaint_transform.models import ModelSpec
 
 pytestmark = [
@@ -150,6 +155,22 @@ def test_a_fork_while_threads_paint_does_not_hang_the_child():
             thread.join()
 
 
+def test_hanging_up_reaches_the_server_although_a_child_was_forked_meanwhile():
+    client = shared()
+    client.paint([request()])
+    watcher = SharedInpainter(client._spec, current_session())
+    with ThreadPoolExecutor(1) as pool:
+        late = pool.submit(client.paint, [request("sleep 0.5")])
+        time.sleep(0.2)
+        child = context("fork").Process(target=time.sleep, args=(1000,))
+        child.start()
+        late.result()
+    client.close()
+    assert wait_until(lambda: watcher.stats()["clients"] == 1)  # who asks
+    child.kill()
+    child.join()
+
+
 def test_forks_while_a_thread_starts_the_server_disturb_neither():
     """A child must inherit neither the server's lock nor anything that its start waits for."""
     for _ in range(5):
@@ -251,23 +272,35 @@ def test_an_engine_error_reaches_its_request_and_the_server_lives_on():
     assert server_of(client) == server
 
 
-def test_a_wrong_request_does_not_spoil_its_batch():
+@pytest.mark.parametrize("prompt", ["value prompt='x' is too long", "raise prompt='x' is too long", "odd"])
+def test_a_wrong_request_does_not_spoil_its_batch(prompt):
     client = shared(max_wait_ms=1000.0)
     client.paint([request()])
     with ThreadPoolExecutor(3) as pool:
         blocker = pool.submit(client.paint, [request("sleep 0.5")])
         time.sleep(0.2)
-        wrong = pool.submit(client.paint, [request("value prompt='x' is too long")])
+        wrong = pool.submit(client.paint, [request(prompt)])
         right = pool.submit(client.paint, [request(seed=2)])
         blocker.result()
         assert is_right(right.result()[0], request(seed=2))
-        with pytest.raises(ValueError, match="prompt='x' is too long"):
+        with pytest.raises((ValueError, InpaintError), match="prompt='x' is too long|something else than results"):
             wrong.result()
+    assert is_right(client.paint([request()])[0], request())
 
 
 def test_a_wrong_request_is_refused_before_it_is_sent():
     with pytest.raises(ValueError, match="strength=2"):
         shared().paint([request(strength=2)])
+    with pytest.raises(ValueError, match="no text: surrogates not allowed"):
+        shared().paint([request(os.fsdecode(b"caf\xe9"))])
+
+
+def test_the_longest_texts_of_the_most_requests_fit():
+    asked = [
+        dataclasses.replace(request(seed=seed), prompt="漢" * wire.MAX_TEXT, negative_prompt="\0" * wire.MAX_TEXT)
+        for seed in range(wire.MAX_REQUESTS)
+    ]
+    assert all(map(is_right, shared().paint(asked), asked))
 
 
 def test_a_hung_engine_hits_the_time_out_and_the_next_request_is_served():
@@ -278,6 +311,58 @@ def test_a_hung_engine_hits_the_time_out_and_the_next_request_is_served():
         client.paint([request("hang")])
     assert wait_until(lambda: not hung.alive())
     assert is_right(client.paint([request()])[0], request())
+
+
+def test_who_is_queued_behind_a_hung_call_is_served_by_the_next_server():
+    patient, hasty = shared(7, timeout_s=60.0), shared(7, timeout_s=1.0)
+    patient.paint([request()])
+    with ThreadPoolExecutor(2) as pool:
+        late = pool.submit(hasty.paint, [request("hang")])
+        time.sleep(0.3)
+        queued = pool.submit(patient.paint, [request(strength=0.5)])
+        with pytest.raises(InpaintError, match="timeout_s=1"):
+            late.result()
+        assert queued.result()[0].image is not None
+
+
+def test_a_server_that_answers_nothing_any_more_is_replaced():
+    client = shared(timeout_s=1.0)
+    client.paint([request()])
+    stopped = server_of(client)
+    os.kill(stopped.pid, signal.SIGSTOP)
+    with pytest.raises(InpaintError, match="timeout_s=1"):
+        client.paint([request()])
+    assert is_right(client.paint([request()])[0], request())
+    assert not stopped.alive()
+
+
+def test_a_server_whose_directory_goes_ends_and_another_takes_its_place(runtime, monkeypatch):  # noqa: F811 - the fixture
+    """As at a logout, which removes XDG_RUNTIME_DIR under a training that goes on."""
+    base = runtime / "run"
+    base.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(base))
+    monkeypatch.setattr(tempfile, "tempdir", str(runtime))
+    client = shared()
+    client.paint([request()])
+    old = server_of(client)
+    shutil.rmtree(base)
+    assert is_right(SharedInpainter(client._spec, current_session()).paint([request()])[0], request())
+    assert wait_until(lambda: not old.alive())
+    assert is_right(client.paint([request()])[0], request())
+
+
+def test_a_server_whose_files_were_cleaned_away_leaves_those_of_the_next_alone(runtime):  # noqa: F811 - the fixture
+    first = shared(3)
+    first.paint([request()])
+    old = server_of(first)
+    [directory] = directories_of(current_session())
+    directory.secret.unlink()
+    second = shared(3)
+    second.paint([request()])
+    assert wait_until(lambda: not old.alive())
+    assert server_of(second).alive()
+    assert is_right(first.paint([request()])[0], request())
+    assert server_of(first) == server_of(second)
 
 
 def test_a_server_killed_between_requests_is_started_again():
@@ -356,10 +441,76 @@ def test_a_model_that_does_not_load_is_not_tried_for_ever(monkeypatch):
     assert len(attempts) <= 4
 
 
-def test_a_python_that_does_not_start_is_an_error(monkeypatch):
+def test_a_python_that_does_not_start_is_an_error_and_not_tried_for_ever(monkeypatch):
     monkeypatch.setenv("PYTHONHOME", "/nonexistent")
-    with pytest.raises(InpaintError, match=r"(?s)ended with exit code.*log"):
+    client = shared()
+    for _ in range(4):
+        with pytest.raises(InpaintError, match=r"(?s)^the inpainting server ended with exit code.*log"):
+            client.paint([request()])
+    with pytest.raises(InpaintError, match=r"(?s)lost 4 times.*ended with exit code"):
+        client.paint([request()])
+
+
+def test_a_server_that_hangs_at_its_start_is_ended(runtime, tmp_path, monkeypatch):  # noqa: F811 - the fixture
+    mark = tmp_path / "pid"
+    hang = f"import os, time, pathlib; pathlib.Path({str(mark)!r}).write_text(str(os.getpid())); time.sleep(3600)"
+    (tmp_path / "sitecustomize.py").write_text(hang)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(launch, "BIND_TIMEOUT_S", 2.0)
+    with pytest.raises(InpaintError, match="did not start to listen within 2 s"):
         shared().paint([request()])
+    assert not Process.of(int(mark.read_text())).alive()
+    assert left_in(runtime) == []
+
+
+NO_ROOM = """
+import resource, tempfile
+tempfile.gettempdir()  # finds out by writing
+_, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, most))
+client = connect(spec(0))
+try:
+    client.paint([request()])
+except InpaintError as error:
+    say(str(error))
+resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+say(is_right(client.paint([request()])[0], request()))
+"""
+
+
+def test_no_room_for_a_file_is_an_error_and_no_obstacle_later():
+    error, then = run_script(NO_ROOM)
+    assert "cannot be started" in error
+    assert then == "[true]"
+
+
+def test_modules_in_the_working_directory_are_not_the_servers(tmp_path, monkeypatch):
+    (tmp_path / "queue.py").write_text("raise RuntimeError('not the module you wanted')")
+    monkeypatch.chdir(tmp_path)
+    assert is_right(shared().paint([request()])[0], request())
+
+
+PINNED = """
+def work():
+    os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    connect(spec(0)).paint([request()])
+
+worker = multiprocessing.get_context("fork").Process(target=work)
+worker.start()
+worker.join()
+pid = connect(spec(0)).stats()["pid"]
+same = os.sched_getaffinity(pid) == os.sched_getaffinity(0)
+os.kill(pid, signal.SIGTERM)
+while connect(spec(0)).stats():
+    time.sleep(0.01)
+say(same)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system does not pin processes")
+def test_a_server_is_not_pinned_or_deaf_as_the_worker_that_starts_it():
+    assert run_script(PINNED) == ["[true]"]
 
 
 WORKER = """
@@ -421,6 +572,29 @@ def test_local_paints_in_this_process():
     assert client.stats()["requests"] == 1
     client.close()
     assert is_right(client.paint([request()])[0], request())
+
+
+LOCAL_IN_CHILD = """
+os.environ.pop("INPAINT_TRANSFORM_ENGINE")
+import torch
+torch.set_num_threads(2)
+client = connect(ModelSpec("tiny", device="cpu", steps=1, serving="local"))
+asked = [request(side=client.size)]
+client.paint(asked)
+
+def work():
+    say(client.paint(asked)[0].image is not None)
+
+child = multiprocessing.get_context("fork").Process(target=work)
+child.start()
+child.join()
+"""
+
+
+@pytest.mark.slow
+def test_local_paints_in_a_child_that_is_forked_after_its_parent_has_painted():
+    """The threads of the parent's OpenMP do not come along."""
+    assert run_script(LOCAL_IN_CHILD) == ["[true]"]
 
 
 def serving_in_child(report):
