@@ -108,6 +108,8 @@ class ModelSpec:
             raise ValueError(f"channels_last={self.channels_last!r}: use True, False or None")
         if self.clip is not None and (not isinstance(self.clip, str) or not self.clip):
             raise ValueError(f"clip={self.clip!r}: give the folder or hub id of a CLIP model, 'tiny' or None")
+        if self.address is not None and (not isinstance(self.address, str) or not self.address):
+            raise ValueError(f"address={self.address!r}: give the folder that 'inpaint-transform serve' prints")
         _at_least("size", self.size, 8, whole=True)
         _at_least("steps", self.steps, 1, whole=True)
         _at_least("guidance_scale", self.guidance_scale, 0)

@@ -253,7 +253,8 @@ def test_serve_by_hand_paints_counts_and_ends_with_ctrl_c(tmp_path: Path, model:
             assert process.stdout is not None
             said = process.stdout.readline()
             assert said.startswith("serving; use it with model={")
-            spec = ast.literal_eval(said.partition("model=")[2])
+            spec = ast.literal_eval(said.partition("model=")[2].partition(";")[0])
+            assert process.stdout.readline().strip() == str(place)
             inpainter = connect(ModelSpec.of(spec))
             crop = np.zeros((inpainter.size, inpainter.size, 3), np.uint8)
             [result] = inpainter.paint([InpaintRequest(crop, crop[..., 0] == 0, "a cube")])

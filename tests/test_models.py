@@ -61,6 +61,8 @@ NAN = float("nan")
         ("memory_fraction", 1.01),
         ("memory_fraction", NAN),
         ("memory_fraction", "0.5"),
+        ("address", ""),
+        ("address", 7),
         ("timeout_s", 0),
         ("timeout_s", 1e10),
         ("timeout_s", float("inf")),

@@ -84,4 +84,8 @@ def _serve(spec: ModelSpec, address: Path | None) -> None:
             raise InpaintError(f"address={str(directory.path)!r}: other files lie there; give an empty or new folder")
         directory.occupy()  # the lock lasts as long as this process, for nobody closes the descriptor
     model = {**spec.to_dict(), "address": str(directory.path)}
-    server.serve(spec, directory, on_listening=lambda: typer.echo(f"serving; use it with model={model}"))
+
+    def say() -> None:
+        typer.echo(f"serving; use it with model={model}; the address is\n{directory.path}")
+
+    server.serve(spec, directory, on_ready=say)

@@ -94,8 +94,8 @@ class ServerDirectory:
             )
         if found.st_mode & 0o077:
             raise InpaintError(
-                f"{self.path} has mode {stat.S_IMODE(found.st_mode):o}, so other users can reach it; remove it, or make"
-                " it private with chmod 700"
+                f"{self.path} has mode {stat.S_IMODE(found.st_mode):o}, so other users can reach it; make it private"
+                " with chmod 700"
             )
 
     @contextmanager

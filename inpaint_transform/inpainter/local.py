@@ -9,12 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from inpaint_transform.errors import InpaintError
 from inpaint_transform.inpainter.engines import PaintingEngine, load_engine, memory_bytes
 from inpaint_transform.inpainter.forks import call_after_fork
 from inpaint_transform.inpainter.placement import resolve_device
 from inpaint_transform.inpainter.statistics import Statistics
 from inpaint_transform.messages import InpaintRequest, InpaintResult
 from inpaint_transform.models import ModelSpec
+
+# A model that did not load this often is not tried again: with on_error="skip" every image would wait for it.
+MAX_LOADS = 3
 
 
 @dataclass(eq=False)
@@ -51,10 +55,13 @@ class LocalInpainter:
         self._queue_lock = threading.Lock()
         self._queue: list[_Call] = []
         self._engine: PaintingEngine | None = None
+        self._failures: list[str] = []
         self._size: int | None = None
         self._statistics = Statistics()
 
     def _load(self) -> PaintingEngine:
+        if len(self._failures) >= MAX_LOADS:
+            raise InpaintError(self._failures[-1])
         if self._engine is None:
             if self._forked:
                 import torch
@@ -62,7 +69,11 @@ class LocalInpainter:
                 # The threads of the parent's OpenMP did not come along, and the child would wait for them for ever;
                 # DataLoader workers have one thread for the same reason.
                 torch.set_num_threads(1)
-            self._engine = load_engine(self._spec)
+            try:
+                self._engine = load_engine(self._spec)
+            except Exception as error:
+                self._failures.append(f"the model does not load: {type(error).__name__}: {error}")
+                raise InpaintError(self._failures[-1]) from error
         return self._engine
 
     @property
@@ -131,6 +142,7 @@ class LocalInpainter:
     def close(self) -> None:
         """Free the model; the next use loads it again."""
         with self._lock:
+            self._failures = []
             engine, self._engine = self._engine, None
             if engine is not None:
                 engine.close()

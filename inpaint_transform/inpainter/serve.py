@@ -28,7 +28,7 @@ def serve(
     directory: ServerDirectory,
     owner: Process | None = None,
     idle_limit: float | None = None,
-    on_listening: Callable[[], None] = lambda: None,
+    on_ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve in this process until the owner ends, SIGTERM or SIGINT comes, or the idle limit passes.
 
@@ -39,16 +39,16 @@ def serve(
         directory: Where to listen; occupied by the caller.
         owner: With whom to end; None for nobody.
         idle_limit: Seconds without a request after which to end; None for no limit.
-        on_listening: Called once clients can connect.
+        on_ready: Called once the model is loaded.
 
     Raises:
         InpaintError: The model did not load.
     """
-    server = Server(directory, spec.resolved(), owner, idle_limit)
+    server = Server(directory, spec.resolved(), owner, idle_limit, on_ready)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, server.stop)
     try:
-        server.run(on_listening)
+        server.run()
     finally:
         if server.at_home():
             directory.remove()

@@ -71,12 +71,19 @@ class Server:
         spec: What to serve, resolved.
         owner: With whom it ends; None for nobody.
         idle_limit: Seconds without a request after which it ends; None for no limit.
+        on_ready: Called once the model is loaded.
     """
 
     def __init__(
-        self, directory: ServerDirectory, spec: ModelSpec, owner: Process | None, idle_limit: float | None
+        self,
+        directory: ServerDirectory,
+        spec: ModelSpec,
+        owner: Process | None,
+        idle_limit: float | None,
+        on_ready: Callable[[], None],
     ) -> None:
         self._directory = directory
+        self._on_ready = on_ready
         self._secret = directory.secret.read_bytes()
         self._home = directory.inode()
         self._spec = spec
@@ -123,11 +130,8 @@ class Server:
         """
         return self._directory.inode() == self._home
 
-    def run(self, on_listening: Callable[[], None] = lambda: None) -> None:
+    def run(self) -> None:
         """Serve until the end of the owner, a stop, or the idle limit.
-
-        Args:
-            on_listening: Called once clients can connect; the model may still be loading.
 
         Raises:
             InpaintError: The model did not load. Clients have been told for a while.
@@ -138,7 +142,6 @@ class Server:
         if self._owner.descriptor is not None:
             self._selector.register(self._owner.descriptor, selectors.EVENT_READ, lambda _: self.stop())
         self._engine.start()
-        on_listening()
         next_look = 0.0
         while not self._stopping:
             for key, events in self._selector.select(self._timeout()):
@@ -314,6 +317,7 @@ class Server:
         else:
             self._ready = news
             logger.info("ready: %s", news)
+            self._on_ready()
         self._idle.touch()
         for peer in list(self._peers):
             self._tell_ready(peer)

@@ -223,8 +223,9 @@ def test_a_model_that_does_not_load_is_one_named_error_per_sample(tmp_path: Path
     assert "there is no such folder" in failure()
 
 
-def test_skip_keeps_the_originals_counts_and_warns_once(tmp_path: Path) -> None:
-    spec = ModelSpec(str(tmp_path / "nothing"), serving="shared", device="cpu")
+@pytest.mark.parametrize("serving", ["shared", "local"])
+def test_skip_keeps_the_originals_counts_and_warns_once(tmp_path: Path, serving: str) -> None:
+    spec = ModelSpec(str(tmp_path / "nothing"), serving=serving, device="cpu")
     transform = BBoxInpaint(spec, p=1.0, on_error="skip")
     with pytest.warns(RuntimeWarning, match="no such folder") as caught:
         [samples] = run(Pictures(transform), 0)

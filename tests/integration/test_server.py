@@ -13,6 +13,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import standins
 from serving import (
     PATIENCE_S,
     is_right,
@@ -571,6 +572,26 @@ def test_local_paints_in_this_process():
     assert is_right(client.paint([request()])[0], request())
     assert client.stats()["requests"] == 1
     client.close()
+    assert is_right(client.paint([request()])[0], request())
+
+
+def test_a_model_that_does_not_load_here_is_tried_a_few_times_until_close(monkeypatch):
+    loads = []
+
+    class Broken(standins.Invert):
+        def __init__(self, spec):
+            loads.append(spec)
+            raise OSError("no such model")
+
+    monkeypatch.setattr(standins, "Invert", Broken)
+    client = LocalInpainter(ModelSpec("stand-in", device="cpu"))
+    for _ in range(9):
+        with pytest.raises(InpaintError, match="the model does not load: OSError: no such model"):
+            client.paint([request()])
+    assert len(loads) == 3
+    monkeypatch.undo()
+    client.close()
+    monkeypatch.setenv(ENGINE_VARIABLE, "standins:Invert")
     assert is_right(client.paint([request()])[0], request())
 
 
