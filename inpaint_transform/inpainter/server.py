@@ -183,9 +183,12 @@ class Server:
 
     def _look(self) -> None:
         """What is due by the clock."""
-        # Ends the process where this thread stands still for long, because native code of the engine keeps the
-        # interpreter's lock: it would outlive its owner.
-        faulthandler.dump_traceback_later(STANDSTILL_S, exit=True, file=2)
+        if (
+            self._ready is not None
+        ):  # before, libraries may load from a slow disk, and keep the interpreter's lock so long
+            # Ends the process where this thread stands still for long, because native code of the engine keeps that
+            # lock: it would outlive its owner.
+            faulthandler.dump_traceback_later(STANDSTILL_S, exit=True, file=2)
         now = time.monotonic()
         if self._busy_since:
             # Every client has its own deadline besides; the least patient one must not end it for the others.
