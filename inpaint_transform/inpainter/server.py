@@ -183,11 +183,10 @@ class Server:
 
     def _look(self) -> None:
         """What is due by the clock."""
-        if (
-            self._ready is not None
-        ):  # before, libraries may load from a slow disk, and keep the interpreter's lock so long
-            # Ends the process where this thread stands still for long, because native code of the engine keeps that
-            # lock: it would outlive its owner.
+        if self._ready is not None:
+            # Ends the process where this thread stands still for long, because native code of the engine keeps the
+            # interpreter's lock: it would outlive its owner. Not while the model loads, which may take libraries from
+            # a slow disk under that lock.
             faulthandler.dump_traceback_later(STANDSTILL_S, exit=True, file=2)
         now = time.monotonic()
         if self._busy_since:
