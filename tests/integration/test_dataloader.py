@@ -19,7 +19,7 @@ from pathlib import Path
 import albumentations as A
 import numpy as np
 import pytest
-from serving import wait_until
+from serving import PATIENCE_S, wait_until
 from torch.utils.data import DataLoader, Dataset
 
 from inpaint_transform import BBoxInpaint, InpaintError, ModelSpec
@@ -82,11 +82,12 @@ def _fresh_server() -> Iterator[None]:
     yield
 
     def gone() -> bool:
-        # A loader that failed ends its workers wherever they are, also while one starts a server.
+        # A loader that failed ends its workers wherever they are, also while one starts a server: that one is only
+        # found when it listens.
         shutdown()
         return servers() == [] and directories_of(current_session()) == []
 
-    assert wait_until(gone)
+    assert wait_until(gone, PATIENCE_S)
 
 
 @pytest.mark.parametrize(("workers", "start"), [(0, None), *itertools.product((1, 8), ("fork", "spawn", "forkserver"))])
