@@ -5,6 +5,8 @@ Sections:
 - handover: round trip of a 512x512x3 crop through an engine that does nothing;
 - throughput: clients of an engine that sleeps 20 ms + 2 ms an item, as a GPU would take, against the same engine
   called bare;
+- strengths: the same clients with strengths drawn from 0.5 to 1, 20 steps; the engine sleeps once for each number of
+  whole steps in its batch;
 - memory: two workers that share one ``tiny`` pipeline against two with a pipeline each, on the CPU;
 - start: cold start and first request of a server with ``tiny``;
 - neighbours: the largest difference in grey levels that sharing a pipeline call with others makes, with ``tiny``.
@@ -16,9 +18,11 @@ import argparse
 import itertools
 import multiprocessing
 import os
+import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +32,7 @@ from benchmarks import report
 from inpaint_transform.inpainter import Inpainter, connect, current_session, shutdown
 from inpaint_transform.inpainter.client import SharedInpainter
 from inpaint_transform.inpainter.engines import ENGINE_VARIABLE
-from inpaint_transform.messages import InpaintRequest, InpaintResult
+from inpaint_transform.messages import InpaintRequest, InpaintResult, share_key
 from inpaint_transform.models import ModelSpec
 
 FIXED_S, PER_ITEM_S = 0.020, 0.002
@@ -62,6 +66,19 @@ class Sleeper(NoOp):
     def paint(self, requests: Sequence[InpaintRequest]) -> list[InpaintResult]:
         """Sleep."""
         time.sleep(FIXED_S + PER_ITEM_S * len(requests))
+        return super().paint(requests)
+
+
+class Stepper(NoOp):
+    """A ``Sleeper`` that makes one call for each number of whole steps, as pipelines do."""
+
+    steps = 20
+
+    def paint(self, requests: Sequence[InpaintRequest]) -> list[InpaintResult]:
+        """Sleep."""
+        for _ in {share_key(request, self.steps) for request in requests}:
+            time.sleep(FIXED_S)
+        time.sleep(PER_ITEM_S * len(requests))
         return super().paint(requests)
 
 
@@ -148,15 +165,31 @@ def handover(rounds: int, turns: int) -> dict[str, Any]:
 
 def throughput(seconds: float, turns: int) -> dict[str, Any]:
     """Items per second of eight client processes against the same engine called bare, in turns."""
+    return rates(Sleeper, (1.0, 1.0), (("8 workers", 8, 1), ("8 workers x 16 at once", 32, 16)), seconds, turns)
+
+
+def strengths(seconds: float, turns: int) -> dict[str, Any]:
+    """The same with drawn strengths; bare calls have equal strengths, so the ratio says what the mixture costs."""
+    return rates(Stepper, (0.5, 1.0), (("8 workers", 8, 1), ("8 workers x 8 at once", 8, 8)), seconds, turns)
+
+
+def rates(
+    engine: type[NoOp],
+    strength: tuple[float, float],
+    cases: Sequence[tuple[str, int, int]],
+    seconds: float,
+    turns: int,
+) -> dict[str, Any]:
+    """Items per second through the server and bare, for cases of a name, ``max_batch_size`` and requests a call."""
     results = {}
-    for name, batch, at_once in (("8 workers", 8, 1), ("8 workers x 16 at once", 32, 16)):
-        inpainter = connect(stand_in(Sleeper, batch))
+    for name, batch, at_once in cases:
+        inpainter = connect(stand_in(engine, batch))
         inpainter.paint([crop(512)])
         inpainter.close()
         bare, shared = [], []
         for _ in range(turns):
-            bare.append(bare_rate(batch, seconds))
-            shared.append(shared_rate(stand_in(Sleeper, batch), at_once, seconds))
+            bare.append(bare_rate(engine, batch, seconds))
+            shared.append(shared_rate(stand_in(engine, batch), at_once, seconds, strength))
         ratios = [ours / theirs for ours, theirs in zip(shared, bare, strict=True)]
         results[name] = {
             "bare_per_s": round(statistics.median(bare), 1),
@@ -170,28 +203,30 @@ def throughput(seconds: float, turns: int) -> dict[str, Any]:
     return results
 
 
-def bare_rate(batch: int, seconds: float) -> float:
-    """Items per second of the sleeping engine in this process."""
-    engine = Sleeper(ModelSpec("bare"))
+def bare_rate(engine: type[NoOp], batch: int, seconds: float) -> float:
+    """Items per second of a sleeping engine in this process."""
+    painter = engine(ModelSpec("bare"))
     requests = [crop(512, seed) for seed in range(batch)]
     start, done = time.perf_counter(), 0
     while time.perf_counter() - start < seconds:
-        done += len(engine.paint(requests))
+        done += len(painter.paint(requests))
     return done / (time.perf_counter() - start)
 
 
-def shared_rate(spec: ModelSpec, at_once: int, seconds: float) -> float:
-    """Items per second of eight processes that ask for ``at_once`` items a call."""
+def shared_rate(spec: ModelSpec, at_once: int, seconds: float, strength: tuple[float, float]) -> float:
+    """Items per second of eight processes that ask for ``at_once`` items a call, of strengths drawn from a range."""
     together = fork.Barrier(8)
 
     def work(index: int) -> tuple[float, float, int]:
         client = connect(spec)
         mine = [crop(512, index * at_once + number) for number in range(at_once)]
+        draws = random.Random(index)
         client.paint(mine)
         together.wait()
         start, done = time.perf_counter(), 0
         while time.perf_counter() - start < seconds:
-            done += len(client.paint(mine))
+            asked = [replace(request, strength=round(draws.uniform(*strength), 2)) for request in mine]
+            done += len(client.paint(asked))
         return start, time.perf_counter(), done
 
     found = in_processes(8, work)
@@ -305,6 +340,7 @@ def main() -> None:
     sections: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
         "handover": lambda arguments: handover(arguments.rounds, arguments.turns),
         "throughput": lambda arguments: throughput(arguments.seconds, arguments.turns),
+        "strengths": lambda arguments: strengths(arguments.seconds, arguments.turns),
         "memory": lambda arguments: memory(max(arguments.rounds // 20, 5)),
         "start": lambda arguments: start(1 if arguments.quick else 3),
         "neighbours": lambda arguments: neighbours(max(arguments.rounds // 40, 4)),

@@ -48,6 +48,20 @@ class InpaintRequest:
     question: Question | None = None
 
 
+def share_key(request: InpaintRequest, steps: int) -> tuple[int, ...]:
+    """What requests must have in common to share one pipeline call: steps run, steps skipped, and the crop's size.
+
+    A pipeline makes whole steps of a strength, some classes by rounding down those to run, others those to skip. So
+    most of the strengths of a range share a call, and whoever forms batches goes by this key and by nothing else.
+
+    Args:
+        request: The request; its strength is in (0, 1].
+        steps: Denoising steps at strength 1.
+    """
+    run = steps * request.strength
+    return int(run), int(steps - run), *request.image.shape
+
+
 @dataclass(frozen=True)
 class InpaintResult:
     """The answer to one request.

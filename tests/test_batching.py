@@ -1,9 +1,13 @@
 """Batch formation: what goes together, and when."""
 
+import random
+
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from inpaint_transform.inpainter.batching import LIVE_S, Batcher
+from inpaint_transform.messages import InpaintRequest, share_key
 
 WAIT = 0.01
 
@@ -164,3 +168,40 @@ def test_every_item_runs_once_in_its_clients_order(arrivals, size):
         for key in "xy":
             mine = [item[2] for item in done if item[:2] == (client, key)]
             assert mine == sorted(mine)
+
+
+def request(strength, size=64):
+    return InpaintRequest(np.zeros((size, size, 3), np.uint8), np.ones((size, size), bool), "a car", strength=strength)
+
+
+def test_strengths_of_equal_whole_steps_share_a_batch():
+    """51 strengths of two decimals are five kinds of calls of 4 steps."""
+    draws = random.Random(0)
+    asked = [request(round(draws.uniform(0.5, 1.0), 2)) for _ in range(800)]
+    queue, sizes, now = batcher(size=8), [], 0.0
+    for number, entry in enumerate(asked):
+        queue.add(entry, share_key(entry, 4), number % 8, 0.0)
+    while taken := items(queue.take(now := now + 1.0)):
+        assert len({(int(4 * one.strength), int(4 - 4 * one.strength)) for one in taken}) == 1
+        sizes.append(len(taken))
+        queue.finish(now)
+    assert sum(sizes) == 800
+    assert sum(sizes) / len(sizes) > 7.5
+
+
+def test_what_cannot_share_a_pipeline_call_does_not():
+    assert share_key(request(1.0), 20) != share_key(request(0.99), 20)
+    assert share_key(request(0.5), 20) != share_key(request(0.5, size=128), 20)
+    # 19.2 steps: one class runs int(19.2), another skips int(0.8).
+    assert share_key(request(0.96), 20) == (19, 0, 64, 64, 3)
+    assert share_key(request(0.95), 20) == (19, 1, 64, 64, 3)
+
+
+def test_a_batch_that_is_broken_off_goes_first():
+    queue = batcher(size=2)
+    for name in "abc":
+        queue.add(name, 0, name, 0.0)
+    assert items(queue.take(1.0)) == ["a", "b"]
+    queue.put_back(1.0)
+    queue.drop(lambda item: item == "a", 1.0)
+    assert items(queue.take(2.0)) == ["b", "c"]

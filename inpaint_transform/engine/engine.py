@@ -22,7 +22,7 @@ from inpaint_transform.engine.loading import load
 from inpaint_transform.engine.speed import batch_buckets, bucket_for, compile_parts, compiling, use_channels_last
 from inpaint_transform.engine.verdicts import verdicts
 from inpaint_transform.errors import InpaintError
-from inpaint_transform.messages import InpaintRequest, InpaintResult
+from inpaint_transform.messages import InpaintRequest, InpaintResult, share_key
 from inpaint_transform.models import ModelSpec
 
 logger = logging.getLogger(__name__)
@@ -159,9 +159,9 @@ class Engine:
             raise InpaintError("this engine is closed; make a new one")
         for request in requests:
             self.check(request)
-        groups: dict[tuple[int, int], list[int]] = {}
+        groups: dict[tuple[int, ...], list[int]] = {}
         for index, request in enumerate(requests):
-            groups.setdefault(self._steps_of(request), []).append(index)
+            groups.setdefault(share_key(request, self._steps), []).append(index)
         results: dict[int, InpaintResult] = {}
         for group in groups.values():
             while group:
@@ -178,11 +178,6 @@ class Engine:
         gc.collect()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
-
-    def _steps_of(self, request: InpaintRequest) -> tuple[int, int]:
-        """What a pipeline makes of a strength: whole steps, rounded down to run or rounded down to skip."""
-        run = self._steps * request.strength
-        return int(run), int(self._steps - run)
 
     def _paint_some(self, requests: list[InpaintRequest]) -> list[InpaintResult] | None:
         """Paint one batch; None after the device's memory was too small for it and the batch limit was halved."""

@@ -80,6 +80,12 @@ class Batcher(Generic[Item]):
         self._running = None
         self._free_since = now
 
+    def put_back(self, now: float) -> None:
+        """The running batch was broken off: its items are the first to go next, and the device is free."""
+        self._queue = [*(self._running or ()), *self._queue]
+        self._running = None
+        self._free_since = now
+
     def drop(self, matches: Callable[[Item], bool], now: float) -> None:
         """Forget queued items whose client has gone; those that already run, run on."""
         gone = [entry for entry in self._queue if matches(entry.item)]

@@ -42,7 +42,10 @@ class EngineThread(threading.Thread):
             return
         self._done(ready)
         while (batch := self._batches.get()) is not None:
-            self._done(_paint(engine, batch))
+            answers = paint_batch(engine, batch)
+            for error in dict.fromkeys(answer for answer in answers if isinstance(answer, Exception)):
+                logger.error("the engine failed on a batch of %d", len(batch), exc_info=error)
+            self._done(answers)
         engine.close()
 
     def submit(self, batch: list[InpaintRequest]) -> None:
@@ -59,8 +62,8 @@ def loses_context(error: object) -> bool:
     return isinstance(error, Exception) and "CUDA error" in str(error)
 
 
-def _paint(engine: PaintingEngine, batch: list[InpaintRequest]) -> list[InpaintResult | Exception]:
-    """One answer a request."""
+def paint_batch(engine: PaintingEngine, batch: list[InpaintRequest]) -> list[InpaintResult | Exception]:
+    """Paint a batch: one answer a request. Where the engine fails on several, each is tried alone."""
     try:
         results = engine.paint(batch)
         if len(results) != len(batch):
@@ -68,7 +71,6 @@ def _paint(engine: PaintingEngine, batch: list[InpaintRequest]) -> list[InpaintR
     except Exception as error:
         if len(batch) > 1 and not loses_context(error):
             # Whose request it was, nobody said, and the others must not suffer for it.
-            return [answer for request in batch for answer in _paint(engine, [request])]
-        logger.exception("the engine failed on a batch of %d", len(batch))
+            return [answer for request in batch for answer in paint_batch(engine, [request])]
         return [error] * len(batch)
     return list(results)

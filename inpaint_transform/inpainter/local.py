@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 import time
 from collections.abc import Sequence
@@ -10,11 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from inpaint_transform.errors import InpaintError
+from inpaint_transform.inpainter.batching import Batcher
+from inpaint_transform.inpainter.engine_thread import paint_batch
 from inpaint_transform.inpainter.engines import PaintingEngine, load_engine, memory_bytes
 from inpaint_transform.inpainter.forks import call_after_fork
 from inpaint_transform.inpainter.placement import resolve_device
 from inpaint_transform.inpainter.statistics import Statistics
-from inpaint_transform.messages import InpaintRequest, InpaintResult
+from inpaint_transform.messages import InpaintRequest, InpaintResult, share_key
 from inpaint_transform.models import ModelSpec
 
 # A model that did not load this often is not tried again: with on_error="skip" every image would wait for it.
@@ -26,8 +27,22 @@ class _Call:
     """One thread's requests, and in the end what became of them."""
 
     requests: Sequence[InpaintRequest]
-    asked: float
-    answer: list[InpaintResult] | Exception | None = None
+    answers: list[InpaintResult | Exception | None]
+
+    def missing(self) -> bool:
+        """Whether a request has no answer yet."""
+        return any(answer is None for answer in self.answers)
+
+    def results(self) -> list[InpaintResult]:
+        """What was painted.
+
+        Raises:
+            Exception: The first request that failed, failed with it.
+        """
+        for answer in self.answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return [answer for answer in self.answers if isinstance(answer, InpaintResult)]
 
 
 class LocalInpainter:
@@ -53,7 +68,8 @@ class LocalInpainter:
     def _start_empty(self) -> None:
         self._lock = threading.Lock()
         self._queue_lock = threading.Lock()
-        self._queue: list[_Call] = []
+        # Nobody waits for a fuller batch: whichever thread gets the engine paints what has come by then.
+        self._batcher: Batcher[tuple[_Call, int]] = Batcher(self._spec.max_batch_size or 1, 0.0)
         self._engine: PaintingEngine | None = None
         self._failures: list[str] = []
         self._size: int | None = None
@@ -86,48 +102,52 @@ class LocalInpainter:
         return self._size
 
     def paint(self, requests: Sequence[InpaintRequest]) -> list[InpaintResult]:
-        """Paint every request; the engine makes batches of at most ``max_batch_size`` of them.
+        """Paint every request, in batches of what may share a pipeline call.
 
-        Calls that come while the engine is busy wait together, and whichever of them gets the engine next paints for
-        all of them.
+        Calls that come while the engine is busy queue up together, and whichever of them gets the engine next takes
+        along what fits into its batches.
+
+        Raises:
+            ValueError: A request is not valid.
+            InpaintError: The model does not load, or fails.
         """
-        if not requests:
-            return []
-        call = _Call(requests, time.monotonic())
+        call = _Call(requests, [None] * len(requests))
+        thread, now = threading.get_ident(), time.monotonic()
         with self._queue_lock:
-            self._queue.append(call)
-        with self._lock:
-            if call.answer is None:
-                with self._queue_lock:
-                    calls, self._queue = self._queue, []
-                try:
-                    self._paint_for(calls)
-                except BaseException:  # Ctrl-C in this thread is not the others' answer
-                    with self._queue_lock:
-                        self._queue += [other for other in calls if other is not call and other.answer is None]
-                    raise
-        if isinstance(call.answer, Exception):
-            raise call.answer
-        return call.answer or []
-
-    def _paint_for(self, calls: list[_Call]) -> None:
-        together = [request for call in calls for request in call.requests]
-        begun = time.monotonic()
-        results: list[InpaintResult] = []
+            for index, request in enumerate(requests):
+                key = share_key(request, self._spec.steps or 1)
+                self._batcher.add((call, index), key, thread, now)
         try:
-            results = self._load().paint(together)
-        except Exception as error:
-            if len(calls) > 1:  # one of them is to blame; engines check before they paint, so asking again is cheap
-                for call in calls:
-                    self._paint_for([call])
-                return
-            calls[0].answer = error
-        waited = sum((begun - call.asked) * len(call.requests) for call in calls)
-        self._statistics.count_batch(results, len(together), waited, time.monotonic() - begun)
-        rest = iter(results)
-        for call in calls:
-            if call.answer is None:
-                call.answer = list(itertools.islice(rest, len(call.requests)))
+            while call.missing():
+                with self._lock:
+                    if call.missing():
+                        self._paint_batch()
+        finally:
+            # After an error, or Ctrl-C, nobody waits for the rest of this call.
+            with self._queue_lock:
+                self._batcher.drop(lambda item: item[0] is call, time.monotonic())
+                self._batcher.forget(thread)
+        return call.results()
+
+    def _paint_batch(self) -> None:
+        """Paint the next batch of the queue, whoever asked for it."""
+        engine = self._load()
+        begun = time.monotonic()
+        with self._queue_lock:
+            taken = self._batcher.take(begun)
+        try:
+            answers = paint_batch(engine, [call.requests[index] for (call, index), _ in taken])
+        except BaseException:  # Ctrl-C in this thread is not the others' answer
+            with self._queue_lock:
+                self._batcher.put_back(time.monotonic())
+            raise
+        finished = time.monotonic()
+        for ((call, index), _), answer in zip(taken, answers, strict=True):
+            call.answers[index] = answer
+        results = [answer for answer in answers if isinstance(answer, InpaintResult)]
+        self._statistics.count_batch(results, len(taken), sum(waited for _, waited in taken), finished - begun)
+        with self._queue_lock:
+            self._batcher.finish(finished)
 
     def stats(self) -> dict[str, Any]:
         """What this process painted."""

@@ -25,7 +25,7 @@ from inpaint_transform.inpainter.peer import Peer
 from inpaint_transform.inpainter.processes import Process
 from inpaint_transform.inpainter.statistics import Statistics
 from inpaint_transform.inpainter.wire import Frame, Kind, WireError
-from inpaint_transform.messages import InpaintRequest, InpaintResult
+from inpaint_transform.messages import InpaintRequest, InpaintResult, share_key
 from inpaint_transform.models import ModelSpec
 
 logger = logging.getLogger(__name__)
@@ -254,7 +254,7 @@ class Server:
         self._idle.touch()
         call = self._calls[peer] = _Call(peer, requests, timeout, [None] * len(requests), len(requests))
         for index, request in enumerate(requests):
-            self._batcher.add(_Job(call, index), (request.strength, request.image.shape), peer.client, now)
+            self._batcher.add(_Job(call, index), share_key(request, self._spec.steps or 1), peer.client, now)
         self._start_batch()
 
     def _tell_ready(self, peer: Peer) -> None:
