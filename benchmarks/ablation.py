@@ -26,14 +26,17 @@ from PIL import Image
 
 from benchmarks import readback
 from benchmarks.engine_profile import random_unet, write
-from inpaint_transform import core
-from inpaint_transform.bench import samples
-from inpaint_transform.boxes import Box
-from inpaint_transform.crops import align_mask
+from inpaint_transform.core.boxes import Box
+from inpaint_transform.core.crops import align_mask
+from inpaint_transform.core.edit import Edit
+from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.core.paint import paint_all
+from inpaint_transform.core.plan import plan
+from inpaint_transform.core.protocol import InpaintRequest
+from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.engine import Engine, adapters
-from inpaint_transform.messages import InpaintRequest
-from inpaint_transform.models import ModelSpec
 from inpaint_transform.tiny import data
+from inpaint_transform.tools.bench import samples
 
 DEFAULT = "default"
 DEFAULT_4 = "4-channel UNet"
@@ -252,16 +255,16 @@ def differences(mine: Painter, other: Painter, requests: Sequence[InpaintRequest
 class Exam:
     """Edits of one data set, and the classifier that is to read them; each box becomes every class once."""
 
-    recipe: core.Recipe
+    recipe: Recipe
     images: list[np.ndarray]
-    edits: list[core.Edit]
+    edits: list[Edit]
     wanted: np.ndarray
     reader: torch.nn.Module
 
     def accuracy(self, painter: Painter) -> float:
         """Mean recall of the classes."""
         edits = [[edit] for edit in self.edits]
-        painted, _ = core.paint_all(self.recipe, self.images, edits, painter)
+        painted, _ = paint_all(self.recipe, self.images, edits, painter)
         crops = [readback.reader_crop(image, edit.box) for image, edit in zip(painted, self.edits, strict=True)]
         return round(float(np.mean(readback.recalls(self.wanted, readback.read(self.reader, crops)))), 4)
 
@@ -270,7 +273,7 @@ def exam(root: Path, boxes_per_class: int) -> Exam:
     """Train the reader and draw the boxes, from pictures that no training saw."""
     real = data.Crops(data.load([root], ["train"]))
     unseen = data.Crops(data.load([root], ["val", "test"]))
-    recipe = core.Recipe(
+    recipe = Recipe(
         prompts={label: data.NAMES[label][0] for label in real.labels}, context=2.0, min_box_size=data.MIN_SIDE
     )
     rng = random.Random(0)
@@ -281,7 +284,7 @@ def exam(root: Path, boxes_per_class: int) -> Exam:
             image = unseen.photos[index].image
             height, width = image.shape[:2]
             for number, target in enumerate(real.labels):
-                [edit] = core.plan(recipe, height, width, [box], [target], rng)
+                [edit] = plan(recipe, height, width, [box], [target], rng)
                 images.append(image)
                 edits.append(edit)
                 wanted.append(number)

@@ -13,10 +13,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from inpaint_transform import core, crops
-from inpaint_transform.boxes import Box
-from inpaint_transform.inpainter import Inpainter, connect
-from inpaint_transform.models import ModelSpec
+from inpaint_transform.core import crops
+from inpaint_transform.core.boxes import Box
+from inpaint_transform.core.edit import Edit
+from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.core.paint import paint
+from inpaint_transform.core.recipe import Recipe
+from inpaint_transform.serving.connect import Inpainter, connect
 from inpaint_transform.tiny import CHECKPOINT, data
 
 HEIGHT, WIDTH = 400, 560
@@ -59,9 +62,9 @@ def make(inpainter: Inpainter, seed: int) -> tuple[np.ndarray, list[tuple[str, B
     rng = np.random.default_rng(seed)
     image = background(rng)
     cells = places(rng)
-    recipe = core.Recipe(context=CONTEXT, feather=0.12)
+    recipe = Recipe(context=CONTEXT, feather=0.12)
     for label, box in cells:
-        edit = core.Edit(
+        edit = Edit(
             index=0,
             box=box,
             window=crops.context_window(box, HEIGHT, WIDTH, CONTEXT),
@@ -71,7 +74,7 @@ def make(inpainter: Inpainter, seed: int) -> tuple[np.ndarray, list[tuple[str, B
             strength=1.0,
             seed=int(rng.integers(2**31)),
         )
-        image, _ = core.paint(recipe, image, [edit], inpainter)
+        image, _ = paint(recipe, image, [edit], inpainter)
     return image, cells
 
 

@@ -83,8 +83,8 @@ class Profiled:
     """
 
     def __init__(self, folder: str, steps: int) -> None:
+        from inpaint_transform.core.models import ModelSpec
         from inpaint_transform.engine import Engine
-        from inpaint_transform.models import ModelSpec
 
         self.clock = Clock()
         self._engine = Engine(ModelSpec(folder, device="cpu", size=64, steps=steps, guidance_scale=2.0))
@@ -100,7 +100,7 @@ class Profiled:
 
     def round(self, batch: int, word: str) -> Round:
         """Paint one batch of noise with a box in the middle."""
-        from inpaint_transform.messages import InpaintRequest
+        from inpaint_transform.core.protocol import InpaintRequest
 
         pixels = np.random.default_rng(0).integers(0, 255, (batch, 64, 64, 3), np.uint8)
         mask = np.zeros((64, 64), bool)
@@ -203,7 +203,7 @@ def write(name: str, results: dict[str, Any], out: Path | None) -> Path:
     """Write ``results/NAME.json``, or the file that was asked for."""
     # Not at the top, and so for all that is ours: a process that measures another checkout has its own.
     from benchmarks import report
-    from inpaint_transform.bench.report import describe, save
+    from inpaint_transform.tools.bench.report import describe, save
 
     if out is None:
         return report.write(name, results)

@@ -23,14 +23,15 @@ import numpy as np
 
 from benchmarks import report
 from benchmarks.readback import read, reader_crop, tile, train_reader
-from inpaint_transform import compositing, crops, seeds
-from inpaint_transform.boxes import Box, sides
+from benchmarks.tiny.train_clip import BACKGROUND, draw_background
+from inpaint_transform.core import blend as compositing
+from inpaint_transform.core import crops, seeds
+from inpaint_transform.core.boxes import Box, sides
+from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.core.protocol import InpaintRequest, Question
 from inpaint_transform.gates import Candidate, ClipGate, FillGate, Gate, Verdict
-from inpaint_transform.inpainter import Inpainter, connect
-from inpaint_transform.messages import InpaintRequest, Question
-from inpaint_transform.models import ModelSpec
+from inpaint_transform.serving.connect import Inpainter, connect
 from inpaint_transform.tiny import data
-from inpaint_transform.tiny.train_clip import BACKGROUND, draw_background
 
 CONTEXT = 2.0
 FEATHER = 0.08

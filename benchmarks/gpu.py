@@ -31,9 +31,9 @@ from benchmarks import gpu_cases
 from benchmarks.gpu_cases import Stage
 from benchmarks.report import RESULTS
 from benchmarks.serving import crop
-from inpaint_transform.bench import report
-from inpaint_transform.inpainter import Inpainter, connect, shutdown
-from inpaint_transform.models import ModelSpec
+from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.serving.connect import Inpainter, connect, shutdown
+from inpaint_transform.tools.bench import report
 
 NOTE = "random weights: speed only"
 # Stages in the order of their worth, and how they share the time. What one leaves, the next may use.

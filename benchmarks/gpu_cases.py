@@ -22,10 +22,10 @@ import torch
 
 from benchmarks import full_size
 from benchmarks.serving import crop
+from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.core.protocol import InpaintRequest
 from inpaint_transform.engine import Engine
 from inpaint_transform.engine.speed import compile_parts
-from inpaint_transform.messages import InpaintRequest
-from inpaint_transform.models import ModelSpec
 
 FEW_STEPS = {"guidance_scale": 1.0, "scheduler": "LCMScheduler"}
 # What a preset changes; "tiny_vae" and "small" stand for a folder and a size that depend on the model.

@@ -23,10 +23,12 @@ import torch
 from diffusers import StableDiffusionInpaintPipeline
 
 from benchmarks import report
-from inpaint_transform import BBoxInpaint, crops
-from inpaint_transform.compositing import shape_mask
-from inpaint_transform.core import Recipe, plan
-from inpaint_transform.models import ModelSpec
+from inpaint_transform import BBoxInpaint
+from inpaint_transform.core import crops
+from inpaint_transform.core.blend import shape_mask
+from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.core.plan import plan
+from inpaint_transform.core.recipe import Recipe
 
 BOX = (200, 140, 360, 300)
 PROMPT = "a red blood cell"

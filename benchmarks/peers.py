@@ -31,10 +31,10 @@ import torch
 
 from benchmarks import report, scaling
 from benchmarks.ways import IDLE, SHARED, SPEC, WAYS, Sample, Way
-from inpaint_transform.annotations import BoxFormat, read_image
-from inpaint_transform.bench import samples
-from inpaint_transform.bench.memory import pss_mib
-from inpaint_transform.inpainter import connect, shutdown
+from inpaint_transform.datasets.reading import BoxFormat, read_image
+from inpaint_transform.serving.connect import connect, shutdown
+from inpaint_transform.tools.bench import samples
+from inpaint_transform.tools.bench.memory import pss_mib
 
 fork = multiprocessing.get_context("fork")
 

@@ -21,10 +21,13 @@ import torch
 from torch import nn
 
 from benchmarks import report
-from inpaint_transform import core, crops, seeds
-from inpaint_transform.boxes import Box, from_pixels
-from inpaint_transform.inpainter import Inpainter, connect
-from inpaint_transform.models import ModelSpec
+from inpaint_transform.core import crops, seeds
+from inpaint_transform.core.boxes import Box, from_pixels
+from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.core.paint import paint
+from inpaint_transform.core.plan import plan
+from inpaint_transform.core.recipe import Recipe
+from inpaint_transform.serving.connect import Inpainter, connect
 from inpaint_transform.tiny import data
 
 READER_SIZE = 32
@@ -101,7 +104,7 @@ def evaluate(
     labels = real.labels
     reader = train_reader(real, labels, seed)
     unseen = data.Crops(data.load([root], ["val", "test"]))
-    recipe = core.Recipe(
+    recipe = Recipe(
         prompts={label: data.NAMES[label][0] for label in labels}, context=context, min_box_size=data.MIN_SIDE
     )
     rng = random.Random(seed)
@@ -113,8 +116,8 @@ def evaluate(
             untouched.append(reader_crop(image, box))
             row = [tile(image, box)]
             for target in labels:
-                edits = core.plan(recipe, image.shape[0], image.shape[1], [box], [target], rng)
-                edited, [outcome] = core.paint(recipe, image, edits, inpainter)
+                edits = plan(recipe, image.shape[0], image.shape[1], [box], [target], rng)
+                edited, [outcome] = paint(recipe, image, edits, inpainter)
                 rejected += not outcome.accepted
                 standing.append(labels.index(label))
                 wanted.append(labels.index(target))
@@ -150,7 +153,7 @@ def tile(image: np.ndarray, box: Box) -> np.ndarray:
 
 
 def seed_diversity(
-    unseen: data.Crops, labels: list[str], inpainter: Inpainter, recipe: core.Recipe, seed: int
+    unseen: data.Crops, labels: list[str], inpainter: Inpainter, recipe: Recipe, seed: int
 ) -> dict[str, float]:
     """How different the seeds look: painted pairs of one box against pairs of real objects of the class.
 
@@ -168,8 +171,8 @@ def seed_diversity(
             variants = []
             for attempt in range(4):
                 draws = random.Random(seeds.retry_seed(seed, attempt))
-                edits = core.plan(recipe, image.shape[0], image.shape[1], [box], [label], draws)
-                variants.append(reader_crop(core.paint(recipe, image, edits, inpainter)[0], box).astype(float))
+                edits = plan(recipe, image.shape[0], image.shape[1], [box], [label], draws)
+                variants.append(reader_crop(paint(recipe, image, edits, inpainter)[0], box).astype(float))
             differences += [np.abs(a - b).mean() for a, b in pairwise(variants)]
         between_real = np.mean([np.abs(a - b).mean() for a, b in pairwise(real)])
         ratios[label] = round(float(np.mean(differences) / between_real), 3)

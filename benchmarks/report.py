@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from inpaint_transform.bench import report
+from inpaint_transform.tools.bench import report
 
 # Tests write elsewhere.
 RESULTS = Path(os.environ.get("BENCHMARK_RESULTS") or Path(__file__).parent / "results")

@@ -28,10 +28,10 @@ from matplotlib.figure import Figure
 
 from benchmarks import report, serving
 from inpaint_transform import BBoxInpaint
-from inpaint_transform.inpainter import connect, shutdown
-from inpaint_transform.inpainter.engines import ENGINE_VARIABLE, load_engine, memory_bytes
-from inpaint_transform.messages import InpaintRequest, InpaintResult
-from inpaint_transform.models import ModelSpec
+from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
+from inpaint_transform.serving.connect import connect, shutdown
+from inpaint_transform.serving.engines import ENGINE_VARIABLE, load_engine, memory_bytes
 
 # Of the pipeline that is left out.
 WORKING_SIZE = 512

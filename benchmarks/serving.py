@@ -29,11 +29,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks import report
-from inpaint_transform.inpainter import Inpainter, connect, current_session, shutdown
-from inpaint_transform.inpainter.client import SharedInpainter
-from inpaint_transform.inpainter.engines import ENGINE_VARIABLE
-from inpaint_transform.messages import InpaintRequest, InpaintResult, share_key
-from inpaint_transform.models import ModelSpec
+from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.core.protocol import InpaintRequest, InpaintResult, share_key
+from inpaint_transform.serving.client.client import SharedInpainter
+from inpaint_transform.serving.connect import Inpainter, connect, current_session, shutdown
+from inpaint_transform.serving.engines import ENGINE_VARIABLE
 
 FIXED_S, PER_ITEM_S = 0.020, 0.002
 # The largest block that glibc learns from (DEFAULT_MMAP_THRESHOLD_MAX is 32 MiB).

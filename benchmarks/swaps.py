@@ -20,9 +20,9 @@ import numpy as np
 from benchmarks import report
 from benchmarks.readback import read, reader_crop, train_reader
 from inpaint_transform import BBoxInpaint
-from inpaint_transform.boxes import Box
+from inpaint_transform.core.boxes import Box
+from inpaint_transform.core.swaps import Swap, class_counts, class_sizes
 from inpaint_transform.gates import ClipGate, FillGate
-from inpaint_transform.swaps import Swap, class_counts, class_sizes
 from inpaint_transform.tiny import data
 
 

@@ -10,10 +10,10 @@ import os
 import sys
 
 from benchmarks.report import RESULTS
-from inpaint_transform.bench import samples
-from inpaint_transform.bench.run import run
-from inpaint_transform.bench.settings import QUICK, Settings
-from inpaint_transform.models import ModelSpec
+from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.tools.bench import samples
+from inpaint_transform.tools.bench.run import run
+from inpaint_transform.tools.bench.settings import QUICK, Settings
 
 
 def main() -> None:

@@ -14,10 +14,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from inpaint_transform import BBoxInpaint, core, crops
-from inpaint_transform.batch import ConcurrentDataset
-from inpaint_transform.inpainter import connect
-from inpaint_transform.models import ModelSpec
+from inpaint_transform import BBoxInpaint
+from inpaint_transform.core import crops
+from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.core.paint import paint_all
+from inpaint_transform.core.plan import plan
+from inpaint_transform.core.recipe import Recipe
+from inpaint_transform.faces.batch import ConcurrentDataset
+from inpaint_transform.serving.connect import connect
 
 T = TypeVar("T")
 SPEC = ModelSpec("tiny", device="cpu")
@@ -187,7 +191,7 @@ def telea() -> Paint:
 def working_crop(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
     """The crop and the mask that the transform makes of a sample, as floats."""
     size = working_size()
-    [edit] = core.plan(core.Recipe(prompts=PROMPT), *sample.image.shape[:2], [sample.box], [None], random.Random(0))
+    [edit] = plan(Recipe(prompts=PROMPT), *sample.image.shape[:2], [sample.box], [None], random.Random(0))
     image = crops.crop(sample.image, edit.window, size).astype(np.float32) / 255
     mask = crops.align_mask(crops.crop_mask(edit.mask("box"), size), 4).astype(np.float32)
     return image, mask
@@ -263,15 +267,15 @@ def concurrent(spec: ModelSpec) -> Paint:
 
 
 def batched() -> Paint:
-    """``core.paint_all``, which is what ``BatchInpaint`` and the torchvision face call."""
+    """``paint_all``, which is what ``BatchInpaint`` and the torchvision face call."""
     inpainter = connect(LOCAL)
-    recipe, rng = core.Recipe(prompts=PROMPT), random.Random(0)
+    recipe, rng = Recipe(prompts=PROMPT), random.Random(0)
 
     def paint(batch: Sequence[Sample]) -> list[np.ndarray]:
         painted: list[np.ndarray] = []
         for part in parts(batch, BATCH):
-            edits = [core.plan(recipe, *s.image.shape[:2], [s.box], [None], rng) for s in part]
-            painted += core.paint_all(recipe, [s.image for s in part], edits, inpainter)[0]
+            edits = [plan(recipe, *s.image.shape[:2], [s.box], [None], rng) for s in part]
+            painted += paint_all(recipe, [s.image for s in part], edits, inpainter)[0]
         return painted
 
     return paint

@@ -4,22 +4,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from inpaint_transform.albumentations import BBoxInpaint
-    from inpaint_transform.errors import InpaintError
-    from inpaint_transform.models import PRESETS, ModelSpec
-    from inpaint_transform.visualization import visualize, visualize_batch
+    from inpaint_transform.core.errors import InpaintError
+    from inpaint_transform.core.models import PRESETS, ModelSpec
+    from inpaint_transform.faces.albumentations import BBoxInpaint
+    from inpaint_transform.faces.visualize import visualize, visualize_batch
 
 __version__ = "0.1.0"
 __all__ = ["PRESETS", "BBoxInpaint", "InpaintError", "ModelSpec", "visualize", "visualize_batch"]
 
 # Albumentations takes seconds to import; the command line's --help and the spec need none of it.
 _HOMES = {
-    "BBoxInpaint": "albumentations",
-    "InpaintError": "errors",
-    "ModelSpec": "models",
-    "PRESETS": "models",
-    "visualize": "visualization",
-    "visualize_batch": "visualization",
+    "BBoxInpaint": "faces.albumentations",
+    "InpaintError": "core.errors",
+    "ModelSpec": "core.models",
+    "PRESETS": "core.models",
+    "visualize": "faces.visualize",
+    "visualize_batch": "faces.visualize",
 }
 
 

@@ -1,6 +1,6 @@
 """``python -m inpaint_transform``: the command line."""
 
-from inpaint_transform.cli import main
+from inpaint_transform.tools.cli import main
 
 if __name__ == "__main__":
     main()

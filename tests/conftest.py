@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from inpaint_transform.editor import Editor
-from inpaint_transform.messages import InpaintRequest, InpaintResult
+from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
+from inpaint_transform.faces.editor import Editor
 
 # Its assertions fail as readably as those of the test modules that subclass it.
 pytest.register_assert_rewrite("contract")

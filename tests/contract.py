@@ -20,7 +20,7 @@ from conftest import Painter
 from torch.utils.data import DataLoader, Dataset
 
 from inpaint_transform import InpaintError, ModelSpec
-from inpaint_transform.editor import Editor
+from inpaint_transform.faces.editor import Editor
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (120, 200, 3), np.uint8)
 # Pixel corners x0, y0, x1, y1.

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from transformers import YolosConfig, YolosForObjectDetection
 
-from inpaint_transform.bench.samples import embedded
-from inpaint_transform.boxes import intersection
+from inpaint_transform.core.boxes import intersection
+from inpaint_transform.tools.bench.samples import embedded
 
 SIZE = 160
 NAMES = ["red blood cell", "white blood cell", "platelet"]

@@ -15,9 +15,9 @@ from torch.nn import functional
 from transformers.image_processing_base import ImageProcessingMixin
 
 from inpaint_transform import tiny
+from inpaint_transform.core.errors import InpaintError
+from inpaint_transform.core.protocol import Question
 from inpaint_transform.engine.loading import HUB_ID, load_error, silence
-from inpaint_transform.errors import InpaintError
-from inpaint_transform.messages import Question
 
 # Of the last used texts: a CLIP feature has at most 1280 numbers, so all of them take 20 MB at most.
 TEXTS_KEPT = 4096

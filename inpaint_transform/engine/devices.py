@@ -6,7 +6,7 @@ import os
 
 import torch
 
-from inpaint_transform.errors import InpaintError
+from inpaint_transform.core.errors import InpaintError
 
 
 def choose_device(device: str) -> torch.device:

@@ -13,6 +13,9 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from inpaint_transform.core.errors import InpaintError
+from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.core.protocol import InpaintRequest, InpaintResult, share_key
 from inpaint_transform.engine import adapters
 from inpaint_transform.engine.clip import Clip
 from inpaint_transform.engine.devices import choose_dtype
@@ -21,9 +24,6 @@ from inpaint_transform.engine.embeddings import PromptCache, TokenLimit
 from inpaint_transform.engine.loading import load
 from inpaint_transform.engine.speed import batch_buckets, bucket_for, compile_parts, compiling, use_channels_last
 from inpaint_transform.engine.verdicts import verdicts
-from inpaint_transform.errors import InpaintError
-from inpaint_transform.messages import InpaintRequest, InpaintResult, share_key
-from inpaint_transform.models import ModelSpec
 
 logger = logging.getLogger(__name__)
 

@@ -18,9 +18,9 @@ import torch
 import transformers
 from packaging.version import Version
 
+from inpaint_transform.core.errors import InpaintError
+from inpaint_transform.core.models import PRESETS, ModelSpec
 from inpaint_transform.engine.devices import choose_device, choose_dtype, limit_memory
-from inpaint_transform.errors import InpaintError
-from inpaint_transform.models import PRESETS, ModelSpec
 
 logger = logging.getLogger(__name__)
 

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 import standins
 
-from inpaint_transform.inpainter import current_session, shutdown
-from inpaint_transform.inpainter.client import SharedInpainter
-from inpaint_transform.inpainter.engines import ENGINE_VARIABLE
-from inpaint_transform.inpainter.processes import Process
-from inpaint_transform.messages import InpaintRequest
-from inpaint_transform.models import ModelSpec
+from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.core.protocol import InpaintRequest
+from inpaint_transform.serving.client.client import SharedInpainter
+from inpaint_transform.serving.connect import current_session, shutdown
+from inpaint_transform.serving.engines import ENGINE_VARIABLE
+from inpaint_transform.serving.processes import Process
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -89,9 +89,9 @@ def server_of(client: SharedInpainter) -> Process:
 PRELUDE = """
 import json, os, signal, sys, threading, time, multiprocessing
 import numpy as np
-from inpaint_transform.errors import InpaintError
-from inpaint_transform.inpainter import connect, current_session
-from inpaint_transform.models import ModelSpec
+from inpaint_transform.core.errors import InpaintError
+from inpaint_transform.serving.connect import connect, current_session
+from inpaint_transform.core.models import ModelSpec
 from serving import request, is_right, spec
 
 def say(*values):

@@ -8,8 +8,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from inpaint_transform.messages import InpaintRequest, InpaintResult
-from inpaint_transform.models import ModelSpec
+from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
 
 SIZE = 16
 CELL = 4

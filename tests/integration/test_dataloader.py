@@ -23,9 +23,9 @@ from serving import PATIENCE_S, wait_until
 from torch.utils.data import DataLoader, Dataset
 
 from inpaint_transform import BBoxInpaint, InpaintError, ModelSpec
-from inpaint_transform.batch import ConcurrentDataset
-from inpaint_transform.inpainter import current_session, shutdown
-from inpaint_transform.inpainter.directory import directories_of
+from inpaint_transform.faces.batch import ConcurrentDataset
+from inpaint_transform.serving.connect import current_session, shutdown
+from inpaint_transform.serving.directory import directories_of
 
 ROOT = Path(__file__).parents[2]
 COUNT = 8
@@ -242,9 +242,10 @@ import sys
 import albumentations as A
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
-from inpaint_transform import BBoxInpaint, ModelSpec
-from inpaint_transform.inpainter import current_session
-from inpaint_transform.inpainter.directory import directories_of
+from inpaint_transform import BBoxInpaint
+from inpaint_transform import ModelSpec
+from inpaint_transform.serving.connect import current_session
+from inpaint_transform.serving.directory import directories_of
 
 class Pictures(Dataset):
     transform = A.Compose(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from serving import PATIENCE_S, left_in, run_script, runtime, start_script, wait_until  # noqa: F401 - a fixture
 
-from inpaint_transform.inpainter.processes import Process
+from inpaint_transform.serving.processes import Process
 
 pytestmark = pytest.mark.usefixtures("runtime")
 
@@ -138,7 +138,7 @@ def test_workers_of_a_loader_start_no_server_after_their_owner(runtime, end, num
 CONCURRENT = (
     LOADER.replace("sleep 0.1", "sleep 1000").partition("for number")[0]
     + """
-from inpaint_transform.batch import ConcurrentDataset
+from inpaint_transform.faces.batch import ConcurrentDataset
 
 pictures = Pictures()
 pictures.transform = Pictures.transform

@@ -28,13 +28,14 @@ from serving import (
     wait_until,
 )
 
-from inpaint_transform.errors import InpaintError
-from inpaint_transform.inpainter import current_session, handshake, paint_frames, shutdown, wire
-from inpaint_transform.inpainter.client import SharedInpainter
-from inpaint_transform.inpainter.directory import ServerDirectory, directory_for
-from inpaint_transform.inpainter.processes import Process
-from inpaint_transform.inpainter.wire import Kind
-from inpaint_transform.models import ModelSpec
+from inpaint_transform.core.errors import InpaintError
+from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.serving.client.client import SharedInpainter
+from inpaint_transform.serving.connect import current_session, shutdown
+from inpaint_transform.serving.directory import ServerDirectory, directory_for
+from inpaint_transform.serving.processes import Process
+from inpaint_transform.serving.transport import handshake, paint_frames, wire
+from inpaint_transform.serving.transport.wire import Kind
 
 FRAMES = 10_000
 
@@ -203,10 +204,10 @@ def test_who_hangs_up_at_once_is_forgotten(runtime):  # noqa: F811 - the fixture
 HANGS_UP = """
 import socket, sys
 from pathlib import Path
-from inpaint_transform.inpainter import handshake, wire
-from inpaint_transform.inpainter.directory import ServerDirectory
-from inpaint_transform.inpainter.processes import Process
-from inpaint_transform.inpainter.wire import Kind
+from inpaint_transform.serving.transport import handshake, wire
+from inpaint_transform.serving.directory import ServerDirectory
+from inpaint_transform.serving.processes import Process
+from inpaint_transform.serving.transport.wire import Kind
 
 directory = ServerDirectory(Path(sys.argv[1]))
 with directory.held():

@@ -27,14 +27,16 @@ from serving import (
     wait_until,
 )
 
-from inpaint_transform.errors import InpaintError
-from inpaint_transform.inpainter import connect, current_session, launch, shutdown, wire
-from inpaint_transform.inpainter.client import SharedInpainter
-from inpaint_transform.inpainter.directory import directories_of
-from inpaint_transform.inpainter.engines import ENGINE_VARIABLE
-from inpaint_transform.inpainter.local import LocalInpainter
-from inpaint_transform.inpainter.processes import Process
-from inpaint_transform.models import ModelSpec
+from inpaint_transform.core.errors import InpaintError
+from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.serving.client import launch
+from inpaint_transform.serving.client.client import SharedInpainter
+from inpaint_transform.serving.connect import connect, current_session, shutdown
+from inpaint_transform.serving.directory import directories_of
+from inpaint_transform.serving.engines import ENGINE_VARIABLE
+from inpaint_transform.serving.local import LocalInpainter
+from inpaint_transform.serving.processes import Process
+from inpaint_transform.serving.transport import wire
 
 pytestmark = [
     pytest.mark.usefixtures("runtime"),
@@ -260,7 +262,7 @@ def test_small_batches_are_warned_about_once():
         for _ in range(120):
             client.paint([request()])
     [warning] = caught
-    assert "more DataLoader workers, or inpaint_transform.batch" in str(warning.message)
+    assert "more DataLoader workers, or inpaint_transform.faces.batch" in str(warning.message)
 
 
 def test_an_engine_error_reaches_its_request_and_the_server_lives_on():

@@ -1,0 +1,1 @@
+"""From boxes to painted pixels: pure, NumPy and OpenCV; no files, no torch, no framework."""

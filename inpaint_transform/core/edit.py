@@ -1,0 +1,137 @@
+"""Edits: the plan for one box, and what became of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from inpaint_transform.core import blend as compositing
+from inpaint_transform.core import crops, protection
+from inpaint_transform.core import masks as runs
+from inpaint_transform.core.boxes import Box, Outline, intersection, sides
+from inpaint_transform.core.selection import Label
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One box to repaint: scalars and strings only, so a list of edits is JSON, replays and logs.
+
+    Attributes:
+        index: Position of the box among the sample's boxes, or None for a random region.
+        box: Pixel box in the image.
+        window: The part of the image that the model sees.
+        label: The box's label.
+        prompt: What to paint.
+        negative_prompt: What to avoid; empty for nothing.
+        strength: How far to leave the old pixels, in (0, 1].
+        seed: Seed of the noise, in [0, 2**63).
+        outline: Corners of the polygon in the box that is painted, e.g. of a rotated box; None for the whole box.
+        new_label: What the label becomes once the painted pixels are accepted; None where it stays.
+        protected: Pixel boxes whose pixels stay as they are.
+        mask_runs: Run lengths of the part of the box that is painted, see ``runs.encode``; None where the box, its
+            shape or the outline say it.
+    """
+
+    index: int | None
+    box: Box
+    window: Box
+    label: Label
+    prompt: str
+    negative_prompt: str
+    strength: float
+    seed: int
+    outline: Outline | None = None
+    new_label: Label = None
+    protected: tuple[Box, ...] = ()
+    mask_runs: tuple[int, ...] | None = None
+
+    @property
+    def target(self) -> Label:
+        """The label of what is painted."""
+        return self.label if self.new_label is None else self.new_label
+
+    def to_dict(self) -> dict[str, Any]:
+        """The edit as JSON values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Edit:
+        """Read back what ``to_dict`` gave, also after JSON has turned tuples into lists."""
+        outline, lengths = values.get("outline"), values.get("mask_runs")
+        return cls(
+            **{
+                **values,
+                "box": tuple(values["box"]),
+                "window": tuple(values["window"]),
+                "outline": outline and tuple((float(x), float(y)) for x, y in outline),
+                "protected": tuple(tuple(box) for box in values.get("protected", ())),
+                "mask_runs": lengths and tuple(lengths),
+            }
+        )
+
+    def mask(self, shape: str) -> np.ndarray:
+        """What is painted of the window: ``(window height, window width)`` bool."""
+        if self.mask_runs is not None:
+            width, height = sides(self.box)
+            mask = compositing.embed(runs.decode(self.mask_runs, height, width), self.box, self.window)
+        elif self.outline is not None:
+            mask = compositing.outline_mask(self.outline, self.window, shape)
+        else:
+            mask = compositing.shape_mask(self.box, self.window, shape)
+        protection.clear(mask, self.window, self.protected)
+        return mask
+
+    def fitted(self, height: int, width: int) -> Edit | None:
+        """The edit inside an image of possibly another size than it was planned for; None where no pixel is left."""
+        frame = (0, 0, width, height)
+        if intersection(self.box, frame) == self.box and intersection(self.window, frame) == self.window:
+            return self
+        box = intersection(self.box, frame)
+        if box is None:
+            return None
+        context = max(sides(self.window)) / max(sides(self.box))
+        lengths = self.mask_runs
+        if lengths is not None:
+            old_width, old_height = sides(self.box)
+            mask = runs.decode(lengths, old_height, old_width)
+            left, top = box[0] - self.box[0], box[1] - self.box[1]
+            lengths = runs.encode(mask[top : top + sides(box)[1], left : left + sides(box)[0]])
+        return dataclasses.replace(
+            self, box=box, window=crops.context_window(box, height, width, context), mask_runs=lengths
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What became of one edit.
+
+    Attributes:
+        edit: The edit.
+        accepted: Whether its pixels are in the image; otherwise the original pixels are.
+        reason: Why the last attempt was rejected, or None.
+        seed: The noise seed of the last attempt.
+        attempts: How many times the model was asked.
+        scores: What each gate said of the last attempt that came so far, by the gate's name.
+        milliseconds: How long the calls took that this edit had a part in.
+        before: The window's original pixels, ``(h, w, 3)`` uint8.
+        after: Call it for the window as the last attempt would have it; None where the model gave no picture.
+    """
+
+    edit: Edit
+    accepted: bool
+    reason: str | None
+    seed: int
+    attempts: int
+    scores: Mapping[str, float]
+    milliseconds: float
+    before: np.ndarray
+    after: Callable[[], np.ndarray | None]
+
+
+def failed(edit: Edit, reason: str) -> Outcome:
+    """The outcome of an edit that could not even be tried."""
+    return Outcome(edit, False, reason, edit.seed, 0, {}, 0.0, np.zeros((0, 0, 3), np.uint8), lambda: None)

@@ -1,0 +1,179 @@
+"""Prompts: from a label and lists of words to the sentence that the model paints.
+
+A prompt is a string with ``{label}`` and free ``{attribute}`` slots, a list of such strings (one is drawn), or a
+mapping from label to either. Values for the slots come from ``attributes`` and from the sample itself.
+"""
+
+from __future__ import annotations
+
+import random
+import string
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from inpaint_transform.core.selection import Label
+
+PromptFunction = Callable[[Label, Mapping[str, str], random.Random], str]
+Prompts = str | Sequence[str] | Mapping[Any, str | Sequence[str]] | PromptFunction
+ClassNames = Mapping[Any, str] | Sequence[str] | None
+
+
+def lookup(mapping: Mapping[Any, Any], label: Label) -> Any:
+    """Find a label in a mapping, also when JSON has turned its integer keys into strings; None if it is not there."""
+    return mapping.get(label, mapping.get(str(_whole(label))))
+
+
+def _whole(label: Label) -> Label:
+    """A whole float as the id that it stands for."""
+    return int(label) if isinstance(label, float) and label.is_integer() else label
+
+
+def slots_of(template: str) -> list[str]:
+    """The slot names of one prompt.
+
+    Raises:
+        ValueError: The braces do not match, or a slot is not a plain name.
+    """
+    try:
+        parsed = [
+            (field, bool(specification or conversion))
+            for _, field, specification, conversion in string.Formatter().parse(template)
+            if field is not None
+        ]
+    except ValueError as error:
+        raise ValueError(f"prompts={template!r}: {error}; write {{{{ and }}}} for literal braces") from None
+    for field, formatted in parsed:
+        if formatted or not field.isidentifier():
+            raise ValueError(
+                f"prompts={template!r}: {{{field}}} is not a plain slot such as {{label}}, without a format"
+            )
+    return [field for field, _ in parsed]
+
+
+def templates_of(prompts: Prompts, label: Label) -> Sequence[str]:
+    """The templates that apply to a label.
+
+    Raises:
+        ValueError: ``prompts`` is a mapping that does not know the label.
+    """
+    if isinstance(prompts, Mapping):
+        found = lookup(prompts, label)
+        if found is None:
+            known = ", ".join(repr(key) for key in prompts)
+            raise ValueError(
+                f"prompts has no entry for label {label!r}; it knows {known}. Add one, or leave the label out with "
+                f"exclude_labels=[{label!r}]"
+            )
+        prompts = found
+    return [prompts] if isinstance(prompts, str) else list(prompts)  # type: ignore[arg-type] # callables never get here
+
+
+def check(prompts: Prompts, attributes: Mapping[str, Sequence[str]], sample_slots: bool) -> None:
+    """Refuse prompts that could never be filled, as early as possible.
+
+    Args:
+        prompts: What the user gave.
+        attributes: Slot name to values.
+        sample_slots: Whether samples may bring slots of their own, so that unknown names can only be checked later.
+
+    Raises:
+        ValueError: No prompt at all, an empty list, a broken template or a slot that nothing fills.
+    """
+    for name, values in attributes.items():
+        if isinstance(values, str) or not values:
+            raise ValueError(f"attributes={{{name!r}: {values!r}}}: give a list with at least one value")
+    if callable(prompts):
+        return
+    groups = list(prompts.values()) if isinstance(prompts, Mapping) else [prompts]
+    if not groups or not all(groups):
+        raise ValueError(f"prompts={prompts!r}: give at least one prompt")
+    for group in groups:
+        for template in [group] if not isinstance(group, Sequence) or isinstance(group, str) else group:
+            if not isinstance(template, str):
+                raise ValueError(f"prompts={prompts!r}: {template!r} is not a string")
+            for slot in slots_of(template):
+                if slot != "label" and slot not in attributes and not sample_slots:
+                    raise ValueError(
+                        f"prompts={template!r}: nothing fills {{{slot}}}; give attributes={{{slot!r}: [...]}}, or "
+                        f"prompt_key to read slots from the sample"
+                    )
+
+
+def noun(label: Label, class_names: ClassNames) -> str:
+    """The word for a label.
+
+    Args:
+        label: A class name or id; whole floats count as ids.
+        class_names: Id or name to noun, or a list indexed by id.
+
+    Raises:
+        ValueError: The label is missing, unknown to ``class_names``, or a bare number without ``class_names``.
+    """
+    if label is None:
+        raise ValueError(
+            "the prompt needs {label}, but the sample has no labels; give BboxParams(label_fields=[...]), or with "
+            "torchvision labels_getter"
+        )
+    if class_names is None:
+        if isinstance(label, int | float) and not isinstance(label, bool):
+            raise ValueError(f"label {label!r} is a number; give class_names={{{label!r}: 'noun', ...}} to name it")
+        return str(label)
+    if isinstance(class_names, Mapping):
+        found = lookup(class_names, label)
+    else:
+        number = _whole(label)
+        found = class_names[number] if isinstance(number, int) and 0 <= number < len(class_names) else None
+        if found is None and label in class_names:
+            found = str(label)
+    if found is None:
+        raise ValueError(f"class_names={class_names!r} has no entry for label {label!r}; add it")
+    return str(found)
+
+
+def draw(
+    prompts: Prompts,
+    label: Label,
+    rng: random.Random,
+    *,
+    attributes: Mapping[str, Sequence[str]],
+    class_names: ClassNames,
+    slots: Mapping[str, str | Sequence[str]],
+) -> str:
+    """Draw the prompt for one edit.
+
+    Args:
+        prompts: Templates, see the module.
+        label: The label of the object to paint.
+        rng: Source of the draws.
+        attributes: Slot name to values; one value is drawn.
+        class_names: How to turn the label into a noun.
+        slots: The sample's own slot values (a string, or a list to draw from); they win over ``attributes``.
+
+    Returns:
+        The filled prompt.
+
+    Raises:
+        ValueError: Unknown label, a slot that nothing fills, or a slot value of the sample that is not words.
+    """
+    for name, value in slots.items():
+        if not isinstance(value, str) and not (isinstance(value, Sequence) and value):
+            raise ValueError(f"the sample's slot {name!r} is {value!r}; give a string or a list with at least one")
+    values = {**attributes, **slots}
+    if callable(prompts):
+        return prompts(label, {name: _pick(value, rng) for name, value in values.items()}, rng)
+    template = _pick(templates_of(prompts, label), rng)
+    filled = {}
+    for slot in slots_of(template):
+        if slot in filled:
+            continue
+        if slot == "label":
+            filled[slot] = noun(label, class_names)
+        elif slot in values:
+            filled[slot] = _pick(values[slot], rng)
+        else:
+            raise ValueError(f"prompts={template!r}: nothing fills {{{slot}}} for this sample; it brings {list(slots)}")
+    return template.format(**filled)
+
+
+def _pick(value: str | Sequence[str], rng: random.Random) -> str:
+    return value if isinstance(value, str) else rng.choice(list(value))

@@ -1,0 +1,135 @@
+"""The recipe: what to paint and where, as far as it does not depend on a framework or a sample."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from inpaint_transform.core import prompts
+from inpaint_transform.core.prompts import ClassNames, Prompts
+from inpaint_transform.core.selection import Label
+from inpaint_transform.core.swaps import Swap
+
+SHAPES = ("box", "ellipse", "mask")
+NO_BOX = ("skip", "random")
+STALE = ("keep", "skip", "clear")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to paint and where: the settings that do not depend on a framework.
+
+    The fields are the arguments of the same names of ``BBoxInpaint``, which documents them.
+
+    Raises:
+        ValueError: A field is out of its range; the message names the field, the value and the mend.
+    """
+
+    prompts: Prompts = "a photo of a {label}"
+    negative_prompt: str | None = None
+    attributes: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    class_names: ClassNames = None
+    prompt_key: str | None = None
+    num_boxes: int | tuple[int, int] = 1
+    box_p: float | Mapping[Any, float] | None = None
+    min_box_size: int = 32
+    area_range: tuple[float, float] = (0.0, 1.0)
+    include_labels: Collection[Label] | None = None
+    exclude_labels: Collection[Label] = ()
+    truncated: bool = True
+    context: float = 2.0
+    strength: float | tuple[float, float] = 1.0
+    shape: str = "box"
+    mask_dilation: float = 0.05
+    protect: bool = True
+    relabel: Swap | None = None
+    stale: str = "keep"
+    feather: float = 0.08
+    match_border: bool = True
+    when_no_box: str = "skip"
+    retries: int = 2
+
+    def __post_init__(self) -> None:
+        prompts.check(self.prompts, self.attributes, self.prompt_key is not None)
+        self._check("negative_prompt", lambda text: text is None or isinstance(text, str), "a string or None")
+        self._check("num_boxes", _is_count_range, "a count >= 1 or (least, most)")
+        self._check("box_p", _are_probabilities, "a probability in [0, 1], or {label: probability}")
+        self._check("min_box_size", lambda pixels: pixels >= 0, "a number of pixels >= 0")
+        self._check("area_range", _is_share_range, "(least, most) shares of the image in [0, 1]")
+        self._check("include_labels", lambda labels: not isinstance(labels, str), "a list of labels")
+        self._check("exclude_labels", lambda labels: not isinstance(labels, str), "a list of labels")
+        self._check("context", lambda factor: factor >= 1, "a factor >= 1")
+        self._check("strength", _is_strength, "a number in (0, 1] or (least, most)")
+        self._check("shape", lambda name: name in SHAPES, f"one of {', '.join(SHAPES)}")
+        self._check("mask_dilation", lambda share: 0 <= share <= 1, "a share of the box >= 0 and <= 1")
+        self._check("protect", lambda value: isinstance(value, bool), "True or False")
+        self._check("stale", lambda name: name in STALE, f"one of {', '.join(STALE)}")
+        self._check("feather", lambda share: 0 <= share <= 0.5, "a share of the box in [0, 0.5]")
+        self._check("when_no_box", lambda name: name in NO_BOX, f"one of {', '.join(NO_BOX)}")
+        self._check("retries", lambda count: isinstance(count, int) and count >= 0, "a count >= 0")
+        if self.when_no_box == "random" and not self._labels_without_boxes() and self._prompts_need_label():
+            raise ValueError(
+                "when_no_box='random' paints where there is no label, but the prompts need {label}; give class_names, "
+                "prompts by label, or prompts without {label}"
+            )
+
+    def _check(self, name: str, holds: Callable[[Any], bool], allowed: str) -> None:
+        value = getattr(self, name)
+        try:
+            fits = holds(value)
+        except (TypeError, ValueError):  # not a number, not a pair
+            fits = False
+        if not fits:
+            raise ValueError(f"{name}={value!r}: use {allowed}")
+
+    def _labels_without_boxes(self) -> list[Label]:
+        """The labels that a region without an annotation may get."""
+        if isinstance(self.prompts, Mapping):
+            return list(self.prompts)
+        if isinstance(self.class_names, Mapping):
+            return list(self.class_names)
+        return list(self.class_names or ())
+
+    def _prompts_need_label(self) -> bool:
+        if callable(self.prompts) or isinstance(self.prompts, Mapping):
+            return False
+        templates = [self.prompts] if isinstance(self.prompts, str) else self.prompts
+        return any("label" in prompts.slots_of(template) for template in templates)
+
+    def nouns(self) -> list[str]:
+        """The words for all classes that the recipe knows of."""
+        if self.class_names is not None:
+            names = self.class_names
+            return list(dict.fromkeys(names.values() if isinstance(names, Mapping) else names))
+        labels = [*self.prompts] if isinstance(self.prompts, Mapping) else []
+        if self.relabel is not None:
+            labels += [*self.relabel.targets, *self.relabel.labels()]
+        return list(dict.fromkeys(str(label) for label in labels))
+
+    def label_without_box(self, rng: random.Random) -> Label:
+        """Draw the label for a region of an image that has no boxes; None where the prompts need none."""
+        labels = self._labels_without_boxes()
+        return rng.choice(labels) if labels else None
+
+
+def _is_count_range(value: Any) -> bool:
+    least, most = (value, value) if isinstance(value, int) else value
+    return isinstance(least, int) and isinstance(most, int) and 1 <= least <= most
+
+
+def _are_probabilities(value: Any) -> bool:
+    shares = value.values() if isinstance(value, Mapping) else [value]
+    return value is None or all(isinstance(share, int | float) and 0 <= share <= 1 for share in shares)
+
+
+def _is_share_range(value: Any) -> bool:
+    low, high = value
+    return bool(0 <= low <= high <= 1)
+
+
+def _is_strength(value: Any) -> bool:
+    low, high = value if isinstance(value, Sequence) else (value, value)
+    return bool(0 < low <= high <= 1)

@@ -1,0 +1,100 @@
+"""Selection: which boxes of an image may be repainted, and which of those are drawn."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, Collection, Sequence
+
+from inpaint_transform.core.boxes import Box, sides
+
+Label = str | int | float | bool | None
+
+
+def eligible(
+    boxes: Sequence[Box],
+    labels: Sequence[Label],
+    height: int,
+    width: int,
+    *,
+    min_box_size: int,
+    area_range: tuple[float, float],
+    include_labels: Collection[Label] | None,
+    exclude_labels: Collection[Label],
+    truncated: bool,
+) -> list[int]:
+    """Indices of the boxes that may be repainted.
+
+    Args:
+        boxes: Pixel boxes inside the image.
+        labels: One label a box.
+        height: Image height in pixels.
+        width: Image width in pixels.
+        min_box_size: Shortest allowed shorter side in pixels.
+        area_range: Allowed box area over image area, both ends included.
+        include_labels: Only these labels, or None for all.
+        exclude_labels: Never these labels.
+        truncated: Whether boxes that touch the image border count.
+
+    Returns:
+        Indices in ascending order.
+    """
+    kept = []
+    for index, (box, label) in enumerate(zip(boxes, labels, strict=True)):
+        box_width, box_height = sides(box)
+        share = box_width * box_height / (width * height)
+        if (
+            min(box_width, box_height) >= max(min_box_size, 1)
+            and area_range[0] <= share <= area_range[1]
+            and (include_labels is None or label in include_labels)
+            and label not in exclude_labels
+            and (truncated or not touches_border(box, height, width))
+        ):
+            kept.append(index)
+    return kept
+
+
+def touches_border(box: Box, height: int, width: int) -> bool:
+    """Whether a box reaches the edge of the image, so that its object is probably cut off."""
+    return box[0] <= 0 or box[1] <= 0 or box[2] >= width or box[3] >= height
+
+
+def draw(
+    candidates: Sequence[int],
+    rng: random.Random,
+    num_boxes: int | tuple[int, int],
+    probabilities: Sequence[float] | None = None,
+    usable: Callable[[int], bool] = lambda _: True,
+) -> list[int]:
+    """Draw the boxes to repaint.
+
+    Args:
+        candidates: Indices of eligible boxes.
+        rng: Source of the draws.
+        num_boxes: How many boxes, or the (least, most) of a uniform draw; fewer where there are fewer candidates.
+        probabilities: When given, each candidate is drawn independently with its box's probability and ``num_boxes``
+            is unused.
+        usable: A dearer test that a box has to pass; only asked for boxes that are drawn.
+
+    Returns:
+        Indices in ascending order, without repeats.
+    """
+    if probabilities is not None:
+        return [index for index in candidates if rng.random() < probabilities[index] and usable(index)]
+    count = num_boxes if isinstance(num_boxes, int) else rng.randint(*num_boxes)
+    order = rng.sample(list(candidates), len(candidates))
+    return sorted(itertools.islice(filter(usable, order), count))
+
+
+def random_region(height: int, width: int, rng: random.Random, min_box_size: int) -> Box | None:
+    """Draw a square region for an image without boxes: its side is 0.2 to 0.5 of the image's shorter side.
+
+    Returns:
+        A box inside the image, or None where the image is smaller than ``min_box_size``.
+    """
+    shorter = min(height, width)
+    if shorter < max(min_box_size, 1):
+        return None
+    side = min(shorter, max(round(rng.uniform(0.2, 0.5) * shorter), min_box_size, 1))
+    x0, y0 = rng.randint(0, width - side), rng.randint(0, height - side)
+    return x0, y0, x0 + side, y0 + side

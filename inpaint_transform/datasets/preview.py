@@ -1,0 +1,212 @@
+"""Preview: for some boxes of a picture, what the model makes of each prompt, as rows of a contact sheet."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from inpaint_transform.core import prompts, seeds
+from inpaint_transform.core.edit import Edit, Outcome
+from inpaint_transform.core.paint import paint_all
+from inpaint_transform.core.plan import plan
+from inpaint_transform.core.recipe import Recipe
+from inpaint_transform.datasets.files import Problem
+from inpaint_transform.datasets.reading import Annotation, read_image
+from inpaint_transform.reports.drawing import Tile
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from inpaint_transform.gates import Gate
+    from inpaint_transform.serving.connect import Inpainter
+
+# Templates by label; under None those of every label that has none of its own.
+Templates = Mapping[str | None, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One box of one picture and the edits to try on it, each apart from the others.
+
+    Attributes:
+        annotation: The picture and all its boxes.
+        index: Which of the boxes, or None for a random region.
+        edits: One edit a variant, at least one.
+    """
+
+    annotation: Annotation
+    index: int | None
+    edits: tuple[Edit, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class PaintedRow:
+    """A row after painting.
+
+    Attributes:
+        row: What was planned.
+        image: The picture, ``(H, W, 3)`` uint8, RGB.
+        outcomes: What became of each variant.
+    """
+
+    row: Row
+    image: np.ndarray
+    outcomes: tuple[Outcome, ...]
+
+
+def read_templates(texts: Sequence[str]) -> Templates:
+    """Sort prompts as they are typed: ``a red {label}`` for every label, ``cone=a blue cube`` for one.
+
+    What stands before the first ``=`` is a label unless it holds a slot.
+
+    Raises:
+        ValueError: A prompt is empty or has a slot other than ``{label}``.
+    """
+    templates: dict[str | None, list[str]] = {}
+    for text in texts:
+        label, equals, template = text.partition("=")
+        own = bool(equals) and "{" not in label
+        chosen = template.strip() if own else text.strip()
+        if not chosen:
+            raise ValueError(f"prompt {text!r} is empty; say what to paint")
+        unfilled = [slot for slot in prompts.slots_of(chosen) if slot != "label"]
+        if unfilled:
+            raise ValueError(f"prompt {text!r}: nothing fills {{{unfilled[0]}}}; here {{label}} is the only slot")
+        templates.setdefault(label.strip() if own else None, []).append(chosen)
+    return templates
+
+
+def plan_sheet(
+    found: Iterable[Annotation | Problem],
+    recipe: Recipe,
+    templates: Templates,
+    variants: int,
+    seed: int,
+    limit: int,
+    report: Callable[[Problem], None],
+    only: Collection[str] = (),
+) -> list[Row]:
+    """Plan rows for the first ``limit`` pictures that have a box to paint.
+
+    Args:
+        found: Pictures and problems, see ``annotations.read``; read only as far as needed.
+        recipe: See ``plan_rows``.
+        templates: See ``plan_rows``.
+        variants: See ``plan_rows``.
+        seed: See ``plan_rows``.
+        limit: Most pictures, >= 1.
+        report: Is told every problem met on the way.
+        only: Labels to choose from; empty for all.
+
+    Returns:
+        At least one row.
+
+    Raises:
+        ValueError: Not a single box can be painted; the message says what there is.
+    """
+    rows: list[Row] = []
+    pictures, usable = 0, 0
+    labels: set[str] = set()
+    for item in found:
+        if isinstance(item, Problem):
+            report(item)
+            continue
+        pictures += 1
+        labels.update(item.labels)
+        planned = plan_rows(item, recipe, templates, variants, seed, only)
+        rows += planned
+        usable += bool(planned)
+        if usable == limit:
+            break
+    if not rows and pictures:
+        raise ValueError(
+            f"nothing to paint: {pictures} pictures have no box whose shorter side is at least {recipe.min_box_size} "
+            f"pixels and whose label is wanted and has a prompt; labels found: {', '.join(sorted(labels)) or 'none'}"
+        )
+    if not rows:
+        raise ValueError("nothing to paint: no picture could be read together with its boxes")
+    return rows
+
+
+def plan_rows(
+    annotation: Annotation,
+    recipe: Recipe,
+    templates: Templates,
+    variants: int,
+    seed: int,
+    only: Collection[str] = (),
+) -> list[Row]:
+    """Choose boxes of a picture and plan the variants of each; the templates take turns over the variants.
+
+    Args:
+        annotation: The picture and its boxes.
+        recipe: Which boxes, how many of them and how; its own prompts are not used. Without a template under None
+            only boxes with a template of their own are chosen.
+        templates: What to paint, see ``read_templates``.
+        variants: How many variants a box gets, >= 1.
+        seed: Together with the picture it decides every draw, whatever other pictures there are.
+        only: Labels to choose from; empty for all.
+
+    Returns:
+        One row a box; empty where no box is eligible.
+    """
+    image = read_image(annotation.image)
+    height, width = image.shape[:2]
+    rng = seeds.content_rng(seed, 0, image, annotation.boxes)
+    labels = None if None in templates else [label for label in templates if label is not None]
+    if only:
+        labels = [label for label in only if labels is None or label in labels]
+    choice = dataclasses.replace(recipe, include_labels=labels)
+    rows = []
+    for chosen in plan(choice, height, width, annotation.boxes, annotation.labels, rng):
+        own = templates.get(str(chosen.label))
+        wanted = templates[None] if own is None else own
+        edits = []
+        for variant in range(variants):
+            single = dataclasses.replace(recipe, prompts=wanted[variant % len(wanted)])
+            edits += plan(single, height, width, [chosen.box], [chosen.label], rng)
+        rows.append(Row(annotation, chosen.index, tuple(edits)))
+    return rows
+
+
+def paint_row(row: Row, recipe: Recipe, inpainter: Inpainter, gate: Gate | None = None) -> PaintedRow:
+    """Paint the variants of a row in one batch.
+
+    Args:
+        row: What to paint.
+        recipe: The settings that the row was planned with.
+        inpainter: Who paints.
+        gate: Judges each variant.
+
+    Raises:
+        InpaintError: The inpainter or the gate failed.
+    """
+    image = read_image(row.annotation.image)
+    images, edits = [image] * len(row.edits), [[edit] for edit in row.edits]
+    _, outcomes = paint_all(recipe, images, edits, inpainter, gate)
+    return PaintedRow(row, image, tuple(outcome for [outcome] in outcomes))
+
+
+def tiles(painted: PaintedRow) -> list[Tile]:
+    """A row of the sheet: the whole picture, a close-up of the original, and a close-up of each variant."""
+    annotation, index, edit = painted.row.annotation, painted.row.index, painted.row.edits[0]
+    box, label = edit.box, str(edit.label)
+    x0, y0 = edit.window[:2]
+    close_box = (box[0] - x0, box[1] - y0, box[2] - x0, box[3] - y0)
+    row = [
+        Tile(painted.image, annotation.image.name, annotation.boxes, annotation.labels, index),
+        Tile(painted.outcomes[0].before, f"original: {label}", [close_box], [label], 0),
+    ]
+    for outcome in painted.outcomes:
+        after = outcome.after() if outcome.accepted else None
+        close_up = outcome.before if after is None else after
+        row.append(Tile(close_up, outcome.edit.prompt, [close_box], [label], 0, words(outcome), not outcome.accepted))
+    return row
+
+
+def words(outcome: Outcome) -> str:
+    """What the gates said of a variant, and why it was rejected."""
+    scores = ", ".join(f"{gate} {score:.2f}" for gate, score in outcome.scores.items())
+    return scores if outcome.accepted else ": ".join(filter(None, ["original kept", outcome.reason, scores]))

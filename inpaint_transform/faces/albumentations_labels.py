@@ -1,0 +1,129 @@
+"""The labels of an Albumentations sample: float columns behind the boxes, in the coding of the Compose around."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from inpaint_transform.core.prompts import lookup
+from inpaint_transform.core.selection import Label
+from inpaint_transform.faces.editor import plain_label
+
+
+class LabelColumns:
+    """Reads and rewrites the label fields of ``bboxes``.
+
+    Args:
+        processor: The ``BboxProcessor`` of the Compose.
+        field: Which of its label fields names the class; None for the first.
+
+    Attributes:
+        fields: The label fields, in the order of their columns.
+        field: The field that names the class; None where there are none.
+
+    Raises:
+        ValueError: There is no such field.
+    """
+
+    def __init__(self, processor: Any, field: str | None) -> None:
+        self._manager = processor.label_manager
+        self.fields: list[str] = list(processor.params.label_fields or ())
+        if field is not None and field not in self.fields:
+            raise ValueError(f"label_field={field!r} is not one of BboxParams(label_fields={self.fields})")
+        self.field = field or (self.fields[0] if self.fields else None)
+
+    def read(self, rows: np.ndarray) -> list[Label] | None:
+        """The labels of the rows; None where there is no label field.
+
+        Args:
+            rows: ``(N, 4 + ...)``, the label columns last.
+        """
+        return None if self.field is None else self.values(rows, self.field)
+
+    def values(self, rows: np.ndarray, field: str) -> list[Label]:
+        """The values of one label field.
+
+        Raises:
+            ValueError: There is no such field.
+        """
+        if field not in self.fields:
+            raise ValueError(f"{field!r} is not one of BboxParams(label_fields={self.fields})")
+        column = rows[:, self._position(rows, field)]
+        return [plain_label(value) for value in self._manager.restore_field("bboxes", field, column)]
+
+    def write(
+        self, rows: np.ndarray, changes: Mapping[int, Label], linked: Mapping[str, Mapping[Any, Any] | None]
+    ) -> None:
+        """Give rows new labels, in place.
+
+        Args:
+            rows: ``(N, 4 + ...)``, the label columns last.
+            changes: New label by row.
+            linked: Further label fields that follow from the class: their value by label. None: it does not.
+
+        Raises:
+            ValueError: A field cannot hold its new value.
+        """
+        for row, label in changes.items():
+            for field in self.fields:
+                if field == self.field:
+                    rows[row, self._position(rows, field)] = self._code(field, label)
+                elif linked.get(field) is not None:
+                    rows[row, self._position(rows, field)] = self._code(field, _linked(linked, field, label))
+
+    def _position(self, rows: np.ndarray, field: str) -> int:
+        return int(rows.shape[1]) - len(self.fields) + self.fields.index(field)
+
+    def _code(self, field: str, value: Any) -> float:
+        """What the Compose will turn back into this value; a string that it has not seen becomes known to it."""
+        metadata = self._manager.metadata["bboxes"][field]
+        if metadata.is_numerical:
+            if not isinstance(value, Real) or not _holds(metadata.dtype, value):
+                raise ValueError(
+                    f"relabel gives {value!r}, but the field {field!r} holds numbers"
+                    f"{'' if metadata.dtype is None else f' of {metadata.dtype}'}; give a number that fits"
+                )
+            return float(value)
+        if not isinstance(value, str):
+            raise ValueError(f"relabel gives {value!r}, but the field {field!r} holds strings; give a string")
+        metadata.encoder.fit([value])
+        if metadata.dtype is not None:
+            # An array of strings has the length of its longest: a new label would come back cut off.
+            metadata.dtype = np.promote_types(metadata.dtype, np.asarray(value).dtype)
+        [code] = metadata.encoder.transform([value])
+        return float(code)
+
+
+def _holds(dtype: np.dtype[Any] | None, value: Real) -> bool:
+    """Whether a number survives in an array of this type; None is a list, which holds all."""
+    if dtype is None:
+        return True
+    try:
+        return bool(dtype.type(value) == value)
+    except OverflowError:
+        return False
+
+
+def _linked(linked: Mapping[str, Mapping[Any, Any] | None], field: str, label: Label) -> Any:
+    value = lookup(linked[field] or {}, label)
+    if value is None:
+        raise ValueError(f"linked_fields={{{field!r}: {linked[field]!r}}} has no value for the label {label!r}; add it")
+    return value
+
+
+def check_linked(fields: Sequence[str], field: str | None, linked: Mapping[str, Any]) -> None:
+    """Refuse a swap that would leave another field with the old class, unnoticed.
+
+    Raises:
+        ValueError: A label field is neither the class nor in ``linked``.
+    """
+    for other in fields:
+        if other != field and other not in linked:
+            raise ValueError(
+                f"relabel rewrites {field!r}, but BboxParams has the label field {other!r} too: give "
+                f"linked_fields={{{other!r}: {{label: value}}}} if it follows from the class, or "
+                f"linked_fields={{{other!r}: None}} if it does not"
+            )

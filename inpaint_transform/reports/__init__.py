@@ -1,0 +1,1 @@
+"""What was done, written down and drawn."""

@@ -1,0 +1,316 @@
+"""Provenance: one JSON line for every edit, from any number of workers, and the way back from a line to its pixels."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import functools
+import hashlib
+import importlib.metadata
+import itertools
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from inpaint_transform.core.edit import Edit, Outcome
+from inpaint_transform.core.measure import fill
+from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.core.paint import paint
+from inpaint_transform.core.recipe import Recipe
+
+if TYPE_CHECKING:
+    from inpaint_transform.serving.connect import Inpainter
+
+logger = logging.getLogger(__name__)
+
+VERSION = 1
+PACKAGES = ("inpaint-transform", "torch", "diffusers")
+# What of a recipe decides about the pixels once an edit is planned.
+_RECIPE = ("shape", "feather", "match_border")
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a log line says of one edit.
+
+    Attributes:
+        edit: The edit: box, window, label, new label, prompt, strength and the rest; see ``core.Edit``.
+        seed: Noise seed of the last attempt.
+        attempts: How many times the model was asked.
+        accepted: Whether the painted pixels were used.
+        reason: Why the last attempt was rejected, or None.
+        scores: What each gate said of the last attempt.
+        fill: How well the painted object fills its box, in [0, 1], see ``fill.fill``; None without a picture.
+        milliseconds: How long the calls took that the edit had a part in.
+        key: The sample's own name, or None.
+        image: Digest of the image as the transform got it.
+        epoch: The epoch set by ``set_epoch``.
+        model: The model, as ``ModelSpec.of`` reads it.
+        recipe: The settings that decide how the window is blended in.
+        crop: File name of the saved pictures in the folder beside the log, or None.
+        time: When, in UTC, ISO 8601.
+        versions: Packages and their versions.
+        version: Of this format.
+    """
+
+    edit: Edit
+    seed: int
+    attempts: int
+    accepted: bool
+    reason: str | None
+    scores: Mapping[str, float]
+    fill: float | None
+    milliseconds: float
+    key: str | None
+    image: str
+    epoch: int
+    model: Mapping[str, Any]
+    recipe: Mapping[str, Any]
+    crop: str | None
+    time: str
+    versions: Mapping[str, str]
+    version: int = VERSION
+
+    def to_json(self) -> str:
+        """The record as one line of JSON, without the line's end."""
+        return json.dumps({**dataclasses.asdict(self), "edit": self.edit.to_dict()})
+
+    @classmethod
+    def from_json(cls, line: str | bytes) -> Record:
+        """What ``to_json`` wrote.
+
+        Raises:
+            ValueError: The line is no JSON, no record, or a record of another version.
+        """
+        values = json.loads(line)
+        if not isinstance(values, dict) or "version" not in values:
+            raise ValueError("the line is no record of an edit")
+        if values["version"] != VERSION:
+            versions = values.get("versions")
+            release = versions.get("inpaint-transform") if isinstance(versions, dict) else None
+            raise ValueError(
+                f"the record has version {values['version']!r}, and this release reads version {VERSION}; read it with "
+                f"the release that wrote it ({release or 'unknown'})"
+            )
+        try:
+            return cls(**{**values, "edit": Edit.from_dict(values["edit"])})
+        except (AttributeError, TypeError, KeyError, ValueError) as error:
+            raise ValueError(f"the record has the wrong fields: {error}") from error
+
+
+def digest(image: np.ndarray) -> str:
+    """A fingerprint of an image's pixels, shape and dtype: 32 hex digits."""
+    found = hashlib.blake2b(f"{image.shape}|{image.dtype}|".encode(), digest_size=16)
+    found.update(np.ascontiguousarray(image).data)
+    return found.hexdigest()
+
+
+def record_of(
+    outcome: Outcome,
+    image: str,
+    recipe: Recipe,
+    spec: ModelSpec,
+    key: str | None = None,
+    epoch: int = 0,
+    crop: str | None = None,
+) -> Record:
+    """What a log says of an outcome.
+
+    Args:
+        outcome: What became of an edit.
+        image: ``digest`` of the image before painting.
+        recipe: The settings that it was painted with.
+        spec: The model that painted it.
+        key: The sample's name, or None.
+        epoch: The epoch.
+        crop: File name of the saved pictures, or None.
+    """
+    after = outcome.after()
+    x0, y0, x1, y1 = outcome.edit.box
+    left, top = outcome.edit.window[:2]
+    box = (x0 - left, y0 - top, x1 - left, y1 - top)
+    return Record(
+        edit=outcome.edit,
+        seed=outcome.seed,
+        attempts=outcome.attempts,
+        accepted=outcome.accepted,
+        reason=outcome.reason,
+        scores=dict(outcome.scores),
+        fill=None if after is None else round(fill(outcome.before, after, box), 4),
+        milliseconds=round(outcome.milliseconds, 2),
+        key=key,
+        image=image,
+        epoch=epoch,
+        model=spec.to_dict(),
+        recipe={name: getattr(recipe, name) for name in _RECIPE},
+        crop=crop,
+        time=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds"),
+        versions=_versions(),
+    )
+
+
+class Log:
+    """A log of edits. Picklable, and safe in threads and forked processes: it holds nothing but its path.
+
+    Every line is written by a single call to a file that is open for appending, which local file systems do not
+    interleave; a network file system may, so log to a local disk.
+
+    Args:
+        path: The file; its folder is made when the first line is written.
+        save_crops: Also save each edit's window before and after as a PNG, in the folder ``PATH.crops``.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], save_crops: bool = False) -> None:
+        self.path = Path(path)
+        self._save_crops = save_crops
+
+    def write(
+        self, image: np.ndarray, outcomes: list[Outcome], recipe: Recipe, spec: ModelSpec, epoch: int, key: str | None
+    ) -> None:
+        """Append a line for each outcome.
+
+        Args:
+            image: The image before painting.
+            outcomes: What became of its edits.
+            recipe: The settings that they were painted with.
+            spec: The model that painted them.
+            epoch: The epoch.
+            key: The sample's name, or None.
+
+        Raises:
+            OSError: The file cannot be written, for instance on a full disk.
+        """
+        if not outcomes:
+            return
+        pixels = digest(image)
+        records = [
+            record_of(outcome, pixels, recipe, spec, key, epoch, self._save(outcome) if self._save_crops else None)
+            for outcome in outcomes
+        ]
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        text = "".join(record.to_json() + "\n" for record in records).encode()
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
+        try:
+            if os.write(descriptor, text) != len(text):
+                raise OSError(f"{self.path}: the disk is full; the last line of the log is broken")
+        finally:
+            os.close(descriptor)
+
+    def _save(self, outcome: Outcome) -> str | None:
+        crop = crop_of(outcome)
+        if crop is None:
+            return None
+        folder = crops_of(self.path)
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"{time.time_ns():x}-{os.getpid()}-{next(_numbers)}.png"
+        Image.fromarray(crop).save(folder / name)
+        return name
+
+
+_numbers = itertools.count()
+
+
+def crop_of(outcome: Outcome) -> np.ndarray | None:
+    """The window before and after, side by side, ``(h, 2 * w, 3)`` uint8; None where the model gave no picture."""
+    after = outcome.after()
+    return None if after is None else np.hstack([outcome.before, after])
+
+
+def crops_of(log: Path) -> Path:
+    """The folder with the pictures of a log."""
+    return log.with_name(f"{log.name}.crops")
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    return {package: _version(package) for package in PACKAGES}
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:  # run from a checkout that is not installed
+        return "unknown"
+
+
+def read(path: str | os.PathLike[str]) -> Iterator[tuple[int, Record]]:
+    """The records of a log and their line numbers, counted from 1.
+
+    A last line without an end, as a killed process or a full disk leaves it, is left out with a warning.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: A line is no record of this version; names file and line.
+    """
+    with Path(path).open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.endswith(b"\n"):
+                logger.warning("%s, line %d: the line is cut off and is left out", path, number)
+                return
+            try:
+                yield number, Record.from_json(line)
+            except ValueError as error:
+                raise ValueError(f"{path}, line {number}: {error}") from error
+
+
+def at(path: str | os.PathLike[str], line: int) -> Record:
+    """The record of one line.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: There is no such line, or it is no record of this version.
+    """
+    last = 0
+    with Path(path).open("rb") as lines:
+        for last, text in enumerate(lines, 1):
+            if last == line:
+                try:
+                    return Record.from_json(text)
+                except ValueError as error:
+                    raise ValueError(f"{path}, line {line}: {error}") from error
+    raise ValueError(f"{path} has {last} lines, and no line {line}")
+
+
+def check(record: Record, image: np.ndarray) -> None:
+    """Raise where an image is not the one that a record was made from.
+
+    Raises:
+        ValueError: It is another image.
+    """
+    found = digest(image)
+    if found != record.image:
+        raise ValueError(
+            f"the image has the digest {found}, and the record was made from one with {record.image}: it is another "
+            f"file, or was resized, flipped or decoded differently before the transform got it"
+        )
+
+
+def replay(record: Record, image: np.ndarray, inpainter: Inpainter) -> tuple[np.ndarray, Outcome]:
+    """Paint a record's last attempt again.
+
+    On the CPU the pixels are those that were painted then, bit by bit, if the model ran with ``reproducible=True`` or
+    the edit had its call to itself; neighbours in a call can change a grey level.
+
+    Args:
+        record: From a log.
+        image: The image as the transform got it then.
+        inpainter: Who paints; for ``record.model``.
+
+    Returns:
+        The image with this one edit, whether or not it was accepted then, and what became of it now.
+
+    Raises:
+        ValueError: It is another image.
+    """
+    check(record, image)
+    edit = dataclasses.replace(record.edit, seed=record.seed)
+    painted, [outcome] = paint(Recipe(**record.recipe, retries=0), image, [edit], inpainter)
+    return painted, outcome

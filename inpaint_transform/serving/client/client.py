@@ -1,0 +1,284 @@
+"""The shared inpainter: a job's processes paint through one server, which whoever comes first starts."""
+
+from __future__ import annotations
+
+import atexit
+import dataclasses
+import os
+import sys
+import threading
+import time
+import warnings
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from inpaint_transform.core.errors import InpaintError
+from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
+from inpaint_transform.serving.client.connection import HANDSHAKE_S, Answer, Connection, NotServing
+from inpaint_transform.serving.client.launch import ensure_running
+from inpaint_transform.serving.directory import ServerDirectory, directory_for
+from inpaint_transform.serving.engines import engine_name
+from inpaint_transform.serving.forks import call_after_fork
+from inpaint_transform.serving.placement import resolve_device
+from inpaint_transform.serving.session import Session
+from inpaint_transform.serving.transport import paint_frames, wire
+from inpaint_transform.serving.transport.wire import Kind
+
+# A server that is lost more often than this under one client will be lost again.
+MAX_RESTARTS = 3
+# How often to knock at a server that is just coming or going.
+_MAX_KNOCKS = 10
+_KNOCK_S = 0.05
+
+# How a server runs or a client waits: whoever started a server by hand has decided that for all its clients.
+_RUN_FIELDS = {"serving", "address", "timeout_s", "device", "max_batch_size", "max_wait_ms", "memory_fraction"}
+
+
+# The clients of this process, for its end.
+_clients: weakref.WeakSet[SharedInpainter] = weakref.WeakSet()
+
+
+class SharedInpainter:
+    """Paints through the server of a session and spec. Thread-safe and fork-safe; connects at the first use.
+
+    Args:
+        spec: What to paint with. With ``address`` the server there is used, and none is ever started.
+        session: Whose server it is.
+
+    Raises:
+        InpaintError: This system has no Unix sockets.
+    """
+
+    def __init__(self, spec: ModelSpec, session: Session) -> None:
+        if sys.platform == "win32":
+            raise InpaintError(
+                "serving='shared' needs Unix sockets, which Python lacks on Windows: use serving='local'"
+            )
+        self._spec = spec.resolved()
+        self._session = session
+        self._timeout: float = self._spec.timeout_s or 0.0
+        self._size: int | None = None
+        self._lost: dict[int, str] = {}
+        self._start_empty()
+        call_after_fork(self, SharedInpainter._start_empty)
+        _clients.add(self)
+
+    def _start_empty(self) -> None:
+        """As a process begins: a forked child must not speak on its parent's connections."""
+        self._lock = threading.Lock()
+        self._free: list[Connection] = []
+        self._place: tuple[ServerDirectory, ModelSpec] | None = None
+
+    @property
+    def size(self) -> int:
+        """Side of the working crop in pixels; the first question starts the server if need be.
+
+        Raises:
+            InpaintError: The server or its model does not come up.
+        """
+        if self._size is None:
+            self._give_back(self._take())
+        return self._size or 0
+
+    def paint(self, requests: Sequence[InpaintRequest]) -> list[InpaintResult]:
+        """Paint every request. To paint has no side effects, so what a dying server leaves undone is asked again.
+
+        Raises:
+            ValueError: A request is not valid.
+            InpaintError: The server does not come up, is lost too often, or does not answer within ``timeout_s``.
+        """
+        for request in requests:
+            paint_frames.check_request(request)
+        step = paint_frames.requests_per_frame(requests)
+        results: list[InpaintResult] = []
+        for start in range(0, len(requests), step):
+            answer = self._ask(requests[start : start + step])
+            if answer.advice:
+                warnings.warn(answer.advice, RuntimeWarning, stacklevel=2)
+            results += answer.results
+        return results
+
+    def stats(self) -> dict[str, Any]:
+        """What the server did for all its clients; empty while there is none."""
+        try:
+            connection = Connection(self._locate()[0])
+            try:
+                return connection.ask(wire.pack(Kind.STATS, {}), time.monotonic() + self._timeout).header
+            finally:
+                connection.close()
+        except (NotServing, OSError):
+            return {}
+
+    def close(self) -> None:
+        """Let go of the server; the next use connects again."""
+        with self._lock:
+            free, self._free = self._free, []
+        for connection in free:
+            connection.close()
+
+    def _ask(self, requests: Sequence[InpaintRequest]) -> Answer:
+        broken = ""
+        for _ in range(MAX_RESTARTS + 1):
+            connection = self._take()
+            try:
+                answer = connection.paint(requests, self._timeout)
+            except TimeoutError as error:
+                connection.close()
+                raise InpaintError(
+                    f"the inpainting server did not answer within timeout_s={self._timeout:g}: its engine hangs, or"
+                    " timeout_s is too short for this model, device and number of workers"
+                ) from error
+            except OSError as error:
+                connection.close()
+                broken = str(error)
+                self._lose(connection.server_pid, broken)
+            except BaseException:  # Ctrl-C in the middle of an answer: the rest of it would come as the next one
+                connection.close()
+                raise
+            else:
+                self._give_back(connection)
+                if answer.error is not None:
+                    raise answer.error
+                return answer
+        self._check_losses()
+        # Servers that were lost would have been counted: this one lives, and hangs up on this request.
+        raise InpaintError(f"the inpainting server hung up {MAX_RESTARTS + 1} times on the same request: {broken}")
+
+    def _take(self) -> Connection:
+        """A connection that no other thread uses."""
+        while True:
+            with self._lock:
+                connection = self._free.pop() if self._free else None
+            if connection is None:
+                return self._open()
+            if not connection.broken():
+                return connection
+            connection.close()
+
+    def _give_back(self, connection: Connection) -> None:
+        with self._lock:
+            self._free.append(connection)
+
+    def _open(self) -> Connection:
+        """A new connection to a server whose model is loaded; starts the server if there is none."""
+        problem: Exception | None = None
+        for knock in range(_MAX_KNOCKS):
+            self._check_losses()
+            time.sleep(_KNOCK_S * knock)
+            directory, _ = self._locate()
+            try:
+                connection = Connection(directory, min(HANDSHAKE_S, self._timeout))
+            except NotServing as error:
+                problem = error
+                if self._spec.address is not None:
+                    raise InpaintError(
+                        f"address={self._spec.address!r}: no server listens there; start it with"
+                        " 'inpaint-transform serve' and give the folder that it prints"
+                    ) from error
+                dead = directory.server()
+                if dead is not None and not dead.alive():  # killed, or it would have cleared up
+                    self._lose(dead.pid, directory.log_tail())
+                    self._check_losses()
+                self._place = None  # its base folder may have gone with a logout
+                self._start(*self._locate())
+                continue
+            except TimeoutError as error:
+                problem = error
+                self._end_silent(directory)
+                continue
+            except OSError as error:
+                problem = error
+                continue
+            if self._wait_for_model(connection, directory):
+                return connection
+        raise InpaintError(f"the inpainting server in {directory.path} cannot be reached: {problem}")
+
+    def _start(self, directory: ServerDirectory, spec: ModelSpec) -> None:
+        try:
+            ensure_running(directory, spec, self._session)
+        except InpaintError as error:
+            with self._lock:
+                self._lost[-1 - len(self._lost)] = str(error)  # it never had a process id
+            raise
+
+    def _end_silent(self, directory: ServerDirectory) -> None:
+        """End a server that listens and does not even answer the handshake: stopped, or deep in native code."""
+        silent = directory.server()
+        if silent is not None and self._spec.address is None:
+            self._lose(silent.pid, f"it did not answer for {min(HANDSHAKE_S, self._timeout):g} s and was ended")
+            silent.kill()
+
+    def _wait_for_model(self, connection: Connection, directory: ServerDirectory) -> bool:
+        """Wait until the server can paint; False if it was lost meanwhile."""
+        try:
+            ready = connection.ask(wire.pack(Kind.READY, {}), time.monotonic() + self._timeout)
+            if ready.kind is Kind.ERROR:
+                error = wire.unpack_error(ready)
+                with self._lock:
+                    self._lost.setdefault(connection.server_pid, str(error))
+                raise error
+            self._check_address(ready.header["spec"])
+            self._size = int(ready.header["size"])
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, TimeoutError):
+                raise InpaintError(
+                    f"the inpainting server did not load its model within timeout_s={self._timeout:g};"
+                    f" {directory.log_tail()}"
+                ) from error
+            if isinstance(error, OSError):
+                self._lose(connection.server_pid, f"while it loaded the model; {directory.log_tail()}")
+                return False
+            raise
+        return True
+
+    def _lose(self, server_pid: int, how: str) -> None:
+        """Note that a server is gone; threads that lose the same one count once."""
+        with self._lock:
+            self._lost.setdefault(server_pid, f"process {server_pid} is gone: {how}")
+
+    def _check_losses(self) -> None:
+        if len(self._lost) > MAX_RESTARTS:
+            last = list(self._lost.values())[-1]
+            raise InpaintError(
+                f"the inpainting server was lost {len(self._lost)} times and is not started again. The last time:"
+                f" {last}"
+            )
+
+    def _locate(self) -> tuple[ServerDirectory, ModelSpec]:
+        """The server's directory, and what it is to serve if it has to be started."""
+        if self._place is None:
+            if self._spec.address is not None:
+                self._place = ServerDirectory(Path(self._spec.address)), self._spec
+            else:
+                serve = dataclasses.replace(
+                    self._spec, device=resolve_device(self._spec.device), serving="local", timeout_s=None
+                )
+                # Launchers give ranks different devices under the same number.
+                visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+                key = [serve.to_dict(), visible, engine_name()]
+                self._place = directory_for(self._session, key), serve
+        return self._place
+
+    def _check_address(self, served: dict[str, Any]) -> None:
+        """Raise where a server that was started by hand would paint something else than asked for."""
+        if self._spec.address is None:
+            return
+        wanted, there = self._spec, ModelSpec.of(served)
+        for field in dataclasses.fields(ModelSpec):
+            mine, theirs = getattr(wanted, field.name), getattr(there, field.name)
+            if field.name not in _RUN_FIELDS and mine != theirs:
+                raise InpaintError(
+                    f"{field.name}={mine!r}: the server at address={self._spec.address!r} runs with {theirs!r}; use"
+                    f" {field.name}={theirs!r}, or start another server"
+                )
+
+
+@atexit.register
+def _hang_up() -> None:
+    # Left to the interpreter's end, every open socket would be worth a ResourceWarning.
+    for client in list(_clients):
+        client.close()

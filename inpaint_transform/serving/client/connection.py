@@ -1,0 +1,177 @@
+"""One client's connection to a server: the handshake, then a question and its answer at a time."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from inpaint_transform.core.errors import InpaintError
+from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
+from inpaint_transform.serving.directory import ServerDirectory
+from inpaint_transform.serving.transport import handshake, paint_frames, region, wire
+from inpaint_transform.serving.transport.wire import Frame, Kind, Reader, WireError
+
+HANDSHAKE_S = 30.0
+
+
+class NotServing(Exception):  # noqa: N818 - a state to act on, not a failure
+    """Nothing listens in the directory."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server painted.
+
+    Attributes:
+        results: In the order of the requests; none where there is an error.
+        advice: A warning for the user, or None.
+        error: Why it could not paint, or None: ``ValueError`` for a request that is wrong.
+    """
+
+    results: list[InpaintResult]
+    advice: str | None = None
+    error: Exception | None = None
+
+
+class Connection:
+    """Open to a server that has shown that it knows the secret too. Used by one thread at a time.
+
+    Args:
+        directory: The server's place.
+        timeout: Longest wait for the handshake in seconds.
+
+    Raises:
+        NotServing: Nothing listens there.
+        InpaintError: It is not private to this user, or the server refuses this client.
+        OSError: The connection broke during the handshake, or the server does not answer.
+    """
+
+    def __init__(self, directory: ServerDirectory, timeout: float = HANDSHAKE_S) -> None:
+        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._region: np.ndarray | None = None
+        self._shares = True
+        self._pid = os.getpid()
+        try:
+            for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+                self._sock.setsockopt(socket.SOL_SOCKET, option, wire.SOCKET_BUFFER)
+            try:
+                directory.check()
+                self._sock.connect(os.fspath(directory.socket))
+                secret = directory.secret.read_bytes()
+            except (FileNotFoundError, ConnectionRefusedError) as error:
+                raise NotServing(f"nothing listens in {directory.path}") from error
+            except PermissionError as error:
+                raise InpaintError(
+                    f"{directory.path} is closed to user {os.getuid()}: a server is only shared by the processes of the"
+                    " user who runs it"
+                ) from error
+            self._reader = Reader(self._sock)
+            self.server_pid = self._shake_hands(secret, directory, time.monotonic() + timeout)
+        except BaseException:
+            self._sock.close()
+            raise
+
+    def _shake_hands(self, secret: bytes, directory: ServerDirectory, deadline: float) -> int:
+        challenge = self._expect(Kind.CHALLENGE, deadline).get("nonce")
+        mine = handshake.nonce()
+        shown = handshake.proof(secret, "client", str(challenge), mine)
+        self._send(wire.pack(Kind.PROOF, {"nonce": mine, "proof": shown, "pid": os.getpid()}), deadline)
+        welcome = self._expect(Kind.WELCOME, deadline)
+        if not handshake.proves(welcome.get("proof"), handshake.proof(secret, "server", str(challenge), mine)):
+            raise InpaintError(f"whoever listens in {directory.path} does not know the secret of the server there")
+        return int(welcome["pid"])
+
+    def _expect(self, kind: Kind, deadline: float) -> dict[str, Any]:
+        frame = self._receive(deadline)
+        if frame.kind is Kind.ERROR:
+            raise InpaintError(f"the inpainting server turned this process away: {frame.header.get('error')}")
+        if frame.kind is not kind:
+            raise InpaintError(f"the inpainting server said {frame.kind.name} instead of {kind.name}")
+        return frame.header
+
+    def ask(self, question: list[memoryview], deadline: float) -> Frame:
+        """Send a frame and wait for the answer.
+
+        Raises:
+            OSError: The connection broke, or the deadline passed (``TimeoutError``).
+        """
+        self._send(question, deadline)
+        return self._receive(deadline)
+
+    def paint(self, requests: Sequence[InpaintRequest], timeout: float) -> Answer:
+        """Have requests painted.
+
+        Args:
+            requests: Checked, at most as many as one frame takes.
+            timeout: Longest wait in seconds, for each engine call and for the answer.
+
+        Raises:
+            InpaintError: The server speaks another protocol.
+            OSError: The connection broke, or the time has passed (``TimeoutError``).
+        """
+        deadline = time.monotonic() + timeout
+        self._make_room(paint_frames.bytes_of(requests), deadline)
+        frame = self.ask(paint_frames.pack_requests(requests, timeout, self._region), deadline)
+        if frame.kind is Kind.ERROR:
+            return Answer([], error=wire.unpack_error(frame))
+        try:
+            return Answer(paint_frames.unpack_results(frame, self._region), frame.header.get("advice"))
+        except WireError as error:
+            raise _foreign(error) from error
+
+    def _make_room(self, size: int, deadline: float) -> None:
+        """Share a region that holds this many bytes, where the system has such memory."""
+        if not self._shares or (self._region is not None and self._region.size >= size):
+            return
+        made = region.create(size)
+        if made is None:
+            self._shares = False
+            return
+        descriptor, self._region = made
+        try:
+            self._sock.settimeout(max(deadline - time.monotonic(), 1e-3))
+            wire.send_region(self._sock, descriptor)
+        finally:
+            os.close(descriptor)
+
+    def tell(self, frame: list[memoryview], deadline: float) -> None:
+        """Send a frame that has no answer."""
+        self._send(frame, deadline)
+
+    def _send(self, buffers: list[memoryview], deadline: float) -> None:
+        self._sock.settimeout(max(deadline - time.monotonic(), 1e-3))
+        wire.send_some(self._sock, buffers)
+
+    def _receive(self, deadline: float) -> Frame:
+        try:
+            frame = self._reader.read(deadline)
+        except WireError as error:
+            raise _foreign(error) from error
+        if frame is None:  # only where a socket does not block, and this one waits up to its deadline
+            raise TimeoutError
+        return frame
+
+    def broken(self) -> bool:
+        """Whether the server has gone while nobody asked: between answers there is nothing to read but the end."""
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def close(self) -> None:
+        """Hang up; in a forked child this closes only the child's copy."""
+        if os.getpid() == self._pid:
+            with suppress(OSError):  # it is over already
+                self._sock.shutdown(socket.SHUT_RDWR)  # children that were forked meanwhile have copies
+        self._sock.close()
+
+
+def _foreign(error: WireError) -> InpaintError:
+    return InpaintError(f"the inpainting server speaks another protocol: {error}")

@@ -1,0 +1,119 @@
+"""Who paints: the protocol that the faces speak, whatever is behind it."""
+
+from __future__ import annotations
+
+import atexit
+import dataclasses
+import os
+import threading
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
+from inpaint_transform.serving.forks import call_after_fork
+from inpaint_transform.serving.placement import resolve_serving
+from inpaint_transform.serving.session import Session, current_session
+
+__all__ = ["Inpainter", "Session", "connect", "current_session", "shutdown"]
+
+
+class Inpainter(Protocol):
+    """Paints working crops. Safe to call from several threads; results come in the order of the requests."""
+
+    @property
+    def size(self) -> int:
+        """Side of the working crop in pixels that the loaded model wants."""
+        ...
+
+    def paint(self, requests: Sequence[InpaintRequest]) -> list[InpaintResult]:
+        """Paint every request, batched as the model allows."""
+        ...
+
+    def stats(self) -> dict[str, Any]:
+        """Counters of the engine behind it, as JSON values; empty before there is one."""
+        ...
+
+    def close(self) -> None:
+        """Free the model, or let go of the server."""
+        ...
+
+
+class _Registry:
+    """The inpainters of this process; a forked child begins without any."""
+
+    def __init__(self) -> None:
+        self._start_empty()
+        call_after_fork(self, _Registry._start_empty)
+
+    def _start_empty(self) -> None:
+        self._lock = threading.Lock()
+        self._found: dict[tuple[ModelSpec, Session | None], Inpainter] = {}
+
+    def get(self, spec: ModelSpec, session: Session | None) -> Inpainter:
+        serving = resolve_serving(spec)
+        local = serving == "local"
+        if not local and (session is None or not session.alive()):
+            # A transform from a file, whose job is long over.
+            session = current_session()
+        key = (dataclasses.replace(spec.resolved(), serving=serving), None if local else session)
+        with self._lock:
+            if key not in self._found:
+                self._found[key] = _make(*key)
+            return self._found[key]
+
+
+def _make(spec: ModelSpec, session: Session | None) -> Inpainter:
+    if session is None:
+        from inpaint_transform.serving.local import LocalInpainter
+
+        return LocalInpainter(spec)
+    from inpaint_transform.serving.client.client import SharedInpainter
+
+    return SharedInpainter(spec, session)
+
+
+_registry = _Registry()
+
+
+def connect(spec: ModelSpec, session: Session | None = None) -> Inpainter:
+    """The inpainter for a spec: the same object however often it is asked for in one process.
+
+    Nothing is loaded and no server started before its ``size`` or ``paint`` is first used.
+
+    Args:
+        spec: Which model, and with ``serving`` whether it runs in this process or in the server that all processes of
+            the training job share.
+        session: Which training job; by default the one that this process belongs to.
+
+    Raises:
+        ValueError: ``serving`` and ``address`` contradict each other.
+        InpaintError: This system cannot share a server.
+    """
+    return _registry.get(spec, session)
+
+
+def shutdown(session: Session | None = None) -> None:
+    """End the servers of a training job at once and free their memory; the next edit starts them again.
+
+    Never needed for tidiness: servers end with the main process anyway.
+
+    Args:
+        session: Which training job; by default the one that this process belongs to.
+    """
+    from inpaint_transform.serving.client.launch import reap, stop
+    from inpaint_transform.serving.directory import directories_of
+
+    for directory in directories_of(session or current_session()):
+        stop(directory)
+    reap()
+
+
+def _shutdown_own() -> None:
+    """At the owner's exit. Its servers would notice by themselves; a killed one could not clear up."""
+    if current_session().pid == os.getpid():
+        shutdown()
+
+
+if hasattr(os, "fork"):
+    atexit.register(_shutdown_own)

@@ -1,0 +1,286 @@
+"""A server's private directory: its socket, secret, identity and log, and who may touch them when.
+
+Two kernel locks, which end with their holder however it dies, carry everything: the server holds its ``secret`` file
+for life, so whoever can lock that file knows that there is no server; and whoever starts or clears away a server
+holds the directory itself meanwhile.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import secrets
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from inpaint_transform.core.errors import InpaintError
+from inpaint_transform.serving.processes import Process
+from inpaint_transform.serving.session import Session
+
+if sys.platform != "win32":
+    import fcntl
+
+PREFIX = "inpaint-transform"
+# sun_path holds 108 bytes on Linux and 104 on macOS, the final zero included.
+_LONGEST_SOCKET_PATH = 103
+
+
+@dataclass(frozen=True)
+class ServerDirectory:
+    """The place of one server.
+
+    Attributes:
+        path: The directory. It exists only as long as it is needed.
+    """
+
+    path: Path
+
+    @property
+    def socket(self) -> Path:
+        """Where it listens; present only while it does."""
+        return self.path / "socket"
+
+    @property
+    def secret(self) -> Path:
+        """What a client must know; locked while the server lives."""
+        return self.path / "secret"
+
+    @property
+    def unfinished_socket(self) -> Path:
+        """Its name until it listens."""
+        return self.path / "s"
+
+    @property
+    def identity(self) -> Path:
+        """Which process it is."""
+        return self.path / "pid"
+
+    @property
+    def log(self) -> Path:
+        """What it and its engine print."""
+        return self.path / "log"
+
+    def check(self) -> None:
+        """Raise unless the directory is this user's own and closed to others.
+
+        Raises:
+            FileNotFoundError: It does not exist.
+            InpaintError: It is someone else's, or open to others.
+        """
+        self._check(self.path.lstat())
+
+    def is_own(self) -> bool:
+        """Whether it exists, is this user's and closed to others."""
+        try:
+            self.check()
+        except (FileNotFoundError, InpaintError):
+            return False
+        return True
+
+    def _check(self, found: os.stat_result) -> None:
+        if not stat.S_ISDIR(found.st_mode):
+            raise InpaintError(f"{self.path} is not a directory; remove it, or set XDG_RUNTIME_DIR to a private folder")
+        if found.st_uid != os.getuid():
+            raise InpaintError(
+                f"{self.path} belongs to user {found.st_uid}, not to user {os.getuid()} who runs this: a server is only"
+                " shared by the processes of one user. Set XDG_RUNTIME_DIR or TMPDIR to a folder of your own"
+            )
+        if found.st_mode & 0o077:
+            raise InpaintError(
+                f"{self.path} has mode {stat.S_IMODE(found.st_mode):o}, so other users can reach it; make it private"
+                " with chmod 700"
+            )
+
+    @contextmanager
+    def held(self, create: bool = True) -> Iterator[None]:
+        """Hold the directory against everyone else who would start or clear away its server.
+
+        Args:
+            create: Make it where it does not exist, and wait for who holds it.
+
+        Raises:
+            FileNotFoundError: It does not exist and is not to be made.
+            BlockingIOError: Someone else holds it and there is nothing to be made.
+            InpaintError: It is not private to this user.
+        """
+        while True:
+            if create:
+                with suppress(FileExistsError):
+                    self.path.mkdir(0o700)
+            try:
+                self.check()
+                descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            except FileNotFoundError:
+                if create:
+                    continue
+                raise
+            try:
+                self._check(os.fstat(descriptor))
+                fcntl.flock(descriptor, fcntl.LOCK_EX if create else fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if self._is(descriptor):  # else it was removed, and perhaps made anew, while we waited
+                    yield
+                    return
+            finally:
+                # Not left to close(): a child forked meanwhile has a copy of the descriptor and with it the lock.
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+                os.close(descriptor)
+
+    def _is(self, descriptor: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(descriptor), self.path.lstat())
+        except FileNotFoundError:
+            return False
+
+    def occupied(self) -> bool:
+        """Whether a server lives here: starting, serving or ending."""
+        try:
+            descriptor = os.open(self.secret, os.O_RDONLY | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
+    def occupy(self) -> int:
+        """Write a new secret and lock it; call it holding the directory, with no server in it.
+
+        Returns:
+            The descriptor that keeps the lock; the server inherits it.
+
+        Raises:
+            OSError: The system does not let it.
+        """
+        self.clear()
+        descriptor = os.open(self.secret, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            os.write(descriptor, secrets.token_hex(32).encode())
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def inode(self) -> tuple[int, int] | None:
+        """What tells this tenancy from a later one in the same place; None once it is over."""
+        try:
+            found = self.secret.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def holds_something_else(self) -> bool:
+        """Whether something lies here that no server has left."""
+        found = set(self.path.iterdir())
+        return bool(found) and not (found <= self._files() and self._has_secret())
+
+    def _has_secret(self) -> bool:
+        try:
+            return self.secret.is_file() and re.fullmatch(r"[0-9a-f]*", self.secret.read_text()) is not None
+        except ValueError:
+            return False
+
+    def _files(self) -> set[Path]:
+        return {self.socket, self.unfinished_socket, self.identity, self.log, self.secret}
+
+    def clear(self) -> None:
+        """Remove the files; the secret last, for a place without it is free."""
+        for file in self._files() - {self.secret}:
+            file.unlink(missing_ok=True)
+        self.secret.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Remove the directory with its files."""
+        self.clear()
+        # Missing: someone else removed it. Not empty: the next server has moved in since.
+        with suppress(OSError):
+            self.path.rmdir()
+
+    def remove_if_dead(self) -> None:
+        """Remove the directory if it is this user's, no server lives here and nobody is starting one."""
+        with suppress(FileNotFoundError, BlockingIOError, InpaintError), self.held(create=False):
+            if not self.occupied():
+                self.remove()
+
+    def server(self) -> Process | None:
+        """The server's process; None where there is none, or the directory is not this user's own."""
+        try:
+            self.check()
+            return Process.parse(self.identity.read_text())
+        except (OSError, ValueError, InpaintError):
+            return None
+
+    def log_tail(self, characters: int = 2000) -> str:
+        """The end of the log, for an error message."""
+        try:
+            text = self.log.read_text(errors="replace").strip()
+        except OSError:
+            return "its log is gone"
+        return f"its log ends:\n{text[-characters:]}" if text else "its log is empty"
+
+
+def directory_for(session: Session, key: object) -> ServerDirectory:
+    """Where the server of this session and key is or will be.
+
+    Args:
+        session: Whose server.
+        key: JSON value; equal keys meet.
+    """
+    return ServerDirectory(_base() / f"{_session_prefix(session)}{_digest(key)}")
+
+
+def directories_of(session: Session | None = None) -> list[ServerDirectory]:
+    """This user's server directories: all of them, or those of one session.
+
+    What another user has put under such a name is not among them: in a folder that all may write to anybody can, and
+    nothing in there is to be believed.
+    """
+    prefix = _user_prefix() if session is None else _session_prefix(session)
+    found = [ServerDirectory(path) for path in sorted(_base().glob(f"{prefix}*"))]
+    return [directory for directory in found if directory.is_own()]
+
+
+def sweep() -> None:
+    """Remove what servers that were killed have left behind, together with owners that could not clear up either."""
+    for directory in directories_of():
+        directory.remove_if_dead()
+
+
+def _user_prefix() -> str:
+    return f"{PREFIX}-{os.getuid()}-"
+
+
+def _session_prefix(session: Session) -> str:
+    return f"{_user_prefix()}{_digest(str(session))}-"
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _base() -> Path:
+    """The folder for server directories, the same for all processes of a job since they share an environment."""
+    longest = len(os.fsencode(f"/{_user_prefix()}{'0' * 12}-{'0' * 12}/socket"))
+    for candidate in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp"):  # noqa: S108 - private below it
+        if (
+            candidate
+            and Path(candidate).is_absolute()
+            and os.access(candidate, os.W_OK)
+            and len(os.fsencode(candidate)) + longest <= _LONGEST_SOCKET_PATH
+        ):
+            return Path(candidate)
+    raise InpaintError(
+        f"no folder for the server's socket: {tempfile.gettempdir()!r} is too long for a socket path or not writable;"
+        " set XDG_RUNTIME_DIR or TMPDIR to a short writable folder"
+    )

@@ -1,0 +1,57 @@
+"""Making the engine that paints, in this process or in the server."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
+
+# "module:factory". Tests and benchmarks of the serving need engines that sleep, fail, hang or do nothing, which no
+# ModelSpec can describe and none should. The environment reaches a server at whichever process starts it, and nothing
+# that comes over the wire can set it.
+ENGINE_VARIABLE = "INPAINT_TRANSFORM_ENGINE"
+
+
+class PaintingEngine(Protocol):
+    """What ``engine.Engine`` answers; used by one thread at a time."""
+
+    size: int
+    cell: int
+
+    def paint(self, requests: Sequence[InpaintRequest]) -> list[InpaintResult]:
+        """Paint every request, order kept."""
+        ...
+
+    def close(self) -> None:
+        """Free the model."""
+        ...
+
+
+def engine_name() -> str:
+    """The engine's factory as ``module:name``."""
+    return os.environ.get(ENGINE_VARIABLE, "inpaint_transform.engine:Engine")
+
+
+def load_engine(spec: ModelSpec) -> PaintingEngine:
+    """Load the model; diffusers is imported only here."""
+    module, _, factory = engine_name().partition(":")
+    engine: PaintingEngine = getattr(importlib.import_module(module), factory)(spec)
+    return engine
+
+
+def memory_bytes() -> dict[str, int]:
+    """Memory of this process: resident, and on the CUDA device where it uses one."""
+    found: dict[str, int] = {}
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        found["resident_bytes"] = int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        found["device_bytes"] = torch.cuda.memory_reserved()
+    return found

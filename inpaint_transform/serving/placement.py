@@ -1,0 +1,41 @@
+"""Where a model will run and who will run it, decided without initialising CUDA in this process."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+
+from inpaint_transform.core.models import ModelSpec
+
+
+def resolve_device(device: str) -> str:
+    """Turn ``ModelSpec.device`` into ``"cpu"``, ``"mps"`` or ``"cuda:N"``; whether it exists is the engine's question.
+
+    A process that has initialised CUDA cannot be forked into workers that use it, so only the driver's management
+    library is asked.
+    """
+    if device in {"cpu", "mps"} or ":" in device:
+        return device
+    import torch
+
+    count = torch.cuda.device_count()
+    if device == "auto" and count == 0:
+        return "cpu"
+    # A launcher that shows each rank one device only numbers it 0 whatever the rank: hence the remainder.
+    return f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % max(count, 1)}"
+
+
+def resolve_serving(spec: ModelSpec) -> str:
+    """Turn ``ModelSpec.serving`` into ``"local"`` or ``"shared"``.
+
+    Raises:
+        ValueError: The spec asks for this process and for a server's address at once.
+    """
+    if spec.address is not None:
+        if spec.serving == "local":
+            raise ValueError(f"serving='local' and address={spec.address!r} exclude each other; leave one of them out")
+        return "shared"
+    if spec.serving != "auto":
+        return spec.serving
+    in_worker = multiprocessing.parent_process() is not None
+    return "shared" if in_worker or resolve_device(spec.device).startswith("cuda") else "local"

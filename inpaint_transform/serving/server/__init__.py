@@ -1,0 +1,1 @@
+"""The side of the shared server that paints."""

@@ -1,0 +1,376 @@
+"""The shared server: one thread speaks to all clients, one thread runs the engine."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import queue
+import selectors
+import socket
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from inpaint_transform.core.errors import InpaintError
+from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.core.protocol import InpaintRequest, InpaintResult, share_key
+from inpaint_transform.serving.directory import ServerDirectory
+from inpaint_transform.serving.engines import memory_bytes
+from inpaint_transform.serving.processes import Process
+from inpaint_transform.serving.server.batching import Batcher
+from inpaint_transform.serving.server.engine_thread import EngineThread, loses_context
+from inpaint_transform.serving.server.lifetime import IdleWatch, OwnerWatch
+from inpaint_transform.serving.server.peer import Peer
+from inpaint_transform.serving.server.statistics import Statistics
+from inpaint_transform.serving.transport import handshake, paint_frames, wire
+from inpaint_transform.serving.transport.wire import Frame, Kind, WireError
+
+logger = logging.getLogger(__name__)
+
+# How often to look at what no descriptor tells: hung engine calls, silent strangers, the idle limit.
+TICK_S = 0.25
+# A server whose model does not load stays to tell every client of the same attempt, so that not each of them tries.
+FAILED_LINGER_S = 5.0
+STANDSTILL_S = 60.0
+# From this many batches on, their mean size says something about the training loop.
+ENOUGH_BATCHES = 50
+
+
+@dataclass(eq=False)
+class _Call:
+    """One PAINT frame: its requests go to the device in whatever batches, its answer goes out whole."""
+
+    peer: Peer
+    requests: list[InpaintRequest]
+    timeout: float
+    results: list[InpaintResult | None]
+    missing: int
+    error: Exception | None = None
+
+
+@dataclass(eq=False)
+class _Job:
+    """One request on its way through the batcher."""
+
+    call: _Call
+    index: int
+
+    @property
+    def request(self) -> InpaintRequest:
+        return self.call.requests[self.index]
+
+
+class Server:
+    """Serves one engine to the processes of one user.
+
+    Args:
+        directory: Where it lives; occupied by the caller.
+        spec: What to serve, resolved.
+        owner: With whom it ends; None for nobody.
+        idle_limit: Seconds without a request after which it ends; None for no limit.
+        on_ready: Called once the model is loaded.
+    """
+
+    def __init__(
+        self,
+        directory: ServerDirectory,
+        spec: ModelSpec,
+        owner: Process | None,
+        idle_limit: float | None,
+        on_ready: Callable[[], None],
+    ) -> None:
+        self._directory = directory
+        self._on_ready = on_ready
+        self._secret = directory.secret.read_bytes()
+        self._home = directory.inode()
+        self._spec = spec
+        self._owner = OwnerWatch(owner)
+        self._idle = IdleWatch(idle_limit)
+        self._selector = selectors.DefaultSelector()
+        self._peers: set[Peer] = set()
+        self._calls: dict[Peer, _Call] = {}
+        self._curious: set[Peer] = set()  # who has asked whether the model is loaded
+        self._batcher: Batcher[_Job] = Batcher(spec.max_batch_size or 1, (spec.max_wait_ms or 0) / 1e3)
+        self._running: list[_Job] = []
+        self._waited = 0.0
+        self._busy_since = 0.0
+        self._statistics = Statistics()
+        self._ready: dict[str, Any] | None = None
+        self._failure: Exception | None = None
+        self._ends_at = float("inf")
+        self._advice_given = False
+        self._stopping = False
+        self._news: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._bell, self._rope = socket.socketpair()
+        self._bell.setblocking(False)
+        self._rope.setblocking(False)
+        self._engine = EngineThread(spec, self._tell)
+
+    def _tell(self, news: Any) -> None:
+        """From the engine's thread to the other one."""
+        self._news.put(news)
+        self._ring()
+
+    def _ring(self) -> None:
+        with suppress(BlockingIOError):  # a full socket rings already
+            self._rope.send(b"!")
+
+    def stop(self, *_: object) -> None:
+        """End soon; callable from a signal handler."""
+        self._stopping = True
+        self._ring()
+
+    def at_home(self) -> bool:
+        """Whether the directory still is this server's, and not removed or someone else's since.
+
+        At a logout its base folder may go, and a cleaner of old files may empty it while a training goes on.
+        """
+        return self._directory.inode() == self._home
+
+    def run(self) -> None:
+        """Serve until the end of the owner, a stop, or the idle limit.
+
+        Raises:
+            InpaintError: The model did not load. Clients have been told for a while.
+        """
+        listener = self._listen()
+        self._selector.register(listener, selectors.EVENT_READ, lambda _: self._accept(listener))
+        self._selector.register(self._bell, selectors.EVENT_READ, lambda _: self._hear())
+        if self._owner.descriptor is not None:
+            self._selector.register(self._owner.descriptor, selectors.EVENT_READ, lambda _: self.stop())
+        self._engine.start()
+        next_look = 0.0
+        while not self._stopping:
+            for key, events in self._selector.select(self._timeout()):
+                key.data(events)
+            self._start_batch()
+            if time.monotonic() >= next_look:
+                self._look()
+                next_look = time.monotonic() + TICK_S
+        faulthandler.cancel_dump_traceback_later()
+        if self.at_home():
+            # First of all out of sight, so that whoever comes now waits for the end and starts the next one.
+            self._directory.socket.unlink(missing_ok=True)
+        listener.close()
+        for peer in list(self._peers):
+            peer.close()
+        self._owner.close()
+        if self._busy_since == 0.0:
+            self._engine.stop()
+            self._engine.join(1.0)
+        if self._failure is not None:
+            raise self._failure
+
+    def _listen(self) -> socket.socket:
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.setblocking(False)
+        # Bound under another name first: where the socket is seen, it listens.
+        hidden = self._directory.unfinished_socket
+        hidden.unlink(missing_ok=True)
+        listener.bind(os.fspath(hidden))
+        hidden.chmod(0o600)
+        listener.listen(1024)
+        self._directory.identity.write_text(str(Process.of(os.getpid())))
+        hidden.rename(self._directory.socket)
+        return listener
+
+    def _timeout(self) -> float:
+        wake = self._batcher.wake_at(time.monotonic()) if self._ready is not None else None
+        return TICK_S if wake is None else min(TICK_S, max(wake - time.monotonic(), 0.0))
+
+    def _look(self) -> None:
+        """What is due by the clock."""
+        if self._ready is not None:
+            # Ends the process where this thread stands still for long, because native code of the engine keeps the
+            # interpreter's lock: it would outlive its owner. Not while the model loads, which may take libraries from
+            # a slow disk under that lock.
+            faulthandler.dump_traceback_later(STANDSTILL_S, exit=True, file=2)
+        now = time.monotonic()
+        if self._busy_since:
+            # Every client has its own deadline besides; the least patient one must not end it for the others.
+            limit = max(job.call.timeout for job in self._running)
+            if now - self._busy_since > limit:
+                self._give_up(limit)
+        for peer in [peer for peer in self._peers if peer.silent(now)]:
+            peer.close()
+        if not self.at_home():  # nobody can reach this server any more, and the next one needs the device
+            logger.error("%s is gone; the server ends", self._directory.path)
+            self._stopping = True
+        if self._owner.gone() or now > self._ends_at or (not self._running and self._idle.expired()):
+            self._stopping = True
+
+    def _give_up(self, limit: float) -> None:
+        """The engine hangs, and a thread cannot be interrupted: this process has to end."""
+        logger.error("an engine call hangs for more than timeout_s=%g; the server ends", limit)
+        error = InpaintError(f"the engine hangs: one call took more than timeout_s={limit:g}; the server was ended")
+        # Whoever is only queued loses the connection and asks the next server.
+        self._fail({job.call.peer for job in self._running}, error)
+        self._stopping = True
+
+    def _fail(self, peers: Iterable[Peer], error: Exception) -> None:
+        for peer in list(peers):
+            self._calls.pop(peer, None)
+            peer.answer(wire.pack_error(error))
+
+    # Clients
+
+    def _accept(self, listener: socket.socket) -> None:
+        # Out of descriptors: the next one is accepted when a silent stranger has been hung up on.
+        with suppress(OSError):
+            sock, _ = listener.accept()
+            if not handshake.same_user(sock):
+                logger.warning("refused a process of another user")
+                sock.close()
+                return
+            peer = Peer(sock, self._selector, self._secret, self._understand, self._lose)
+            if peer.open:  # it may have hung up already
+                self._peers.add(peer)
+
+    def _understand(self, peer: Peer, frame: Frame) -> None:
+        if peer in self._calls:
+            raise WireError("a request before the answer to the last one")
+        if frame.kind is Kind.PAINT:
+            self._take(peer, frame)
+        elif frame.kind is Kind.READY:
+            self._curious.add(peer)
+            self._tell_ready(peer)
+        elif frame.kind is Kind.STATS:
+            peer.answer(wire.pack(Kind.STATS, self._stats()))
+        elif frame.kind is Kind.SHUTDOWN:
+            self._stopping = True
+        else:
+            raise WireError(f"{frame.kind.name} is not for a client to say")
+
+    def _take(self, peer: Peer, frame: Frame) -> None:
+        """Queue the requests of a frame."""
+        requests, timeout = paint_frames.unpack_requests(frame, peer.region)
+        if self._failure is not None:
+            peer.answer(wire.pack_error(self._failure))
+            return
+        now = time.monotonic()
+        self._idle.touch()
+        call = self._calls[peer] = _Call(peer, requests, timeout, [None] * len(requests), len(requests))
+        for index, request in enumerate(requests):
+            self._batcher.add(_Job(call, index), share_key(request, self._spec.steps or 1), peer.client, now)
+        self._start_batch()
+
+    def _tell_ready(self, peer: Peer) -> None:
+        """Answer a client that waits for the model, if there is an answer yet."""
+        if peer not in self._curious or (self._ready is None and self._failure is None):
+            return
+        self._curious.discard(peer)
+        if self._failure is not None:
+            peer.answer(wire.pack_error(self._failure))
+        else:
+            peer.answer(wire.pack(Kind.READY, {**(self._ready or {}), "spec": self._spec.to_dict()}))
+
+    def _stats(self) -> dict[str, Any]:
+        return {
+            "pid": os.getpid(),
+            "model": self._spec.id,
+            "device": self._spec.device,
+            "max_batch_size": self._spec.max_batch_size,
+            "clients": len({peer.client for peer in self._peers if peer.client is not None}),
+            "queued": len(self._batcher),
+            **self._statistics.snapshot(),
+            **memory_bytes(),
+        }
+
+    def _lose(self, peer: Peer) -> None:
+        """Forget what is queued for a client that has gone; what already runs, runs on."""
+        self._peers.discard(peer)
+        self._curious.discard(peer)
+        self._calls.pop(peer, None)
+        self._batcher.drop(lambda job: job.call.peer is peer, time.monotonic())
+        if peer.client is not None and all(other.client != peer.client for other in self._peers):
+            self._batcher.forget(peer.client)
+
+    # The engine
+
+    def _start_batch(self) -> None:
+        if self._ready is None:
+            return
+        taken = self._batcher.take(time.monotonic())
+        if taken:
+            self._running = [job for job, _ in taken]
+            self._waited = sum(waited for _, waited in taken)
+            self._busy_since = time.monotonic()
+            self._engine.submit([job.request for job in self._running])
+
+    def _hear(self) -> None:
+        """News from the engine's thread, or a signal."""
+        with suppress(BlockingIOError):
+            while self._bell.recv(4096):
+                pass
+        with suppress(queue.Empty):
+            while True:
+                self._learn(self._news.get_nowait())
+
+    def _learn(self, news: Any) -> None:
+        if isinstance(news, list):
+            self._finish_batch(news)
+            return
+        if isinstance(news, Exception):
+            self._failure = news
+            self._ends_at = time.monotonic() + FAILED_LINGER_S
+        else:
+            self._ready = news
+            logger.info("ready: %s", news)
+            self._on_ready()
+        self._idle.touch()
+        for peer in list(self._peers):
+            self._tell_ready(peer)
+        if self._failure is not None:
+            self._fail(self._calls, self._failure)
+        self._start_batch()
+
+    def _finish_batch(self, answers: list[InpaintResult | Exception]) -> None:
+        jobs, self._running = self._running, []
+        now = time.monotonic()
+        results = [answer for answer in answers if isinstance(answer, InpaintResult)]
+        self._statistics.count_batch(results, len(jobs), self._waited, now - self._busy_since)
+        self._busy_since = 0.0
+        self._idle.touch()
+        self._batcher.finish(now)
+        self._start_batch()  # before the answers go out, so that the device does not wait for them
+        for job, answer in zip(jobs, answers, strict=True):
+            call = job.call
+            call.missing -= 1
+            if isinstance(answer, Exception):
+                call.error = answer
+            else:
+                call.results[job.index] = answer
+            if not call.missing and self._calls.get(call.peer) is call:
+                del self._calls[call.peer]
+                call.peer.answer(self._reply(call))
+        if any(map(loses_context, answers)):
+            logger.error("the CUDA context is lost; the server ends")
+            self._stopping = True
+
+    def _reply(self, call: _Call) -> list[memoryview]:
+        if call.error is not None:
+            return wire.pack_error(call.error)
+        results = [result for result in call.results if result is not None]
+        try:
+            return paint_frames.pack_results(results, self._advice(), call.peer.region)
+        except Exception as error:
+            logger.exception("the engine's results cannot be sent")
+            return wire.pack_error(InpaintError(f"the engine gave something else than results: {error}"))
+
+    def _advice(self) -> str | None:
+        """A warning about small batches, for one client, once."""
+        if self._advice_given:
+            return None
+        most = self._spec.max_batch_size or 1
+        batches, mean = self._statistics.batches()
+        if batches < ENOUGH_BATCHES or mean >= most / 4:
+            return None
+        self._advice_given = True
+        return (
+            f"the inpainting server got batches of {mean:.1f} on average where max_batch_size={most} would fit: a"
+            " transform that paints one image at a time fills at most as many places as there are workers. Use more"
+            " DataLoader workers, or inpaint_transform.faces.batch to paint a worker's whole mini-batch at once"
+        )

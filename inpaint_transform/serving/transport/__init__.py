@@ -1,0 +1,1 @@
+"""How requests and pixels move between the two sides of the shared server."""

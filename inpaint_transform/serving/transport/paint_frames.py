@@ -1,0 +1,248 @@
+"""PAINT and PAINTED frames: requests and results as headers and pixels.
+
+The pixels lie in the region that client and server share, where there is one, and in the frame otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeGuard
+
+import numpy as np
+
+from inpaint_transform.core.models import MAX_TIMEOUT_S
+from inpaint_transform.core.protocol import MAX_TEXTS, InpaintRequest, InpaintResult, Question
+from inpaint_transform.serving.transport.wire import (
+    MAX_PAYLOAD,
+    MAX_REQUESTS,
+    MAX_SIDE,
+    MAX_TEXT,
+    Frame,
+    Kind,
+    WireError,
+    entries_of,
+    pack,
+    pixel_bytes,
+    request_bytes,
+    side_of,
+)
+
+
+def _pixels(frame: Frame, region: np.ndarray | None) -> np.ndarray:
+    """Where a frame's pixels lie."""
+    if not frame.header.get("region"):
+        return frame.payload
+    needed = pixel_bytes(frame.kind, frame.header)
+    if region is None or needed > region.size:
+        raise WireError(f"{needed} bytes of pixels are not in the region")
+    return region
+
+
+def _pack_pixels(
+    kind: Kind, header: dict[str, Any], pixels: list[np.ndarray], region: np.ndarray | None
+) -> list[memoryview]:
+    if region is None or sum(part.nbytes for part in pixels) > region.size:
+        return pack(kind, header, pixels)
+    start = 0
+    for part in pixels:
+        region[start : start + part.size].reshape(part.shape)[...] = part
+        start += part.size
+    return pack(kind, {**header, "region": True})
+
+
+def bytes_of(requests: Sequence[InpaintRequest]) -> int:
+    """How many bytes of pixels a PAINT frame with these requests has."""
+    return sum(request_bytes(request.image.shape[0]) for request in requests)
+
+
+def requests_per_frame(requests: Sequence[InpaintRequest]) -> int:
+    """How many requests of this kind one frame takes."""
+    largest = max((request.image.shape[0] for request in requests), default=1)
+    return max(1, min(MAX_REQUESTS, MAX_PAYLOAD // request_bytes(largest)))
+
+
+def check_request(request: InpaintRequest) -> None:
+    """Raise where a request cannot go over the wire.
+
+    Raises:
+        ValueError: Names the field, its value and the mend.
+    """
+    image, mask = request.image, request.mask
+    side = image.shape[0] if image.ndim else 0
+    if image.shape != (side, side, 3) or image.dtype != np.uint8 or not 1 <= side <= MAX_SIDE:
+        raise ValueError(f"image of shape {image.shape} and dtype {image.dtype}: use uint8 of shape (size, size, 3)")
+    if mask.shape != (side, side) or mask.dtype != np.bool_:
+        raise ValueError(f"mask of shape {mask.shape} and dtype {mask.dtype}: use bool of shape {(side, side)}")
+    for name in ("prompt", "negative_prompt"):
+        text = getattr(request, name)
+        if len(text) > MAX_TEXT:
+            raise ValueError(f"{name} of {len(text)} characters: use at most {MAX_TEXT}")
+        _check_text(name, text)
+    if not 0 < request.strength <= 1:
+        raise ValueError(f"strength={request.strength!r}: use a number in (0, 1]")
+    if not 0 <= request.seed < 2**63:
+        raise ValueError(f"seed={request.seed!r}: use an integer in [0, 2**63)")
+    if request.question is not None:
+        _check_question(request.question, side)
+
+
+def _check_text(name: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{name}={text!r} has characters that are no text: {error.reason}; spell it anew") from error
+
+
+def _check_question(question: Question, side: int) -> None:
+    x0, y0, x1, y1 = question.box
+    if not (0 <= x0 < x1 <= side and 0 <= y0 < y1 <= side):
+        raise ValueError(f"question: the box {question.box} is empty or not inside the crop of {side} pixels")
+    if not 1 <= len(question.texts) <= MAX_TEXTS:
+        raise ValueError(f"question with {len(question.texts)} texts: use 1 to {MAX_TEXTS}")
+    for text in question.texts:
+        _check_text("question's text", text)
+    if sum(map(len, question.texts)) > MAX_TEXT:
+        raise ValueError(f"question: its texts have more than {MAX_TEXT} characters together; shorten them")
+
+
+def pack_requests(
+    requests: Sequence[InpaintRequest], timeout: float, region: np.ndarray | None = None
+) -> list[memoryview]:
+    """A PAINT frame.
+
+    Args:
+        requests: Checked requests, at most ``requests_per_frame`` of them.
+        timeout: Seconds after which a single engine call with them counts as hung.
+        region: Where to leave the pixels if they fit; None to send them.
+    """
+    entries = []
+    for request in requests:
+        entry: dict[str, Any] = {
+            "side": request.image.shape[0],
+            "prompt": request.prompt,
+            "negative_prompt": request.negative_prompt,
+            "strength": float(request.strength),
+            "seed": int(request.seed),
+        }
+        if request.question is not None:
+            box, texts = request.question.box, request.question.texts
+            entry["question"] = {"box": [int(corner) for corner in box], "texts": list(texts)}
+        entries.append(entry)
+    pixels = [part for request in requests for part in (request.image, np.packbits(request.mask))]
+    return _pack_pixels(Kind.PAINT, {"entries": entries, "timeout": timeout}, pixels, region)
+
+
+def unpack_requests(frame: Frame, region: np.ndarray | None = None) -> tuple[list[InpaintRequest], float]:
+    """What ``pack_requests`` wrote; the images are views of the frame's payload or of the region.
+
+    Raises:
+        WireError: A field is missing or out of its range.
+    """
+    pixels = _pixels(frame, region)
+    timeout = frame.header.get("timeout")
+    if not _is_number(timeout) or not 0 < timeout <= MAX_TIMEOUT_S:
+        raise WireError(f"timeout={timeout!r} is not a number of seconds")
+    requests = []
+    start = 0
+    for entry in entries_of(frame.header):
+        side = side_of(entry)
+        middle = start + 3 * side**2
+        stop = start + request_bytes(side)
+        prompt, negative = entry.get("prompt"), entry.get("negative_prompt")
+        strength, seed = entry.get("strength"), entry.get("seed")
+        if not isinstance(prompt, str) or not isinstance(negative, str) or max(len(prompt), len(negative)) > MAX_TEXT:
+            raise WireError("a prompt is not a text of bearable length")
+        if not _is_number(strength) or not isinstance(seed, int):
+            raise WireError("strength or seed is not a number")
+        request = InpaintRequest(
+            image=pixels[start:middle].reshape(side, side, 3),
+            mask=np.unpackbits(pixels[middle:stop], count=side**2).view(np.bool_).reshape(side, side),
+            prompt=prompt,
+            negative_prompt=negative,
+            strength=float(strength),
+            seed=seed,
+            question=_question_of(entry),
+        )
+        try:
+            check_request(request)
+        except ValueError as error:
+            raise WireError(str(error)) from error
+        requests.append(request)
+        start = stop
+    return requests, float(timeout)
+
+
+def _question_of(entry: dict[str, Any]) -> Question | None:
+    """The question that an entry of a PAINT header carries; its limits are not checked yet."""
+    question = entry.get("question")
+    if question is None:
+        return None
+    box = question.get("box") if isinstance(question, dict) else None
+    texts = question.get("texts") if isinstance(question, dict) else None
+    if not isinstance(box, list) or len(box) != 4 or not all(type(corner) is int for corner in box):
+        raise WireError(f"box={box!r} of a question is not four numbers of pixels")
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise WireError("the texts of a question are no texts")
+    x0, y0, x1, y1 = box
+    return Question((x0, y0, x1, y1), tuple(texts))
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def pack_results(
+    results: Sequence[InpaintResult], advice: str | None = None, region: np.ndarray | None = None
+) -> list[memoryview]:
+    """A PAINTED frame.
+
+    Args:
+        results: In the order of the requests.
+        advice: A warning for the user of this client.
+        region: Where to leave the pixels if they fit; None to send them. The requests may still lie there: no result
+            begins behind the request that it answers.
+    """
+    entries: list[dict[str, Any]] = []
+    for result in results:
+        if result.image is None:
+            entries.append({"rejected": result.rejected or "no image"})
+        elif result.answer is None:
+            entries.append({"side": result.image.shape[0]})
+        else:
+            entries.append({"side": result.image.shape[0], "answer": [float(chance) for chance in result.answer]})
+    images = [result.image for result in results if result.image is not None]
+    return _pack_pixels(Kind.PAINTED, {"entries": entries, "advice": advice}, images, region)
+
+
+def unpack_results(frame: Frame, region: np.ndarray | None = None) -> list[InpaintResult]:
+    """What ``pack_results`` wrote; the images stay as they are when the region is used again.
+
+    Raises:
+        WireError: The pixels are not in the region, or an answer is none.
+    """
+    pixels = _pixels(frame, region)
+    results = []
+    start = 0
+    for entry in entries_of(frame.header):
+        rejected = entry.get("rejected")
+        if rejected is not None:
+            results.append(InpaintResult(None, str(rejected)))
+            continue
+        side = side_of(entry)
+        stop = start + 3 * side**2
+        image = pixels[start:stop].reshape(side, side, 3)
+        results.append(InpaintResult(image.copy() if pixels is region else image, answer=_answer_of(entry)))
+        start = stop
+    return results
+
+
+def _answer_of(entry: dict[str, Any]) -> tuple[float, ...] | None:
+    """The answer that an entry of a PAINTED header carries."""
+    answer = entry.get("answer")
+    if answer is None:
+        return None
+    if not isinstance(answer, list) or not 1 <= len(answer) <= MAX_TEXTS:
+        raise WireError(f"an answer has 1 to {MAX_TEXTS} numbers")
+    if not all(_is_number(chance) and 0 <= chance <= 1 for chance in answer):
+        raise WireError("an answer has something else than probabilities")
+    return tuple(float(chance) for chance in answer)

@@ -1,0 +1,212 @@
+"""The measurements: the bare pipeline, the transform alone, and DataLoaders around it.
+
+Each yields plain results as they are done, and runs in a process of its own: see ``fresh.in_fresh_process``. A loader
+without workers paints in its own process, one with workers through the shared server. All rates are per second,
+latencies in milliseconds, memory in MiB.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import itertools
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import albumentations as A
+import numpy as np
+from torch.utils.data import DataLoader
+
+from inpaint_transform.core.models import PRESETS, ModelSpec
+from inpaint_transform.faces.albumentations import BBoxInpaint
+from inpaint_transform.faces.batch import ConcurrentDataset
+from inpaint_transform.serving.connect import connect, shutdown
+from inpaint_transform.serving.engines import load_engine, memory_bytes
+from inpaint_transform.serving.placement import resolve_device
+from inpaint_transform.tools.bench.fresh import in_fresh_process
+from inpaint_transform.tools.bench.memory import pss_mib
+from inpaint_transform.tools.bench.samples import Picture, Timed, collate, requests_of
+from inpaint_transform.tools.bench.settings import BATCHES, Settings
+
+# A measurement that gets too few batches in its time goes on, but not for longer than this many times its time.
+PATIENCE = 6
+
+Result = dict[str, Any]
+
+
+def measure(settings: Settings, pictures: Sequence[Picture]) -> Iterator[tuple[str, Result]]:
+    """Measure everything; each result with its section: ``model``, ``bare``, ``transform`` or ``loader``.
+
+    Raises:
+        ValueError, OSError, InpaintError: The model does not load or does not paint.
+    """
+    yield from in_fresh_process(measure_bare, settings, pictures)
+    yield from in_fresh_process(measure_in_process, settings, pictures)
+    if any(settings.workers):
+        yield from in_fresh_process(measure_shared, settings, pictures)
+
+
+def measure_bare(settings: Settings, pictures: Sequence[Picture]) -> Iterator[tuple[str, Result]]:
+    """The resident pipeline alone: working crops that lie ready, no transform, no loader."""
+    spec = settings.model.resolved()
+    engine = load_engine(dataclasses.replace(spec, max_batch_size=max(BATCHES)))
+    requests = requests_of(pictures, engine.size, max(BATCHES))
+    engine.paint(requests[:1])
+    yield "model", {**_model(settings.model), "size": engine.size, **_memory_of(memory_bytes())}
+    for batch in BATCHES:
+        engine.paint(requests[:batch])  # the first call at a size is slow
+        times: list[float] = []
+        while len(times) < 2 or sum(times) < settings.seconds:
+            start = time.perf_counter()
+            engine.paint(requests[:batch])
+            times.append(time.perf_counter() - start)
+        yield "bare", {"batch": batch, "images_per_s": _rounded(batch * len(times) / sum(times)), **_latency(times)}
+
+
+def measure_in_process(settings: Settings, pictures: Sequence[Picture]) -> Iterator[tuple[str, Result]]:
+    """The transform that always fires, called alone; then loaders without workers, if they are asked for."""
+    spec = dataclasses.replace(settings.model, serving="local")
+    begun = _warm_up(spec, pictures)
+    sample = Timed(pictures, _compose(spec, 1.0))
+    times: list[float] = []
+    painted = 0
+    for index in itertools.count():
+        _, seconds, fired = sample[index]
+        times.append(seconds)
+        painted += fired
+        if sum(times) >= settings.seconds and len(times) >= 3:
+            break
+    yield (
+        "transform",
+        {
+            "images_per_s": _rounded(len(times) / sum(times)),
+            "painted_per_s": _rounded(painted / sum(times)),
+            **_latency(times),
+        },
+    )
+    if 0 in settings.workers:
+        yield from _loaders(settings, spec, 0, pictures, begun)
+
+
+def measure_shared(settings: Settings, pictures: Sequence[Picture]) -> Iterator[tuple[str, Result]]:
+    """Loaders whose workers share one server."""
+    spec = dataclasses.replace(settings.model, serving="shared")
+    try:
+        begun = _warm_up(spec, pictures)
+        for workers in settings.workers:
+            if workers > 0:
+                yield from _loaders(settings, spec, workers, pictures, begun)
+    finally:
+        shutdown()
+
+
+def _warm_up(spec: ModelSpec, pictures: Sequence[Picture]) -> float:
+    """Load the model and paint once, for the first call is slow; when the engine's counters began."""
+    inpainter = connect(spec)
+    requests = requests_of(pictures, inpainter.size, spec.resolved().max_batch_size or 1)
+    begun = time.perf_counter()
+    inpainter.paint(requests)
+    return begun
+
+
+def _loaders(
+    settings: Settings, spec: ModelSpec, workers: int, pictures: Sequence[Picture], begun: float
+) -> Iterator[tuple[str, Result]]:
+    for concurrent in (False, True):
+        for p in settings.p:
+            yield "loader", _loader(settings, spec, workers, p, concurrent, pictures, begun)
+
+
+def _loader(
+    settings: Settings,
+    spec: ModelSpec,
+    workers: int,
+    p: float,
+    concurrent: bool,
+    pictures: Sequence[Picture],
+    begun: float,
+) -> Result:
+    """One DataLoader, from the end of its warm-up until it has run long enough."""
+    timed = Timed(pictures, _compose(spec, p))
+    loader = DataLoader(
+        ConcurrentDataset(timed) if concurrent else timed,
+        batch_size=settings.batch_size,
+        num_workers=workers,
+        collate_fn=collate,
+    )
+    inpainter = connect(spec)
+    batches = iter(loader)
+    for _ in range(max(workers, 1)):
+        next(batches)  # every worker has started and has delivered once
+    before, start = inpainter.stats(), time.perf_counter()
+    images, fired = 0, []
+    for number in itertools.count(1):
+        _, seconds, painted = next(batches)
+        images += len(seconds)
+        fired += [taken for taken, hit in zip(seconds, painted, strict=True) if hit]
+        elapsed = time.perf_counter() - start
+        enough = number >= 2 * max(workers, 1)
+        if elapsed >= settings.seconds * (1 if enough else PATIENCE):
+            break
+    after = inpainter.stats()
+    children = [child.pid for child in multiprocessing.active_children() if child.pid is not None]
+    host = pss_mib([os.getpid(), *children, int(after.get("pid", os.getpid()))])
+    del batches
+    gc.collect()  # ends the workers now
+    return {
+        "workers": workers,
+        "p": p,
+        "concurrent": concurrent,
+        "images": images,
+        "images_per_s": _rounded(images / elapsed),
+        "painted": len(fired),
+        "painted_per_s": _rounded(len(fired) / elapsed),
+        **_latency(fired),
+        **_use(before, after, start - begun, elapsed),
+        **_memory_of(after),
+        "host_pss_mib": host,
+    }
+
+
+def _compose(spec: ModelSpec, p: float) -> A.Compose:
+    return A.Compose([BBoxInpaint(spec, p=p)], bbox_params=A.BboxParams(format="pascal_voc", label_fields=["labels"]))
+
+
+def _use(before: Result, after: Result, age: float, elapsed: float) -> Result:
+    """How the pipeline was used between two snapshots of its counters, the first taken at ``age``."""
+    requests, batches = (after[name] - before[name] for name in ("requests", "batches"))
+    # The counters tell the share since they began.
+    busy = after["busy_share"] * (age + elapsed) - before["busy_share"] * age
+    return {
+        "mean_batch": _rounded(requests / batches) if batches else None,
+        "busy_share": _rounded(min(max(busy / elapsed, 0.0), 1.0)),
+    }
+
+
+def _latency(seconds: Sequence[float]) -> Result:
+    """Median and 95th percentile; None without a single value."""
+    if not seconds:
+        return {"p50_ms": None, "p95_ms": None}
+    return {f"p{share}_ms": _rounded(float(np.percentile(seconds, share)) * 1e3) for share in (50, 95)}
+
+
+def _model(spec: ModelSpec) -> Result:
+    """The model in a report; of a folder only its name."""
+    name = spec.id if spec.id in PRESETS or not Path(spec.id).exists() else Path(spec.id).resolve().name
+    spec = spec.resolved()
+    found = {"id": name, "steps": spec.steps, "guidance_scale": spec.guidance_scale, "dtype": spec.dtype}
+    return {**found, "device": resolve_device(spec.device), "max_batch_size": spec.max_batch_size}
+
+
+def _memory_of(found: Result) -> Result:
+    """Memory of the process that holds the model: its own, and on the CUDA device."""
+    names = {"resident_bytes": "model_process_mib", "device_bytes": "model_device_mib"}
+    return {new: _rounded(found[old] / 2**20) if old in found else None for old, new in names.items()}
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.4g}")

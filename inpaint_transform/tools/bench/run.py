@@ -1,0 +1,119 @@
+"""A whole benchmark: measure, say each result as it comes, and write what was measured, however it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from inpaint_transform.tools.bench import advice, plot, report
+from inpaint_transform.tools.bench.measure import Result, measure
+from inpaint_transform.tools.bench.samples import Picture
+from inpaint_transform.tools.bench.settings import Settings
+
+
+def run(
+    settings: Settings,
+    pictures: Sequence[Picture],
+    out: Path,
+    command: tuple[str, Sequence[str]],
+    say: Callable[[str], object],
+    source: str,
+    train_rate: float | None = None,
+) -> list[Path]:
+    """Measure and write ``out`` and the plot beside it.
+
+    Ctrl-C ends the measurement; what was measured until then is written and raised after.
+
+    Args:
+        settings: What to measure.
+        pictures: What to measure with.
+        out: JSON file to write.
+        command: Program and arguments, for the report.
+        say: Hears a line for each result, and the advice.
+        source: What the pictures are, for the report.
+        train_rate: Images/s of the user's own training step.
+
+    Returns:
+        The files written; without matplotlib there is no plot.
+
+    Raises:
+        ValueError, OSError, InpaintError: The model does not load or does not paint, or ``out`` cannot be written.
+        KeyboardInterrupt: After what was measured has been written.
+    """
+    boxes = sum(len(picture.boxes) for picture in pictures)
+    results: dict[str, Any] = {
+        "settings": settings.to_dict(),
+        "data": {"source": source, "pictures": len(pictures), "boxes": boxes},
+        "complete": False,
+        "bare": [],
+        "loader": [],
+    }
+    try:
+        for section, found in measure(settings, pictures):
+            if section == "loader":
+                found = {**found, "share_of_bare": _share(found, results["bare"])}
+            if section in ("bare", "loader"):
+                results[section].append(found)
+            else:
+                results[section] = found
+            say(line(section, found))
+        results["complete"] = True
+    finally:
+        written = []
+        if results["bare"]:
+            results["advice"] = advice.advise(results, train_rate)
+            for sentence in results["advice"]:
+                say(sentence)
+            written = _write(out, report.describe(*command, results))
+            say(f"wrote {' and '.join(path.name for path in written)}")
+    return written
+
+
+def line(section: str, found: Mapping[str, Any]) -> str:
+    """A result as one line of text."""
+    if section == "model":
+        return f"model       {found['id']}, {found['size']} pixels, {found['steps']} steps{_memory(found)}"
+    rate = f"{found['images_per_s']:>8.4g} images/s{_latency(found)}"
+    if section == "bare":
+        return f"bare        batch {found['batch']:>2}  {rate}"
+    if section == "transform":
+        return f"transform   alone     {rate}"
+    mode = "concurrent" if found["concurrent"] else "per sample"
+    parts = [f"loader      {found['workers']} workers, p {found['p']:<4g} {mode} {rate}"]
+    parts.append(f"painted {found['painted_per_s']:.4g}/s")
+    if found["mean_batch"] is not None:
+        parts.append(f"batch {found['mean_batch']:.3g}")
+    parts.append(f"busy {found['busy_share']:.0%}")
+    if found["painted"] and found["share_of_bare"] is not None:
+        parts.append(f"{found['share_of_bare']:.0%} of bare")
+    if found["host_pss_mib"] is not None:
+        parts.append(f"host {found['host_pss_mib']:.0f} MiB")
+    return ", ".join(parts)
+
+
+def _share(found: Result, bare: Sequence[Result]) -> float | None:
+    """Of the bare pipeline's best throughput."""
+    best = max((each["images_per_s"] for each in bare), default=0.0)
+    return round(found["painted_per_s"] / best, 4) if best else None
+
+
+def _latency(found: Mapping[str, Any]) -> str:
+    if found["p50_ms"] is None:
+        return ""
+    return f", p50 {found['p50_ms']:.4g} ms, p95 {found['p95_ms']:.4g} ms"
+
+
+def _memory(found: Mapping[str, Any]) -> str:
+    device, host = found["model_device_mib"], found["model_process_mib"]
+    on_device = f", {device:.0f} MiB on the device" if device is not None else ""
+    return on_device + (f", {host:.0f} MiB in its process" if host is not None else "")
+
+
+def _write(out: Path, described: dict[str, Any]) -> list[Path]:
+    report.save(out, described)
+    if not plot.available():
+        return [out]
+    picture = out.with_suffix(".png")
+    plot.draw(described, picture)
+    return [out, picture]

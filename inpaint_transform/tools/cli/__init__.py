@@ -1,0 +1,45 @@
+"""The command line: arguments in, one call into the library, words and files out.
+
+One module a command. What needs OpenCV or torch is imported inside the commands, so that --help and usage errors come
+at once.
+"""
+
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from inpaint_transform.core.errors import InpaintError
+from inpaint_transform.tools.cli.bench import bench
+from inpaint_transform.tools.cli.demo import demo
+from inpaint_transform.tools.cli.export import export
+from inpaint_transform.tools.cli.logs import replay, report
+from inpaint_transform.tools.cli.preview import preview
+from inpaint_transform.tools.cli.serve import serve
+
+
+class _Commands(TyperGroup):
+    """Commands whose expected failures are one line on stderr and exit code 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (ValueError, OSError, InpaintError) as error:
+            typer.echo(f"Error: {error}", err=True)
+            raise typer.Exit(1) from error
+
+
+app = typer.Typer(
+    cls=_Commands,
+    help="Repaint labelled boxes with a diffusion model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (demo, preview, export, bench, report, replay, serve):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="inpaint-transform")

@@ -1,0 +1,40 @@
+"""What every command that paints does first and last: load the model, write the picture."""
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from inpaint_transform.core.models import ModelSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from inpaint_transform.serving.connect import Inpainter
+
+
+def load(spec: ModelSpec) -> "Inpainter":
+    """The inpainter of a model, with the model loaded."""
+    from inpaint_transform.serving.connect import connect
+
+    # Whoever paints pictures has no use for remarks on image processors that no pipeline here needs.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    typer.echo(f"loading {spec.id} ...", err=True)
+    inpainter = connect(spec)
+    inpainter.size  # noqa: B018 - asking for the size is what loads the model
+    return inpainter
+
+
+def write(out: Path, picture: "np.ndarray", start: float) -> None:
+    """Write a picture and tell how long it took since ``start``, a ``time.perf_counter``."""
+    from PIL import Image
+
+    Image.fromarray(picture).save(out)
+    tell(out, start)
+
+
+def tell(out: Path, start: float) -> None:
+    """Say that a file is written and how long it took since ``start``, a ``time.perf_counter``."""
+    typer.echo(f"wrote {out} in {time.perf_counter() - start:.1f} s")

@@ -1,0 +1,91 @@
+"""The serve command."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from inpaint_transform.core.errors import InpaintError
+from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.tools.cli.options import Guidance, Steps, usage_errors
+
+
+def serve(
+    model: Annotated[str | None, typer.Argument(help="Preset, hub id or diffusers folder.")] = None,
+    stats: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Serve nothing; print the counters of the server there.")
+    ] = None,
+    address: Annotated[
+        Path | None, typer.Option(help="Folder for the socket, private to you. Default: a new one.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, float32, float16 or bfloat16.")] = "auto",
+    variant: Annotated[str | None, typer.Option(help="Weight files of the checkpoint, such as fp16.")] = None,
+    size: Annotated[int | None, typer.Option(help="Side of the working crop in pixels. Default: the model's.")] = None,
+    steps: Steps = None,
+    guidance_scale: Guidance = None,
+    scheduler: Annotated[str | None, typer.Option(help="A diffusers scheduler class instead of its own.")] = None,
+    lora: Annotated[str | None, typer.Option(help="LoRA folder, file or hub id.")] = None,
+    vae: Annotated[str | None, typer.Option(help="Folder or hub id of another autoencoder.")] = None,
+    max_batch_size: Annotated[int | None, typer.Option(help="Most requests in one pipeline call. Default: 8.")] = None,
+    max_wait_ms: Annotated[float | None, typer.Option(help="Longest wait for a batch to fill. Default: 10.")] = None,
+    memory_fraction: Annotated[float | None, typer.Option(help="Most of the GPU's memory to use, in (0, 1].")] = None,
+    reproducible: Annotated[bool, typer.Option("--reproducible", help="Results independent of the batch.")] = False,
+) -> None:
+    """Run the resident pipeline by hand, until Ctrl-C; ModelSpec(..., address=...) reaches it."""
+    if (model is None) == (stats is None):
+        raise typer.BadParameter("give either a MODEL to serve or --stats ADDRESS")
+    if stats is not None:
+        _print_stats(stats)
+        return
+    with usage_errors():
+        spec = ModelSpec(
+            str(model),
+            device=device,
+            dtype=dtype,
+            variant=variant,
+            size=size,
+            steps=steps,
+            guidance_scale=guidance_scale,
+            scheduler=scheduler,
+            lora=lora,
+            vae=vae,
+            max_batch_size=max_batch_size,
+            max_wait_ms=max_wait_ms,
+            memory_fraction=memory_fraction,
+            reproducible=reproducible,
+        )
+    _serve(spec, address)
+
+
+def _print_stats(address: str) -> None:
+    from inpaint_transform.serving.connect import connect
+
+    # The counters do not depend on the model, so any will do to ask for them.
+    counters = connect(ModelSpec("tiny", serving="shared", address=address)).stats()
+    if not counters:
+        raise InpaintError(f"no server listens in {address}; start one with 'inpaint-transform serve MODEL'")
+    typer.echo(json.dumps(counters, indent=2))
+
+
+def _serve(spec: ModelSpec, address: Path | None) -> None:
+    from inpaint_transform.serving.connect import current_session
+    from inpaint_transform.serving.directory import ServerDirectory, directory_for
+    from inpaint_transform.serving.server.process import serve as serve_here
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    directory = directory_for(current_session(), "by hand") if address is None else ServerDirectory(address.absolute())
+    with directory.held():
+        if directory.occupied():
+            raise InpaintError(f"a server runs in {directory.path} already; end it first, or give another --address")
+        if directory.holds_something_else():
+            raise InpaintError(f"address={str(directory.path)!r}: other files lie there; give an empty or new folder")
+        directory.occupy()  # the lock lasts as long as this process, for nobody closes the descriptor
+    model = {**spec.to_dict(), "address": str(directory.path)}
+
+    def say() -> None:
+        typer.echo(f"serving; use it with model={model}; the address is\n{directory.path}")
+
+    serve_here(spec, directory, on_ready=say)

@@ -1,0 +1,116 @@
+"""The benchmarks run to their end in quick mode, and their result files say what was measured, where and when."""
+
+import datetime
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+HEAD = {"command", "date", "machine", "versions", "results"}
+
+
+def run(name: str, folder: Path, *arguments: str) -> dict[str, Any]:
+    """The results of a benchmark that runs as a process of its own; its file's head is checked."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "BENCHMARK_RESULTS": os.fspath(folder), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads((folder / f"{name}.json").read_text("utf-8"))
+    assert set(report) == HEAD
+    assert report["command"] == " ".join([f"python -m benchmarks.{name}", *arguments])
+    assert abs(datetime.date.today() - datetime.date.fromisoformat(report["date"])) <= datetime.timedelta(days=1)
+    assert report["machine"]["cores"] == os.cpu_count()
+    assert report["machine"]["processor"]
+    assert all(report["versions"][package] for package in ("python", "torch", "diffusers", "albumentations", "numpy"))
+    assert all(map(math.isfinite, numbers(report["results"])))
+    assert list(numbers(report["results"]))
+    return report["results"]
+
+
+def numbers(value: Any) -> list[float]:
+    """All numbers in a JSON value."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return [number for item in value for number in numbers(item)]
+    return [value] if isinstance(value, int | float) else []
+
+
+def is_picture(file: Path) -> bool:
+    """Whether a file is a picture that shows more than one colour."""
+    with Image.open(file) as image:
+        return any(low < high for low, high in image.convert("RGB").getextrema())
+
+
+@pytest.mark.slow
+def test_the_peers_are_compared(tmp_path: Path) -> None:
+    results = run("peers", tmp_path, "--quick")
+    ways = results["ways"]
+    assert {name[0] for name in ways} >= set("abdef")
+    assert all(row["images_per_s"] > 0 for row in ways.values())
+    # Ours and diffusers' own crop and the squashing differ in what they leave alone: that is the point of the table.
+    assert ways["a: plain call, squashed picture"]["change_outside"] > 0
+    ours = [row["change_outside"] for name, row in ways.items() if name.startswith("f")]
+    assert ours == [0] * len(ours)
+    assert len(ours) >= 3
+    assert "imitated" in ways["d: kornia RandomDissolving"]["note"]
+    for target in results["targets"].values():
+        reached = (
+            target["found"] >= target["at_least"] if "at_least" in target else target["found"] <= target["at_most"]
+        )
+        assert target["met"] is reached
+    for row in results["profile_ms_per_image"].values():
+        assert sum(row[part] for part in row if part != "total") == pytest.approx(row["total"], rel=0.01)
+        assert row["unet"] > 0
+
+
+@pytest.mark.slow
+def test_the_growth_is_measured_and_drawn(tmp_path: Path) -> None:
+    results = run("scaling", tmp_path, "--quick")
+    for name, unit in {"size": "megapixels", "boxes": "boxes", "workers": "workers", "prompts": "prompts"}.items():
+        across = [row[unit] for row in results[name]]
+        assert across == sorted(set(across))
+        assert len(across) >= 2
+        assert is_picture(tmp_path / f"scaling_{name}.png")
+
+
+def test_one_section_of_the_growth_can_be_asked_for(tmp_path: Path) -> None:
+    assert set(run("scaling", tmp_path, "size", "--quick")) == {"size"}
+    assert [file.name for file in tmp_path.glob("*.png")] == ["scaling_size.png"]
+
+
+def test_an_unknown_section_is_refused() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.scaling", "colour"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "colour" in done.stderr
+    assert "prompts" in done.stderr
+
+
+@pytest.mark.slow
+def test_the_overhead_is_measured(tmp_path: Path) -> None:
+    results = run("overhead", tmp_path, "--quick")
+    for found in (results["fired_against_bare_pipeline"], *results["not_fired_against_noop"].values()):
+        assert found["ratio"] > 0
+    assert results["imports"]["face_s"] > 0
+
+
+@pytest.mark.slow
+def test_the_serving_is_measured(tmp_path: Path) -> None:
+    results = run("serving", tmp_path, "--quick")
+    assert set(results) == {"handover", "throughput", "memory", "start", "neighbours"}
+    assert results["memory"]["shared"]["processes"] == 3
+    assert results["neighbours"]["reproducible=True"]["unequal_images"] == 0

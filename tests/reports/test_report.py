@@ -1,0 +1,307 @@
+"""The report of a log and the way back from a line: what they show, and what they say when they cannot."""
+
+from __future__ import annotations
+
+import html.parser
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import albumentations as A
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from inpaint_transform import BBoxInpaint
+from inpaint_transform.core.edit import Edit, Outcome
+from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.core.recipe import Recipe
+from inpaint_transform.reports import drawing as pictures
+from inpaint_transform.reports import log as provenance
+from inpaint_transform.reports import report
+from inpaint_transform.reports.log import Log
+from inpaint_transform.tools.cli import app
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
+BEFORE = np.full((40, 40, 3), 90, np.uint8)
+SPEC = ModelSpec("tiny", device="cpu", serving="local", steps=2)
+
+
+def run(*arguments: object) -> tuple[int, str]:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
+    assert "Traceback" not in result.output
+    return result.exit_code, " ".join(result.output.split())
+
+
+def outcome(label: str, score: float, accepted: bool = True, **more: Any) -> Outcome:
+    edit = Edit(0, (10, 10, 30, 30), (0, 0, 40, 40), label, more.pop("prompt", f"a {label}"), "", 1.0, 5)
+    values = {
+        "edit": edit,
+        "accepted": accepted,
+        "reason": None if accepted else "clip",
+        "seed": 5,
+        "attempts": 1 if accepted else 3,
+        "scores": {"clip": score},
+        "milliseconds": 10.0,
+        "before": BEFORE,
+        "after": lambda: np.full((40, 40, 3), int(200 * score) % 256, np.uint8),
+    }
+    return Outcome(**{**values, **more})
+
+
+def write(path: Path, *outcomes: Outcome, crops: bool = True, key: str | None = None) -> Path:
+    Log(path, save_crops=crops).write(IMAGE, list(outcomes), Recipe(), SPEC, 0, key)
+    return path
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Four cones of which one was accepted, ten cubes of which all were, and a swap."""
+    swapped = Edit(0, (10, 10, 30, 30), (0, 0, 40, 40), "cone", "a cube", "", 1.0, 5, new_label="cube")
+    return write(
+        tmp_path / "edits.jsonl",
+        outcome("cone", 0.71),
+        *(outcome("cone", score, accepted=False) for score in (0.11, 0.33, 0.22)),
+        *(outcome("cube", 0.8 + number / 100) for number in range(10)),
+        outcome("cone", 0.95, edit=swapped),
+    )
+
+
+class Page(html.parser.HTMLParser):
+    """The cells of every table row, the text, the addresses and the tags of a page."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self.words = ""
+        self.sources: list[str] = []
+        self.tags: list[str] = []
+        self._in_cell = False
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.sources += [value or "" for name, value in attributes if name in ("src", "href")]
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th"):
+            self.rows[-1].append("")
+            self._in_cell = True
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_cell = self._in_cell and tag not in ("td", "th")
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+        if self._in_cell:
+            self.rows[-1][-1] += data
+
+
+def page(log: Path, **more: Any) -> Page:
+    out = log.with_name("page.html")
+    report.write(log, out, **more)
+    return Page(out)
+
+
+def test_the_page_counts_by_class_and_swap(log: Path) -> None:
+    rows = {row[0]: row[1:] for row in page(log).rows if row}
+    assert rows["cone"][:4] == ["4", "1", "25%", "2.50"]
+    assert rows["cube"][:4] == ["10", "10", "100%", "1.00"]
+    assert rows["cone -> cube"][:3] == ["1", "1", "100%"]
+    assert rows["all"][:3] == ["15", "12", "80%"]
+    assert rows["clip"] == ["3"]
+
+
+def test_the_page_needs_nothing_else(log: Path) -> None:
+    found = page(log)
+    assert "script" not in found.tags
+    assert found.sources
+    assert all(source.startswith("data:image/jpeg;base64,") for source in found.sources)
+
+
+def test_the_worst_accepted_and_the_best_rejected_come_first(log: Path) -> None:
+    summary = report.write(log, log.with_name("page.html"), limit=2)
+    assert [record.scores["clip"] for _, record in summary.worst] == [0.71, 0.8]
+    assert [record.scores["clip"] for _, record in summary.best] == [0.33, 0.22]
+    assert len(Page(log.with_name("page.html")).sources) == 4
+
+
+def test_a_long_log_keeps_the_right_ones(tmp_path: Path) -> None:
+    order = np.random.default_rng(0).permutation(1000)
+    log = write(
+        tmp_path / "log.jsonl",
+        *(outcome("cone", number / 1000, accepted=bool(number % 2)) for number in order),
+        crops=False,
+    )
+    summary = report.write(log, tmp_path / "page.html", limit=3)
+    assert [record.scores["clip"] for _, record in summary.worst] == [0.001, 0.003, 0.005]
+    assert [record.scores["clip"] for _, record in summary.best] == [0.998, 0.996, 0.994]
+
+
+def test_the_histogram_holds_every_edit(log: Path) -> None:
+    text = log.with_name("page.html")
+    report.write(log, text)
+    [drawing] = re.findall("<svg.*?</svg>", text.read_text(encoding="utf-8"))
+    heights = {
+        colour: sum(float(height) for height in re.findall(rf'height="([\d.]+)" fill="{colour}"', drawing))
+        for colour in ("#0069aa", "#be1e2d")
+    }
+    assert heights["#0069aa"] / heights["#be1e2d"] == pytest.approx(12 / 3, rel=0.02)
+
+
+def test_equal_scores_still_draw(tmp_path: Path) -> None:
+    log = write(tmp_path / "log.jsonl", *(outcome("cone", 0.5) for _ in range(3)))
+    assert "svg" in page(log).tags
+
+
+def test_words_from_the_log_stay_words(tmp_path: Path) -> None:
+    evil = "<script>alert(1)</script>"
+    log = write(
+        tmp_path / "log.jsonl",
+        outcome(evil, 0.5, prompt=evil, scores={evil: 0.5}),
+        outcome(evil, 0.5, accepted=False, reason=evil),
+        key=evil,
+    )
+    found = page(log)
+    assert "script" not in found.tags
+    assert found.words.count(evil) >= 4
+
+
+def test_a_log_names_no_picture_outside_its_folder(tmp_path: Path) -> None:
+    Image.fromarray(BEFORE).save(tmp_path / "private.png")
+    log = write(tmp_path / "log.jsonl", outcome("cone", 0.5))
+    name = str(next(provenance.read(log))[1].crop)
+    log.write_text(log.read_text().replace(name, "../private.png"))
+    assert page(log).sources == []
+
+
+def test_a_sheet_shows_each_pair(log: Path) -> None:
+    out = log.with_name("sheet.png")
+    report.write(log, out, limit=1)
+    small = np.asarray(Image.open(out))
+    report.write(log, out, limit=3)
+    large = np.asarray(Image.open(out))
+    assert small.shape[1] == large.shape[1]
+    assert large.shape[0] > 2 * small.shape[0]
+    # The window of the worst accepted edit, before and after.
+    colours = {tuple(colour) for colour in small.reshape(-1, 3)[::7].tolist()}
+    assert {(90, 90, 90), (142, 142, 142)} <= colours
+
+
+def test_pictures_that_are_gone_leave_the_numbers(log: Path) -> None:
+    for picture in provenance.crops_of(log).iterdir():
+        picture.unlink()
+    found = page(log)
+    assert found.sources == []
+    assert any(row[:1] == ["cube"] for row in found.rows)
+
+
+# -- the command line --
+
+
+def test_report_writes_both_kinds(log: Path) -> None:
+    for name in ("page.html", "sheet.png"):
+        code, said = run("report", log, "--out", log.with_name(name), "--limit", 2)
+        assert code == 0, said
+        assert name in said
+        assert log.with_name(name).stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("content", "out", "code", "words"),
+    [
+        (None, "page.html", 1, "log.jsonl"),
+        ("", "page.html", 1, "no edits"),
+        ("{\n", "page.html", 1, "log.jsonl, line 1"),
+        ('{"version": 99}\n', "page.html", 1, "version 99"),
+        ("{", "page.html", 1, "no edits"),
+        ("", "page.txt", 2, ".html"),
+        ("", "no/such/page.html", 2, "cannot be written"),
+    ],
+)
+def test_report_says_what_is_wrong(tmp_path: Path, content: str | None, out: str, code: int, words: str) -> None:
+    log = tmp_path / "log.jsonl"
+    if content is not None:
+        log.write_text(content)
+    exit_code, said = run("report", log, "--out", tmp_path / out)
+    assert exit_code == code, said
+    assert words in re.sub(r"[│\s]+", " ", said)
+
+
+def test_a_sheet_without_pictures_is_refused(tmp_path: Path) -> None:
+    log = write(tmp_path / "log.jsonl", outcome("cone", 0.5), crops=False)
+    code, said = run("report", log, "--out", tmp_path / "sheet.png")
+    assert code == 1
+    assert "log_crops" in said
+
+
+@pytest.fixture(scope="module")
+def painted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, np.ndarray]:
+    """A log of two images, the first image's file, and what it became."""
+    folder = tmp_path_factory.mktemp("painted")
+    inpaint = BBoxInpaint(SPEC, log=str(folder / "log.jsonl"), p=1.0, seed=1)
+    transform = A.Compose([inpaint], bbox_params=A.BboxParams("pascal_voc", label_fields=["labels"]))
+    found = [
+        transform(image=image, bboxes=[[30, 20, 80, 70]], labels=["cube"])["image"] for image in (IMAGE, IMAGE[::-1])
+    ]
+    Image.fromarray(IMAGE).save(folder / "picture.png")
+    return folder / "log.jsonl", folder / "picture.png", found[0]
+
+
+def test_replay_draws_the_edit_again(painted: tuple[Path, Path, np.ndarray], tmp_path: Path) -> None:
+    log, picture, found = painted
+    out = tmp_path / "again.png"
+    code, said = run("replay", log, picture, "--line", 1, "--out", out)
+    assert code == 0, said
+    sheet = np.asarray(Image.open(out))
+    assert sheet.shape[0] > IMAGE.shape[0]
+    record = provenance.at(log, 1)
+    expected = pictures.before_after(IMAGE, found, [record.edit.box], ["cube"], [record.edit.prompt])
+    assert np.array_equal(sheet, expected)
+
+
+def test_replay_needs_no_server_that_is_gone(painted: tuple[Path, Path, np.ndarray], tmp_path: Path) -> None:
+    log, picture, _ = painted
+    copy = tmp_path / "log.jsonl"
+    values = json.loads(log.read_text().splitlines()[0])
+    values["model"] = {**values["model"], "serving": "shared", "address": str(tmp_path / "gone")}
+    copy.write_text(json.dumps(values) + "\n")
+    pixels = []
+    for source in (log, copy):
+        code, said = run("replay", source, picture, "--line", 1, "--out", tmp_path / "again.png")
+        assert code == 0, said
+        pixels.append(np.asarray(Image.open(tmp_path / "again.png")))
+    assert np.array_equal(*pixels)
+
+
+def test_replay_says_when_nothing_is_painted(painted: tuple[Path, Path, np.ndarray], tmp_path: Path) -> None:
+    log, picture, _ = painted
+    copy = tmp_path / "log.jsonl"
+    values = json.loads(log.read_text().splitlines()[0])
+    values["edit"] = {**values["edit"], "box": [900, 900, 950, 950], "window": [880, 880, 970, 970]}
+    copy.write_text(json.dumps(values) + "\n")
+    code, said = run("replay", copy, picture, "--line", 1, "--out", tmp_path / "again.png")
+    assert code == 0
+    assert "nothing is painted: outside the image" in said
+
+
+def test_replay_says_what_is_wrong(painted: tuple[Path, Path, np.ndarray], tmp_path: Path) -> None:
+    log, picture, _ = painted
+    out = ("--out", tmp_path / "again.png")
+    code, said = run("replay", log, picture, "--line", 2, *out)
+    assert code == 1
+    assert provenance.digest(IMAGE) in said
+    assert provenance.at(log, 2).image in said
+    assert "resized" in said
+    code, said = run("replay", log, picture, "--line", 3, *out)
+    assert (code, "2 lines" in said) == (1, True), said
+    code, said = run("replay", log, tmp_path / "none.png", "--line", 1, *out)
+    assert (code, "none.png" in said) == (1, True), said
+    code, said = run("replay", tmp_path / "none.jsonl", picture, "--line", 1, *out)
+    assert (code, "none.jsonl" in said) == (1, True), said
+    code, said = run("replay", log, picture, "--line", 0, *out)
+    assert code == 2, said
+    assert not (tmp_path / "again.png").exists()
