@@ -1,1 +1,1 @@
-"""Measurements: every number in the README comes from a script here and a result file under ``results/``."""
+"""Measurements: every number in a README comes from a script here and a result file under ``results/``."""

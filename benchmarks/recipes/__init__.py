@@ -1,1 +1,1 @@
-"""The README's recipes as scripts that run: ``python -m benchmarks.recipes.NAME``."""
+"""The recipes of the README beside them as scripts that run: ``python -m benchmarks.recipes.NAME``."""
