@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from benchmarks.recipes import cells
 from inpaint_transform import BBoxInpaint
-from inpaint_transform.faces.batch import BatchInpaint
+from inpaint_transform.batch import BatchInpaint
 
 paint = BatchInpaint(BBoxInpaint("tiny", prompts="a {label}", class_names=cells.NAMES, p=0.5))
 

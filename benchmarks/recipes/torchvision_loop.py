@@ -11,7 +11,7 @@ from torchvision.models.detection import ssdlite320_mobilenet_v3_large
 from torchvision.transforms import v2
 
 from benchmarks.recipes import cells
-from inpaint_transform.faces.torchvision import BBoxInpaint
+from inpaint_transform.torchvision import BBoxInpaint
 
 train = v2.Compose(
     [
