@@ -24,13 +24,12 @@ import numpy as np
 from benchmarks import report
 from benchmarks.readback import read, reader_crop, tile, train_reader
 from benchmarks.tiny.train_clip import BACKGROUND, draw_background
-from inpaint_transform.core import blend as compositing
-from inpaint_transform.core import crops, seeds
+from inpaint_transform.core import blend, crops, masks, seeds
 from inpaint_transform.core.boxes import Box, sides
 from inpaint_transform.core.models import ModelSpec
-from inpaint_transform.core.protocol import InpaintRequest, Question
+from inpaint_transform.core.protocol import Inpainter, InpaintRequest, Question
 from inpaint_transform.gates import Candidate, ClipGate, FillGate, Gate, Verdict
-from inpaint_transform.serving.connect import Inpainter, connect
+from inpaint_transform.serving.connect import connect
 from inpaint_transform.tiny import data
 
 CONTEXT = 2.0
@@ -50,7 +49,7 @@ SHOWN = 8
 def request_for(image: np.ndarray, box: Box, label: str, labels: list[str], seed: int, size: int) -> InpaintRequest:
     """Paint a class into a box, and ask which class it shows."""
     window = crops.context_window(box, *image.shape[:2], CONTEXT)
-    mask = compositing.shape_mask(box, window, "box")
+    mask = masks.shape_mask(box, window, "box")
     noun = data.NAMES[label][0]
     texts = GATES["clip"].texts(noun, nouns_beside(label, labels))
     return InpaintRequest(
@@ -73,11 +72,11 @@ def candidate(
     """What a gate gets to see: the window before, and composited as the transform does it."""
     x0, y0, x1, y1 = window = crops.context_window(box, *image.shape[:2], CONTEXT)
     before = image[y0:y1, x0:x1].copy()
-    mask = compositing.shape_mask(box, window, "box")
-    pixels = compositing.match_border(crops.uncrop(painted, window), before, mask)
-    alpha = compositing.feather_alpha(mask, FEATHER * min(sides(box)), window, *image.shape[:2])
+    mask = masks.shape_mask(box, window, "box")
+    pixels = blend.match_border(crops.uncrop(painted, window), before, mask)
+    alpha = blend.feather_alpha(mask, FEATHER * min(sides(box)), window, *image.shape[:2])
     after = before.copy()
-    compositing.blend_into(after, pixels, (0, 0, x1 - x0, y1 - y0), alpha)
+    blend.blend_into(after, pixels, (0, 0, x1 - x0, y1 - y0), alpha)
     inner = (box[0] - x0, box[1] - y0, box[2] - x0, box[3] - y0)
     return Candidate(
         before, after, inner, label, data.NAMES[label][0], other_nouns=nouns_beside(label, labels), answer=answer

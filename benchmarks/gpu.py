@@ -32,7 +32,8 @@ from benchmarks.gpu_cases import Stage
 from benchmarks.report import RESULTS
 from benchmarks.serving import crop
 from inpaint_transform.core.models import ModelSpec
-from inpaint_transform.serving.connect import Inpainter, connect, shutdown
+from inpaint_transform.core.protocol import Inpainter
+from inpaint_transform.serving.connect import connect, shutdown
 from inpaint_transform.tools.bench import report
 
 NOTE = "random weights: speed only"

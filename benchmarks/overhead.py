@@ -25,7 +25,7 @@ from diffusers import StableDiffusionInpaintPipeline
 from benchmarks import report
 from inpaint_transform import BBoxInpaint
 from inpaint_transform.core import crops
-from inpaint_transform.core.blend import shape_mask
+from inpaint_transform.core.masks import shape_mask
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.plan import plan
 from inpaint_transform.core.recipe import Recipe

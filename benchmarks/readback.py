@@ -26,8 +26,9 @@ from inpaint_transform.core.boxes import Box, from_pixels
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.paint import paint
 from inpaint_transform.core.plan import plan
+from inpaint_transform.core.protocol import Inpainter
 from inpaint_transform.core.recipe import Recipe
-from inpaint_transform.serving.connect import Inpainter, connect
+from inpaint_transform.serving.connect import connect
 from inpaint_transform.tiny import data
 
 READER_SIZE = 32

@@ -30,10 +30,11 @@ import numpy as np
 
 from benchmarks import report
 from inpaint_transform.core.models import ModelSpec
-from inpaint_transform.core.protocol import InpaintRequest, InpaintResult, share_key
+from inpaint_transform.core.protocol import Inpainter, InpaintRequest, InpaintResult, share_key
 from inpaint_transform.serving.client.client import SharedInpainter
-from inpaint_transform.serving.connect import Inpainter, connect, current_session, shutdown
+from inpaint_transform.serving.connect import connect, shutdown
 from inpaint_transform.serving.engines import ENGINE_VARIABLE
+from inpaint_transform.serving.session import current_session
 
 FIXED_S, PER_ITEM_S = 0.020, 0.002
 # The largest block that glibc learns from (DEFAULT_MMAP_THRESHOLD_MAX is 32 MiB).

@@ -10,10 +10,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from inpaint_transform.core.boxes import Box, Outline, sides
+from inpaint_transform.core.boxes import Box
+from inpaint_transform.core.masks import grown
 
-# So many corners are within a tenth of a pixel of an ellipse 200 pixels wide.
-ELLIPSE_CORNERS = 64
 SCALES = {np.dtype(np.uint8): 1.0, np.dtype(np.uint16): 257.0, np.dtype(np.float32): 1 / 255}
 
 
@@ -42,87 +41,6 @@ def to_rgb8(image: np.ndarray) -> np.ndarray:
     if colour.dtype == np.uint8:
         return np.array(colour, order="C")
     return np.clip(np.rint(colour / SCALES[image.dtype]), 0, 255).astype(np.uint8)
-
-
-def shape_mask(box: Box, window: Box, shape: str) -> np.ndarray:
-    """The mask of a box in its window.
-
-    Args:
-        box: Pixel box inside the window.
-        window: Pixel window.
-        shape: ``"ellipse"`` for the ellipse that the box encloses; anything else is the box.
-
-    Returns:
-        ``(window height, window width)`` bool.
-    """
-    width, height = sides(box)
-    inside = np.ones((height, width), bool)
-    if shape == "ellipse":
-        rows = (np.arange(height) + 0.5) / height * 2 - 1
-        columns = (np.arange(width) + 0.5) / width * 2 - 1
-        inside = rows[:, None] ** 2 + columns[None, :] ** 2 <= 1
-    return embed(inside, box, window)
-
-
-def embed(inside: np.ndarray, box: Box, window: Box) -> np.ndarray:
-    """A box's mask ``(box height, box width)`` in its window: ``(window height, window width)`` bool."""
-    mask = np.zeros((window[3] - window[1], window[2] - window[0]), bool)
-    mask[box[1] - window[1] : box[3] - window[1], box[0] - window[0] : box[2] - window[0]] = inside
-    return mask
-
-
-def dilated(mask: np.ndarray, box: Box, share: float) -> np.ndarray:
-    """An instance mask, grown a little and cut to its box.
-
-    Annotated outlines run inside the object as often as outside, and a rim of the old object left standing is what
-    the model would continue.
-
-    Args:
-        mask: ``(H, W)``, the whole image's; non-zero where the object is.
-        box: Pixel box.
-        share: How far to grow, over the box's shorter side; at least a pixel unless it is 0.
-
-    Returns:
-        ``(box height, box width)`` bool.
-    """
-    reach = max(1, round(share * min(sides(box)))) if share else 0
-    x0, y0, x1, y1 = box
-    top, left = max(0, y0 - reach), max(0, x0 - reach)
-    around = _grown(mask[top : y1 + reach, left : x1 + reach] != 0, reach)
-    return around[y0 - top : y1 - top, x0 - left : x1 - left]
-
-
-def outline_mask(outline: Outline, window: Box, shape: str) -> np.ndarray:
-    """The mask of a polygon in its window: the pixels whose centres lie inside.
-
-    Args:
-        outline: Corners ``(x, y)`` in image coordinates, where pixel 0 covers [0, 1]; at least 3, in their order.
-        window: Pixel window.
-        shape: ``"box"`` for the polygon itself, or ``"ellipse"`` for the ellipse in it; a polygon of 4 corners.
-
-    Returns:
-        ``(window height, window width)`` bool.
-    """
-    corners = np.asarray(outline, dtype=np.float64) - window[:2]
-    mask = _inside(corners, window)
-    if shape == "ellipse":
-        turns = np.linspace(0, 2 * np.pi, ELLIPSE_CORNERS, endpoint=False)[:, None]
-        right, down = (corners[1] - corners[0]) / 2, (corners[3] - corners[0]) / 2
-        mask &= _inside(corners.mean(axis=0) + np.cos(turns) * right + np.sin(turns) * down, window)
-    return mask
-
-
-def _inside(corners: np.ndarray, window: Box) -> np.ndarray:
-    """The pixels of a window whose centres lie inside a polygon with corners ``(N, 2)`` in the window."""
-    columns = np.arange(window[2] - window[0]) + 0.5
-    rows = (np.arange(window[3] - window[1]) + 0.5)[:, None]
-    inside = np.zeros((len(rows), len(columns)), bool)
-    # A point is inside when a ray to its right crosses the outline an odd number of times. OpenCV's fillPoly would
-    # also paint every pixel that the outline touches.
-    for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-        if y0 != y1:
-            inside ^= ((y0 <= rows) != (y1 <= rows)) & (columns < x0 + (rows - y0) * (x1 - x0) / (y1 - y0))
-    return inside
 
 
 def feather_alpha(mask: np.ndarray, width: float, window: Box, image_height: int, image_width: int) -> np.ndarray:
@@ -175,7 +93,7 @@ def match_border(painted: np.ndarray, original: np.ndarray, mask: np.ndarray) ->
     # The model grows its mask to whole latent cells, the coarsest of which is a sixteenth of the window: that far
     # beyond the mask it may have painted too, and only the ring after that tells truth from drift.
     reach = max(3, max(mask.shape) // 16)
-    ring = _grown(mask, 2 * reach) & ~_grown(mask, reach)
+    ring = grown(mask, 2 * reach) & ~grown(mask, reach)
     if not ring.any():
         ring = ~mask
     if not ring.any():
@@ -184,28 +102,6 @@ def match_border(painted: np.ndarray, original: np.ndarray, mask: np.ndarray) ->
     drift = np.subtract(cv2.mean(original, where), cv2.mean(painted, where))[:3]
     levels = np.arange(256)[:, None] + drift
     return cv2.LUT(painted, np.clip(np.rint(levels), 0, 255).astype(np.uint8)[None])
-
-
-def mean_change(painted: np.ndarray, original: np.ndarray, mask: np.ndarray) -> float:
-    """Mean absolute difference inside a mask in grey levels, 0 where the mask is empty.
-
-    Args:
-        painted: ``(h, w, 3)`` uint8.
-        original: ``(h, w, 3)`` uint8.
-        mask: ``(h, w)`` bool.
-    """
-    return float(np.mean(cv2.mean(cv2.absdiff(painted, original), mask.view(np.uint8))[:3]))
-
-
-def _grown(mask: np.ndarray, reach: int) -> np.ndarray:
-    """The pixels within ``reach`` rows and columns of a mask."""
-    x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
-    if mask[y : y + height, x : x + width].all():  # most masks are boxes, and need no search for neighbours
-        grown = np.zeros_like(mask)
-        if width:
-            grown[max(0, y - reach) : y + height + reach, max(0, x - reach) : x + width + reach] = True
-        return grown
-    return cv2.dilate(mask.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)).astype(bool)
 
 
 def blend_into(image: np.ndarray, painted: np.ndarray, window: Box, alpha: np.ndarray) -> None:

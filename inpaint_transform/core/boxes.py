@@ -77,3 +77,12 @@ def intersection(a: Box, b: Box) -> Box | None:
     """The rectangle that two boxes share, or None where they share no pixel."""
     x0, y0, x1, y1 = max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])
     return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
+
+
+def iou(box: Sequence[float], other: Sequence[float]) -> float:
+    """Intersection over union of two boxes ``(x0, y0, x1, y1)``, in [0, 1]."""
+    width, height = min(box[2], other[2]) - max(box[0], other[0]), min(box[3], other[3]) - max(box[1], other[1])
+    shared = float(max(width, 0) * max(height, 0))
+    areas = [float(max(x1 - x0, 0) * max(y1 - y0, 0)) for x0, y0, x1, y1 in (box, other)]
+    union = sum(areas) - shared
+    return shared / union if union else 0.0

@@ -9,11 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from inpaint_transform.core import blend as compositing
-from inpaint_transform.core import crops, protection
-from inpaint_transform.core import masks as runs
+from inpaint_transform.core import crops, masks
 from inpaint_transform.core.boxes import Box, Outline, intersection, sides
-from inpaint_transform.core.selection import Label
+from inpaint_transform.core.labels import Label
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class Edit:
         outline: Corners of the polygon in the box that is painted, e.g. of a rotated box; None for the whole box.
         new_label: What the label becomes once the painted pixels are accepted; None where it stays.
         protected: Pixel boxes whose pixels stay as they are.
-        mask_runs: Run lengths of the part of the box that is painted, see ``runs.encode``; None where the box, its
+        mask_runs: Run lengths of the part of the box that is painted, see ``masks.encode_rle``; None where the box, its
             shape or the outline say it.
     """
 
@@ -77,12 +75,12 @@ class Edit:
         """What is painted of the window: ``(window height, window width)`` bool."""
         if self.mask_runs is not None:
             width, height = sides(self.box)
-            mask = compositing.embed(runs.decode(self.mask_runs, height, width), self.box, self.window)
+            mask = masks.embed(masks.decode_rle(self.mask_runs, height, width), self.box, self.window)
         elif self.outline is not None:
-            mask = compositing.outline_mask(self.outline, self.window, shape)
+            mask = masks.outline_mask(self.outline, self.window, shape)
         else:
-            mask = compositing.shape_mask(self.box, self.window, shape)
-        protection.clear(mask, self.window, self.protected)
+            mask = masks.shape_mask(self.box, self.window, shape)
+        masks.clear(mask, self.window, self.protected)
         return mask
 
     def fitted(self, height: int, width: int) -> Edit | None:
@@ -97,9 +95,9 @@ class Edit:
         lengths = self.mask_runs
         if lengths is not None:
             old_width, old_height = sides(self.box)
-            mask = runs.decode(lengths, old_height, old_width)
+            mask = masks.decode_rle(lengths, old_height, old_width)
             left, top = box[0] - self.box[0], box[1] - self.box[1]
-            lengths = runs.encode(mask[top : top + sides(box)[1], left : left + sides(box)[0]])
+            lengths = masks.encode_rle(mask[top : top + sides(box)[1], left : left + sides(box)[0]])
         return dataclasses.replace(
             self, box=box, window=crops.context_window(box, height, width, context), mask_runs=lengths
         )

@@ -1,4 +1,4 @@
-"""How well a painted object fills its box, from the pixels that changed."""
+"""Measures of what painting changed: how much, and how well it fills the box."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CHANGED = 16
 SPECK = 0.01
 
 
-def fill(original: np.ndarray, painted: np.ndarray, box: Box) -> float:
+def coverage(original: np.ndarray, painted: np.ndarray, box: Box) -> float:
     """How well what changed fills its box.
 
     The bounding rectangle of the changed pixels in the box is compared with the box. A pixel counts as changed when
@@ -34,7 +34,7 @@ def fill(original: np.ndarray, painted: np.ndarray, box: Box) -> float:
         >>> before = np.full((40, 40, 3), 90, np.uint8)
         >>> after = before.copy()
         >>> after[10:30, 10:20] = 200
-        >>> fill(before, after, (10, 10, 30, 30))
+        >>> coverage(before, after, (10, 10, 30, 30))
         0.5
     """
     x0, y0, x1, y1 = box
@@ -48,3 +48,14 @@ def fill(original: np.ndarray, painted: np.ndarray, box: Box) -> float:
     left, top = (min(part[axis] for part in kept) for axis in (0, 1))
     right, bottom = (max(part[axis] + part[axis + 2] for part in kept) for axis in (0, 1))
     return float((right - left) * (bottom - top) / changed.size)
+
+
+def mean_change(painted: np.ndarray, original: np.ndarray, mask: np.ndarray) -> float:
+    """Mean absolute difference inside a mask in grey levels, 0 where the mask is empty.
+
+    Args:
+        painted: ``(h, w, 3)`` uint8.
+        original: ``(h, w, 3)`` uint8.
+        mask: ``(h, w)`` bool.
+    """
+    return float(np.mean(cv2.mean(cv2.absdiff(painted, original), mask.view(np.uint8))[:3]))

@@ -9,24 +9,22 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from inpaint_transform.core import blend as compositing
-from inpaint_transform.core import crops, prompts, seeds
+from inpaint_transform.core import blend, crops, labels, seeds
 from inpaint_transform.core.boxes import Box, sides
 from inpaint_transform.core.edit import Edit, Outcome, failed
-from inpaint_transform.core.protocol import InpaintRequest, InpaintResult, Question
+from inpaint_transform.core.labels import Label
+from inpaint_transform.core.measure import mean_change
+from inpaint_transform.core.protocol import Candidate, Inpainter, InpaintRequest, InpaintResult, Judge, Question
 from inpaint_transform.core.recipe import Recipe
-from inpaint_transform.core.selection import Label
-from inpaint_transform.gates import Candidate, Gate
-from inpaint_transform.serving.connect import Inpainter
 
 # How many other classes a gate is told of: a question to CLIP has room for 256 texts.
-MOST_NOUNS = 200
+MAX_NOUNS = 200
 # In grey levels: a mean change below it is no repainting.
-LEAST_CHANGE = 1.0
+MIN_CHANGE = 1.0
 
 
 def paint(
-    recipe: Recipe, image: np.ndarray, edits: Sequence[Edit], inpainter: Inpainter, gate: Gate | None = None
+    recipe: Recipe, image: np.ndarray, edits: Sequence[Edit], inpainter: Inpainter, gate: Judge | None = None
 ) -> tuple[np.ndarray, list[Outcome]]:
     """Paint the edits of one image; see ``paint_all``."""
     images, outcomes = paint_all(recipe, [image], [edits], inpainter, gate)
@@ -38,7 +36,7 @@ def paint_all(
     images: Sequence[np.ndarray],
     edits: Sequence[Sequence[Edit]],
     inpainter: Inpainter,
-    gate: Gate | None = None,
+    gate: Judge | None = None,
 ) -> tuple[list[np.ndarray], list[list[Outcome]]]:
     """Paint the edits of several images in one batch.
 
@@ -65,7 +63,7 @@ def paint_all(
     found: list[list[_Job | None]] = []
     for image, wanted in zip(images, edits, strict=True):
         if wanted:
-            compositing.check_image(image)
+            blend.check_image(image)
         found.append([_job(recipe, image, edit) for edit in wanted])
     jobs = [job for of_image in found for job in of_image if job is not None]
     for attempt in range(recipe.retries + 1):
@@ -104,7 +102,7 @@ def _composed(image: np.ndarray, jobs: Sequence[_Job | None]) -> np.ndarray:
         if job is not None and job.accepted and job.painted is not None:
             if result is image:
                 result = image.copy()
-            compositing.blend_into(result, job.painted, job.edit.window, job.alpha)
+            blend.blend_into(result, job.painted, job.edit.window, job.alpha)
     return result
 
 
@@ -127,7 +125,7 @@ class _Job:
     alpha: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     _crop: tuple[np.ndarray, np.ndarray] | None = None
 
-    def request(self, recipe: Recipe, attempt: int, size: int, gate: Gate | None) -> InpaintRequest:
+    def request(self, recipe: Recipe, attempt: int, size: int, gate: Judge | None) -> InpaintRequest:
         """What to ask the model for in this attempt."""
         if self._crop is None:
             whole = (0, 0, *sides(self.edit.window))
@@ -148,11 +146,11 @@ class _Job:
             return
         self.painted = crops.uncrop(result.image, self.edit.window)
         if recipe.match_border:
-            self.painted = compositing.match_border(self.painted, self.original, self.mask)
+            self.painted = blend.match_border(self.painted, self.original, self.mask)
         if not self.alpha.size:
             blend_width = recipe.feather * min(sides(self.edit.box))
-            self.alpha = compositing.feather_alpha(self.mask, blend_width, self.edit.window, *self.image_size)
-        if compositing.mean_change(self.painted, self.original, self.mask) < LEAST_CHANGE:
+            self.alpha = blend.feather_alpha(self.mask, blend_width, self.edit.window, *self.image_size)
+        if mean_change(self.painted, self.original, self.mask) < MIN_CHANGE:
             self.accepted, self.reason = False, "unchanged"
 
     def after(self) -> np.ndarray | None:
@@ -160,7 +158,7 @@ class _Job:
         if self.painted is None:
             return None
         window = self.original.copy()
-        compositing.blend_into(window, self.painted, (0, 0, *sides(self.edit.window)), self.alpha)
+        blend.blend_into(window, self.painted, (0, 0, *sides(self.edit.window)), self.alpha)
         return window
 
     def outcome(self) -> Outcome:
@@ -178,7 +176,7 @@ class _Job:
         )
 
 
-def _judge(recipe: Recipe, gate: Gate, jobs: Sequence[_Job]) -> None:
+def _judge(recipe: Recipe, gate: Judge, jobs: Sequence[_Job]) -> None:
     """Let a gate judge what was painted, all of it in one call."""
     candidates = []
     for job in jobs:
@@ -204,18 +202,18 @@ def _judge(recipe: Recipe, gate: Gate, jobs: Sequence[_Job]) -> None:
         job.accepted, job.reason, job.scores = verdict.accepted, verdict.reason, dict(verdict.scores)
 
 
-def _nouns(recipe: Recipe, edit: Edit, gate: Gate) -> tuple[str, tuple[str, ...]]:
+def _nouns(recipe: Recipe, edit: Edit, gate: Judge) -> tuple[str, tuple[str, ...]]:
     """The word for what is painted, and the words for all else that it could be taken for, the old class first."""
 
     def noun(label: Label) -> str:
         # Only CLIP has to be told words that mean something.
         if gate.clip is None and recipe.class_names is None:
             return str(label)
-        return prompts.noun(label, recipe.class_names)
+        return labels.noun(label, recipe.class_names)
 
     painted = noun(edit.target)
     others = (other for other in dict.fromkeys([noun(edit.label), *recipe.nouns()]) if other != painted)
-    return painted, tuple(itertools.islice(others, MOST_NOUNS))
+    return painted, tuple(itertools.islice(others, MAX_NOUNS))
 
 
 def _window_rgb8(image: np.ndarray, window: Box) -> np.ndarray:
@@ -228,4 +226,4 @@ def _window_rgb8(image: np.ndarray, window: Box) -> np.ndarray:
                 f"image is float32 with values in [{low:.3g}, {high:.3g}]; give values in [0, 1], and place the "
                 f"transform before any normalisation"
             )
-    return compositing.to_rgb8(part)
+    return blend.to_rgb8(part)

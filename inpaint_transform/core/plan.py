@@ -10,13 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from inpaint_transform.core import blend as compositing
-from inpaint_transform.core import crops, prompts, protection, seeds, selection
-from inpaint_transform.core import masks as runs
+from inpaint_transform.core import crops, masks, prompts, seeds, selection
 from inpaint_transform.core.boxes import Box, Outline
 from inpaint_transform.core.edit import Edit
+from inpaint_transform.core.labels import Label, lookup
 from inpaint_transform.core.recipe import Recipe
-from inpaint_transform.core.selection import Label
 
 
 def plan(
@@ -132,7 +130,7 @@ class _Scene:
         box_p = self.recipe.box_p
         if not isinstance(box_p, Mapping):
             return None if box_p is None else [box_p * share] * len(self.boxes)
-        return [(prompts.lookup(box_p, label) or 0.0) * share for label in self.labels]
+        return [(lookup(box_p, label) or 0.0) * share for label in self.labels]
 
     def paintable(self, index: int) -> bool:
         """Whether a box has a target that fits it, and enough of it may be painted."""
@@ -141,13 +139,13 @@ class _Scene:
             return False
         if self.masks is not None:
             whole = self._own(index).sum()
-            return bool(whole) and self._free(index).sum() >= protection.LEAST_FREE * whole
-        return protection.free_share(self.boxes[index], self._protected(index)) >= protection.LEAST_FREE
+            return bool(whole) and self._free(index).sum() >= selection.MIN_FREE_SHARE * whole
+        return masks.free_share(self.boxes[index], self._protected(index)) >= selection.MIN_FREE_SHARE
 
     def region(self, index: int) -> dict[str, Any]:
         """Which part of a box is painted, as fields of an edit."""
         if self.masks is not None:
-            return {"mask_runs": runs.encode(self._free(index))}
+            return {"mask_runs": masks.encode_rle(self._free(index))}
         outline = self.outlines[index] if self.outlines is not None else None
         return {"outline": outline, "protected": self._protected(index)}
 
@@ -155,7 +153,7 @@ class _Scene:
     @functools.cached_property
     def _neighbours(self) -> Callable[[int], list[int]]:
         all_boxes = np.asarray(self.boxes)
-        return functools.cache(lambda index: protection.neighbours(index, all_boxes))
+        return functools.cache(lambda index: selection.neighbours(index, all_boxes))
 
     def _protected(self, index: int) -> tuple[Box, ...]:
         if not self.recipe.protect:
@@ -166,12 +164,12 @@ class _Scene:
         """What of a box its object has, or what shape says: ``(box height, box width)`` bool."""
         box = self.boxes[index]
         if self.recipe.shape == "mask" and self.masks is not None:
-            return compositing.dilated(self.masks[index], box, self.recipe.mask_dilation)
+            return masks.dilated(self.masks[index], box, self.recipe.mask_dilation)
         outline = self.outlines[index] if self.outlines is not None else None
         return (
-            compositing.shape_mask(box, box, self.recipe.shape)
+            masks.shape_mask(box, box, self.recipe.shape)
             if outline is None
-            else compositing.outline_mask(outline, box, self.recipe.shape)
+            else masks.outline_mask(outline, box, self.recipe.shape)
         )
 
     def _free(self, index: int) -> np.ndarray:

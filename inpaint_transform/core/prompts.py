@@ -11,21 +11,10 @@ import string
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from inpaint_transform.core.selection import Label
+from inpaint_transform.core.labels import ClassNames, Label, lookup, noun
 
 PromptFunction = Callable[[Label, Mapping[str, str], random.Random], str]
 Prompts = str | Sequence[str] | Mapping[Any, str | Sequence[str]] | PromptFunction
-ClassNames = Mapping[Any, str] | Sequence[str] | None
-
-
-def lookup(mapping: Mapping[Any, Any], label: Label) -> Any:
-    """Find a label in a mapping, also when JSON has turned its integer keys into strings; None if it is not there."""
-    return mapping.get(label, mapping.get(str(_whole(label))))
-
-
-def _whole(label: Label) -> Label:
-    """A whole float as the id that it stands for."""
-    return int(label) if isinstance(label, float) and label.is_integer() else label
 
 
 def slots_of(template: str) -> list[str]:
@@ -97,37 +86,6 @@ def check(prompts: Prompts, attributes: Mapping[str, Sequence[str]], sample_slot
                         f"prompts={template!r}: nothing fills {{{slot}}}; give attributes={{{slot!r}: [...]}}, or "
                         f"prompt_key to read slots from the sample"
                     )
-
-
-def noun(label: Label, class_names: ClassNames) -> str:
-    """The word for a label.
-
-    Args:
-        label: A class name or id; whole floats count as ids.
-        class_names: Id or name to noun, or a list indexed by id.
-
-    Raises:
-        ValueError: The label is missing, unknown to ``class_names``, or a bare number without ``class_names``.
-    """
-    if label is None:
-        raise ValueError(
-            "the prompt needs {label}, but the sample has no labels; give BboxParams(label_fields=[...]), or with "
-            "torchvision labels_getter"
-        )
-    if class_names is None:
-        if isinstance(label, int | float) and not isinstance(label, bool):
-            raise ValueError(f"label {label!r} is a number; give class_names={{{label!r}: 'noun', ...}} to name it")
-        return str(label)
-    if isinstance(class_names, Mapping):
-        found = lookup(class_names, label)
-    else:
-        number = _whole(label)
-        found = class_names[number] if isinstance(number, int) and 0 <= number < len(class_names) else None
-        if found is None and label in class_names:
-            found = str(label)
-    if found is None:
-        raise ValueError(f"class_names={class_names!r} has no entry for label {label!r}; add it")
-    return str(found)
 
 
 def draw(

@@ -1,12 +1,15 @@
-"""What crosses between the planner and whoever paints: requests in, results out."""
+"""What crosses between the core and whoever paints or judges: requests and results, candidates and verdicts."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 
 from inpaint_transform.core.boxes import Box
+from inpaint_transform.core.labels import Label
 
 # Of one question.
 MAX_TEXTS = 256
@@ -77,3 +80,83 @@ class InpaintResult:
     image: np.ndarray | None
     rejected: str | None = None
     answer: tuple[float, ...] | None = None
+
+
+class Inpainter(Protocol):
+    """Paints working crops. Safe to call from several threads; results come in the order of the requests."""
+
+    @property
+    def size(self) -> int:
+        """Side of the working crop in pixels that the loaded model wants."""
+        ...
+
+    def paint(self, requests: Sequence[InpaintRequest]) -> list[InpaintResult]:
+        """Paint every request, batched as the model allows."""
+        ...
+
+    def stats(self) -> dict[str, Any]:
+        """Counters of the engine behind it, as JSON values; empty before there is one."""
+        ...
+
+    def close(self) -> None:
+        """Free the model, or let go of the server."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One painted box to judge.
+
+    Attributes:
+        original: ``(h, w, 3)`` uint8, RGB, the context window before painting.
+        painted: ``(h, w, 3)`` uint8, RGB, the same window with the painted pixels in place.
+        box: The box in the window.
+        label: The label that was painted.
+        noun: The word for it.
+        old_label: The label before.
+        other_nouns: The words for what the box could show instead: its old class and the other classes.
+        answer: What CLIP said to ``Gate.texts``: one probability a text; None if nobody asked.
+    """
+
+    original: np.ndarray
+    painted: np.ndarray
+    box: Box
+    label: Label = None
+    noun: str = ""
+    old_label: Label = None
+    other_nouns: tuple[str, ...] = ()
+    answer: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a gate says of one candidate.
+
+    Attributes:
+        score: The gate's own number; more is better.
+        accepted: Whether the painted pixels may stay.
+        reason: Which gate rejected it, as a sentence for counters; None if accepted.
+        scores: The score of every gate that was asked, by its name.
+    """
+
+    score: float
+    accepted: bool
+    reason: str | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+
+class Judge(Protocol):
+    """Who says whether painted pixels may stay; the gates do."""
+
+    @property
+    def clip(self) -> str | None:
+        """The CLIP model that answers ``texts``; None if there is nothing to ask."""
+        ...
+
+    def texts(self, noun: str, other_nouns: Sequence[str]) -> tuple[str, ...] | None:
+        """What to ask CLIP about a box that shows ``noun`` or one of the others, the wanted text first."""
+        ...
+
+    def judge(self, candidates: Sequence[Candidate]) -> list[Verdict]:
+        """One verdict a candidate, in their order."""
+        ...

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from inpaint_transform.core import prompts
-from inpaint_transform.core.prompts import ClassNames, Prompts
-from inpaint_transform.core.selection import Label
+from inpaint_transform.core.labels import ClassNames, Label
+from inpaint_transform.core.prompts import Prompts
 from inpaint_transform.core.swaps import Swap
 
 SHAPES = ("box", "ellipse", "mask")

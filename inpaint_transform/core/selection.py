@@ -6,9 +6,15 @@ import itertools
 import random
 from collections.abc import Callable, Collection, Sequence
 
-from inpaint_transform.core.boxes import Box, sides
+import numpy as np
 
-Label = str | int | float | bool | None
+from inpaint_transform.core.boxes import Box, sides
+from inpaint_transform.core.labels import Label
+
+# A neighbour that covers this share of a box is behind it.
+BEHIND = 0.8
+# A box of which less than this share is left is not worth painting: what is painted there is no whole object.
+MIN_FREE_SHARE = 0.5
 
 
 def eligible(
@@ -98,3 +104,28 @@ def random_region(height: int, width: int, rng: random.Random, min_box_size: int
     side = min(shorter, max(round(rng.uniform(0.2, 0.5) * shorter), min_box_size, 1))
     x0, y0 = rng.randint(0, width - side), rng.randint(0, height - side)
     return x0, y0, x0 + side, y0 + side
+
+
+def neighbours(index: int, boxes: Sequence[Box] | np.ndarray) -> list[int]:
+    """The boxes whose pixels an edit of box ``index`` must leave alone.
+
+    Which of two overlapping objects is in front, boxes do not tell. So what an edited box shares with a neighbour's
+    box stays as it is, with one exception: a neighbour that covers nearly all of the edited box (the rider's box
+    around the helmet's, the shelf's around the cup's) cannot be in front of it, or the box would not have been drawn.
+
+    Args:
+        index: The edited box.
+        boxes: All pixel boxes of the image, or ``(N, 4)`` integers.
+
+    Returns:
+        Indices in ascending order.
+    """
+    if len(boxes) < 2:
+        return []
+    all_boxes = np.asarray(boxes)
+    box = all_boxes[index]
+    shared = np.minimum(all_boxes[:, 2:], box[2:]) - np.maximum(all_boxes[:, :2], box[:2])
+    area = shared.clip(min=0).prod(axis=1)
+    kept = (area > 0) & (area < BEHIND * max(int(np.prod(box[2:] - box[:2])), 1))
+    kept[index] = False
+    return [int(found) for found in np.flatnonzero(kept)]

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from inpaint_transform.core.boxes import Box, sides
-from inpaint_transform.core.prompts import lookup
-from inpaint_transform.core.selection import Label
+from inpaint_transform.core.labels import Label, lookup
 
 _FIELDS = {"targets", "sizes", "max_size_ratio"}
 

@@ -37,8 +37,7 @@ from inpaint_transform.reports.log import crop_of, crops_of, digest, record_of
 if TYPE_CHECKING:
     import numpy as np
 
-    from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
-    from inpaint_transform.serving.connect import Inpainter
+    from inpaint_transform.core.protocol import Inpainter, InpaintRequest, InpaintResult
 
 PROVENANCE = "provenance.jsonl"
 Report = Callable[[Problem], None]

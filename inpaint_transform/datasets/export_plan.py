@@ -25,7 +25,7 @@ from inpaint_transform.datasets.writing import LabelledPicture, number_classes
 if TYPE_CHECKING:
     import numpy as np
 
-    from inpaint_transform.core.selection import Label
+    from inpaint_transform.core.labels import Label
     from inpaint_transform.datasets.preview import Templates
 
 Found = tuple[layouts.Part, Annotation | Problem]

@@ -19,8 +19,8 @@ from inpaint_transform.reports.drawing import Tile
 if TYPE_CHECKING:
     import numpy as np
 
+    from inpaint_transform.core.protocol import Inpainter
     from inpaint_transform.gates import Gate
-    from inpaint_transform.serving.connect import Inpainter
 
 # Templates by label; under None those of every label that has none of its own.
 Templates = Mapping[str | None, Sequence[str]]

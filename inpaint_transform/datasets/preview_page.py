@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from inpaint_transform.core.measure import fill
+from inpaint_transform.core.measure import coverage
 from inpaint_transform.datasets.preview import words
 from inpaint_transform.reports import drawing as pictures
 from inpaint_transform.reports import page as pages
@@ -82,7 +82,7 @@ def _figure(outcome: Outcome) -> str:
         ends = '<div class="ends faint"><span>before</span><span>after</span></div>'
         slider = '<input type="range" min="0" max="100" value="50" aria-label="how much of the original to show">'
         if "fill" not in outcome.scores:
-            measured = f" · fill {fill(outcome.before, after, box):.2f}"
+            measured = f" · fill {coverage(outcome.before, after, box):.2f}"
     verdict = f'<span class="{"faint" if outcome.accepted else "alert"}">{html.escape(words(outcome))}</span>'
     facts = (
         f'<span class="faint">{html.escape(label)} · seed {outcome.seed} · attempts {outcome.attempts}{measured}</span>'

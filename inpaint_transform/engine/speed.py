@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 # Dynamo stops compiling a module at 8 programs; each batch size needs one, and each order of its inputs in memory.
-MOST_PROGRAMS = 1024
+MAX_PROGRAMS = 1024
 
 
 def batch_buckets(most: int) -> list[int]:
@@ -43,7 +43,7 @@ def compile_parts(pipeline: Any) -> None:
 def compiling() -> AbstractContextManager[None]:
     """While it lasts, as many programs may be compiled as it takes."""
     context: AbstractContextManager[None] = torch._dynamo.config.patch(
-        recompile_limit=MOST_PROGRAMS, accumulated_recompile_limit=MOST_PROGRAMS
+        recompile_limit=MAX_PROGRAMS, accumulated_recompile_limit=MAX_PROGRAMS
     )
     return context
 

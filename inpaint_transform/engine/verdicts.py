@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 # In grey levels. A VAE that overflowed paints one flat colour; the flattest real surface still has texture.
-LEAST_DEVIATION = 1.0
+MIN_DEVIATION = 1.0
 
 
 def verdicts(images: torch.Tensor, masks: torch.Tensor) -> list[str | None]:
@@ -23,7 +23,7 @@ def verdicts(images: torch.Tensor, masks: torch.Tensor) -> list[str | None]:
     count = masks.sum(dim=(2, 3), keepdim=True)
     mean = (levels * masks).sum(dim=(2, 3), keepdim=True) / count
     variance = ((levels - mean).square() * masks).sum(dim=(2, 3)) / count.flatten(1)
-    flat = (variance.sqrt() < LEAST_DEVIATION).all(dim=1)
+    flat = (variance.sqrt() < MIN_DEVIATION).all(dim=1)
     return [
         "not finite" if not is_finite else "near constant" if is_flat else None
         for is_finite, is_flat in zip(finite.tolist(), flat.tolist(), strict=True)

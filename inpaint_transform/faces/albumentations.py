@@ -17,11 +17,11 @@ from inpaint_transform.core import boxes as pixel_boxes
 from inpaint_transform.core import seeds, stale
 from inpaint_transform.core.boxes import Box
 from inpaint_transform.core.edit import Edit
+from inpaint_transform.core.labels import Label
 from inpaint_transform.core.models import ModelSpec
-from inpaint_transform.core.selection import Label
+from inpaint_transform.core.protocol import Inpainter
 from inpaint_transform.faces.albumentations_labels import LabelColumns, check_linked
 from inpaint_transform.faces.editor import Editor, arguments_of
-from inpaint_transform.serving.connect import Inpainter
 
 # AlbumentationsX, the same import name, replaced the sampling hook and made its generators aware of workers.
 _SAMPLES_PARAMETERS = hasattr(A.BasicTransform, "sample_parameters")

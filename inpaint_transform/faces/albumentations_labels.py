@@ -8,9 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from inpaint_transform.core.prompts import lookup
-from inpaint_transform.core.selection import Label
-from inpaint_transform.faces.editor import plain_label
+from inpaint_transform.core.labels import Label, lookup, plain_label
 
 
 class LabelColumns:

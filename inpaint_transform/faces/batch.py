@@ -18,7 +18,7 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 from inpaint_transform.core import boxes as pixel_boxes
 from inpaint_transform.core import seeds
 from inpaint_transform.core.edit import Edit
-from inpaint_transform.core.selection import Label
+from inpaint_transform.core.labels import Label
 from inpaint_transform.faces.editor import Editor
 from inpaint_transform.faces.nested import mapped
 

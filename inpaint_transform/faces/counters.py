@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from inpaint_transform.core.edit import Outcome
-from inpaint_transform.core.selection import Label
+from inpaint_transform.core.labels import Label
 from inpaint_transform.serving.forks import call_after_fork
 
 # Below this many edits a reject rate says nothing.

@@ -14,19 +14,21 @@ import numpy as np
 from inpaint_transform.core.boxes import Box, Outline
 from inpaint_transform.core.edit import Edit, Outcome, failed
 from inpaint_transform.core.errors import InpaintError
+from inpaint_transform.core.labels import Label
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.paint import paint_all
 from inpaint_transform.core.plan import plan
+from inpaint_transform.core.protocol import Inpainter
 from inpaint_transform.core.recipe import Recipe
-from inpaint_transform.core.selection import Label
 from inpaint_transform.core.swaps import Swap
 from inpaint_transform.faces.counters import Tally
 from inpaint_transform.faces.epoch import SharedEpoch
 from inpaint_transform.faces.schedule import Schedule
 from inpaint_transform.gates import Gate, gate_of, spec_with_clip
 from inpaint_transform.reports.log import Log
-from inpaint_transform.serving.connect import Inpainter, connect, current_session
+from inpaint_transform.serving.connect import connect
 from inpaint_transform.serving.placement import resolve_serving
+from inpaint_transform.serving.session import current_session
 
 ON_ERROR = ("raise", "skip")
 SETTINGS = [field.name for field in dataclasses.fields(Recipe)]
@@ -197,10 +199,3 @@ def _as_json(value: Any) -> Any:
         with contextlib.suppress(TypeError):
             return value.to_dict()
     return value
-
-
-def plain_label(value: Any) -> Label:
-    """A label as a plain Python value; ids that a framework has made floats become ints again."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    return int(value) if isinstance(value, float) and value.is_integer() else value

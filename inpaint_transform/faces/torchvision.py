@@ -15,9 +15,9 @@ from inpaint_transform.core import boxes as pixel_boxes
 from inpaint_transform.core import seeds, stale
 from inpaint_transform.core.boxes import Box
 from inpaint_transform.core.edit import Edit
+from inpaint_transform.core.labels import Label, lookup
 from inpaint_transform.core.models import ModelSpec
-from inpaint_transform.core.prompts import lookup
-from inpaint_transform.core.selection import Label
+from inpaint_transform.core.protocol import Inpainter
 from inpaint_transform.faces import torchvision_labels as label_values
 from inpaint_transform.faces.editor import Editor, arguments_of
 from inpaint_transform.faces.nested import find_field, find_labels, find_mapping, holds, replaced
@@ -34,7 +34,6 @@ from inpaint_transform.faces.torchvision_types import (
     tv_tensors,
     v2,
 )
-from inpaint_transform.serving.connect import Inpainter
 
 
 class BBoxInpaint(v2.Transform):

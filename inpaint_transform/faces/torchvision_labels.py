@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from inpaint_transform.core.selection import Label
-from inpaint_transform.faces.editor import plain_label
+from inpaint_transform.core.labels import Label, plain_label
 
 
 def read(values: Any, count: int) -> list[Label]:

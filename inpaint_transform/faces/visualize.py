@@ -11,7 +11,7 @@ from PIL import Image
 
 from inpaint_transform.core import boxes as pixel_boxes
 from inpaint_transform.core.boxes import Box
-from inpaint_transform.core.prompts import lookup
+from inpaint_transform.core.labels import lookup
 from inpaint_transform.reports import drawing as pictures
 
 FORMATS = ("pascal_voc", "coco", "yolo", "albumentations")

@@ -1,24 +1,18 @@
 """Gates: who judges what was painted."""
 
-from inpaint_transform.gates.base import (
-    AllOf,
-    Candidate,
-    ChangeGate,
-    ClipGate,
-    DetectorGate,
-    FillGate,
-    Gate,
-    ScoreGate,
-    Verdict,
-    fill,
-    gate_of,
-    spec_with_clip,
-)
-from inpaint_transform.gates.detector import (
-    torchvision_detector,
-)
+from typing import Any
+
+from inpaint_transform.core.protocol import Candidate, Verdict
+from inpaint_transform.gates.base import AllOf, Gate, ScoreGate, gate_of, spec_with_clip
+from inpaint_transform.gates.clip import ClipGate
+from inpaint_transform.gates.detector import DetectorGate, torchvision_detector
+from inpaint_transform.gates.pixels import ChangeGate, FillGate
+
+# What ``to_dict`` calls them.
+GATES: dict[str, type[Any]] = {"change": ChangeGate, "fill": FillGate, "clip": ClipGate}
 
 __all__ = [
+    "GATES",
     "AllOf",
     "Candidate",
     "ChangeGate",
@@ -28,7 +22,6 @@ __all__ = [
     "Gate",
     "ScoreGate",
     "Verdict",
-    "fill",
     "gate_of",
     "spec_with_clip",
     "torchvision_detector",

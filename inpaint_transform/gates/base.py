@@ -12,85 +12,24 @@ import dataclasses
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 
 from inpaint_transform.core.boxes import Box
 from inpaint_transform.core.errors import GateError
-from inpaint_transform.core.measure import fill
+from inpaint_transform.core.labels import Label
 from inpaint_transform.core.models import ModelSpec
-from inpaint_transform.core.prompts import lookup
-from inpaint_transform.core.protocol import MAX_TEXTS
-from inpaint_transform.core.selection import Label
-from inpaint_transform.gates.detector import Detections, Detector, detect, iou, torchvision_detector
-
-__all__ = [
-    "AllOf",
-    "Candidate",
-    "ChangeGate",
-    "ClipGate",
-    "DetectorGate",
-    "FillGate",
-    "Gate",
-    "ScoreGate",
-    "Verdict",
-    "fill",
-    "gate_of",
-    "torchvision_detector",
-]
+from inpaint_transform.core.protocol import Candidate, Verdict
 
 GateFunction = Callable[[np.ndarray, np.ndarray, Label, Box], float | bool]
-
-
-@dataclass(frozen=True, eq=False)
-class Candidate:
-    """One painted box to judge.
-
-    Attributes:
-        original: ``(h, w, 3)`` uint8, RGB, the context window before painting.
-        painted: ``(h, w, 3)`` uint8, RGB, the same window with the painted pixels in place.
-        box: The box in the window.
-        label: The label that was painted.
-        noun: The word for it.
-        old_label: The label before.
-        other_nouns: The words for what the box could show instead: its old class and the other classes.
-        answer: What CLIP said to ``Gate.texts``: one probability a text; None if nobody asked.
-    """
-
-    original: np.ndarray
-    painted: np.ndarray
-    box: Box
-    label: Label = None
-    noun: str = ""
-    old_label: Label = None
-    other_nouns: tuple[str, ...] = ()
-    answer: tuple[float, ...] | None = None
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a gate says of one candidate.
-
-    Attributes:
-        score: The gate's own number; more is better.
-        accepted: Whether the painted pixels may stay.
-        reason: Which gate rejected it, as a sentence for counters; None if accepted.
-        scores: The score of every gate that was asked, by its name.
-    """
-
-    score: float
-    accepted: bool
-    reason: str | None = None
-    scores: Mapping[str, float] = field(default_factory=dict)
 
 
 class Gate(abc.ABC):
     """Base class of the gates: a subclass gives ``name`` and ``verdicts``.
 
-    Gates that are dataclasses of JSON values serialise with ``to_dict`` once they are in ``GATES``.
+    Gates that are dataclasses of JSON values serialise with ``to_dict`` once they are in ``gates.GATES``.
     """
 
     @property
@@ -163,13 +102,13 @@ class Gate(abc.ABC):
         Raises:
             TypeError: The gate holds a function or is no built-in one.
         """
-        for kind, gate in GATES.items():
+        for kind, gate in _table().items():
             if type(self) is gate:
                 fields = {name: getattr(self, name) for name in _fields(gate)}
                 values: dict[str, Any] = json.loads(json.dumps({"gate": kind, **fields}))
                 return values
         raise TypeError(
-            f"the gate {self.name!r} is a function or holds one, which does not serialise; use {', '.join(GATES)} to"
+            f"the gate {self.name!r} is a function or holds one, which does not serialise; use {', '.join(_table())} to"
             " save this transform"
         )
 
@@ -185,6 +124,7 @@ class AllOf(Gate):
         ValueError: No gate, or several that ask CLIP.
 
     Examples:
+        >>> from inpaint_transform.gates import ChangeGate, ClipGate, FillGate
         >>> gate = ChangeGate() & FillGate(0.4) & ClipGate()
         >>> gate.name, gate.clip
         ('change & fill & clip', 'tiny')
@@ -259,7 +199,7 @@ class ScoreGate(Gate):
     def __post_init__(self) -> None:
         if not callable(self.function):
             raise ValueError(f"function={self.function!r}: give a function (original, painted, label, box) -> score")
-        _check_number("min_score", self.min_score)
+        check_number("min_score", self.min_score)
 
     @property
     def name(self) -> str:
@@ -279,215 +219,6 @@ class ScoreGate(Gate):
         return score, score >= self.min_score
 
 
-@dataclass(frozen=True)
-class ChangeGate(Gate):
-    """Rejects boxes in which nearly nothing changed, and changes outside the box.
-
-    The score is the mean absolute change inside the box in grey levels.
-
-    Attributes:
-        min_inside: Least mean change inside the box, in grey levels.
-        max_outside: Largest mean change in the rest of the window, in grey levels.
-
-    Examples:
-        >>> before = np.full((40, 40, 3), 90, np.uint8)
-        >>> after = before.copy()
-        >>> after[10:30, 10:30] = 140
-        >>> ChangeGate().judge([Candidate(before, after, (10, 10, 30, 30))])[0].score
-        50.0
-    """
-
-    # The embedded model changes a box by 5 or more when it repaints it, by 3 when its autoencoder merely passes it on.
-    min_inside: float = 5.0
-    max_outside: float = 0.5
-
-    name = "change"
-
-    def __post_init__(self) -> None:
-        _check_number("min_inside", self.min_inside, 0, 255)
-        _check_number("max_outside", self.max_outside, 0, 255)
-
-    def verdicts(self, candidates: Sequence[Candidate]) -> Sequence[tuple[float, bool]]:
-        """Mean changes, judged inside and outside the boxes."""
-        found = []
-        for one in candidates:
-            change = cv2.absdiff(one.original, one.painted)
-            x0, y0, x1, y1 = one.box
-            inside = float(change[y0:y1, x0:x1].mean())
-            elsewhere = change.size - change[y0:y1, x0:x1].size
-            outside = (float(change.sum()) - inside * change[y0:y1, x0:x1].size) / elsewhere if elsewhere else 0.0
-            found.append((inside, inside >= self.min_inside and outside <= self.max_outside))
-        return found
-
-
-@dataclass(frozen=True)
-class FillGate(Gate):
-    """Rejects objects that do not fill their box: a detector would learn a box that is too large.
-
-    The score is ``fill``.
-
-    Attributes:
-        min_fill: The least fill to accept, in [0, 1].
-    """
-
-    # Good repaintings by the embedded model lie above 0.6; below 0.4 lie the ones that kept most of the old picture.
-    min_fill: float = 0.4
-
-    name = "fill"
-
-    def __post_init__(self) -> None:
-        _check_number("min_fill", self.min_fill, 0, 1)
-
-    def verdicts(self, candidates: Sequence[Candidate]) -> Sequence[tuple[float, bool]]:
-        """Fills, judged."""
-        scores = [fill(one.original, one.painted, one.box) for one in candidates]
-        return [(score, score >= self.min_fill) for score in scores]
-
-
-@dataclass(frozen=True)
-class ClipGate(Gate):
-    """Asks CLIP which text fits the box: the wanted noun must win against the old class, the other classes and nothing.
-
-    CLIP runs in the engine's process, right after painting. The score is the probability of the wanted text minus
-    that of the best other one, in [-1, 1].
-
-    Attributes:
-        model: Folder or hub id of a transformers CLIP model, or ``"tiny"``, the embedded one, which knows the nouns of
-            the embedded pipeline only.
-        min_margin: The least score to accept, in [0, 1]; 0 accepts whatever wins.
-        template: The text for a noun, with ``{noun}``.
-        background: Texts that mean "no such object", as they are.
-
-    Raises:
-        ValueError: A field is out of its range; the message names the field, the value and the mend.
-
-    Examples:
-        >>> gate = ClipGate("openai/clip-vit-base-patch32", min_margin=0.1)
-        >>> gate.texts("car", ("bus", "bicycle"))
-        ('a photo of a car', 'a photo of a bus', 'a photo of a bicycle', 'background')
-    """
-
-    model: str = "tiny"
-    min_margin: float = 0.0
-    template: str = "a photo of a {noun}"
-    background: tuple[str, ...] = ("background",)
-
-    name = "clip"
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.model, str) or not self.model:
-            raise ValueError(f"model={self.model!r}: give the folder or hub id of a CLIP model, or 'tiny'")
-        _check_number("min_margin", self.min_margin, 0, 1)
-        try:
-            named = isinstance(self.template, str) and self.template.format(noun="\0").count("\0") == 1
-        except (AttributeError, LookupError, ValueError):
-            named = False
-        if not named:
-            raise ValueError(f"template={self.template!r}: write {{noun}} once, and no other slot")
-        background: Any = self.background
-        if not isinstance(background, list | tuple) or not all(isinstance(text, str) for text in background):
-            raise ValueError(f"background={self.background!r}: give a list of texts")
-        object.__setattr__(self, "background", tuple(background))
-
-    @property
-    def clip(self) -> str | None:
-        """Its ``model``."""
-        return self.model
-
-    def texts(self, noun: str, other_nouns: Sequence[str]) -> tuple[str, ...]:
-        """The wanted text, then those of the other nouns and of the background; none twice.
-
-        No more than ``MAX_TEXTS``: of thousands of classes, the first compete.
-        """
-        nouns = dict.fromkeys(self.template.format(noun=one) for one in (noun, *other_nouns))
-        return tuple(dict.fromkeys([*list(nouns)[: max(1, MAX_TEXTS - len(self.background))], *self.background]))
-
-    def verdicts(self, candidates: Sequence[Candidate]) -> Sequence[tuple[float, bool]]:
-        """Margins of the wanted text, judged."""
-        found = []
-        for one in candidates:
-            texts = self.texts(one.noun, one.other_nouns)
-            if one.answer is None:
-                raise GateError(f"the gate {self.name!r} has no answer of CLIP; ask for it in the request's question")
-            if len(one.answer) != len(texts):
-                raise GateError(f"the gate {self.name!r} got {len(one.answer)} probabilities for {len(texts)} texts")
-            wanted, best = one.answer[0], max(one.answer[1:], default=0.0)
-            found.append((wanted - best, wanted > best and wanted - best >= self.min_margin))
-        return found
-
-
-@dataclass(frozen=True)
-class DetectorGate(Gate):
-    """Asks a detector: it must find the wanted class where the box is.
-
-    The detector runs in the process that the transform runs in; a forked DataLoader worker can only use the CPU. The
-    score is the best intersection over union of the box with a detection of the wanted class.
-
-    Attributes:
-        detector: A function from an RGB image ``(h, w, 3)`` uint8 to its detections: a dict with ``"boxes"``,
-            ``"labels"`` and ``"scores"``, or the three as a tuple; boxes are rows ``(x0, y0, x1, y1)`` in pixels. For a
-            torchvision model use ``torchvision_detector``; an Ultralytics ``YOLO`` works as it is. A detector with
-            a true attribute ``batched`` is called once, with a list of images, and returns a list.
-        min_iou: The least score to accept.
-        min_score: Detections that are less certain do not count.
-        class_names: What the detector's labels mean: a list, or a dict from its labels to nouns; labels that are not
-            in it do not count. Default: an Ultralytics model's own names; otherwise its labels are yours.
-
-    Raises:
-        ValueError: A field is out of its range; the message names the field, the value and the mend.
-
-    Examples:
-        >>> def finds_a_car(image):
-        ...     return {"boxes": [[10, 10, 30, 28]], "labels": [3], "scores": [0.9]}
-        >>> gate = DetectorGate(finds_a_car, class_names={3: "car"})
-        >>> window = np.zeros((40, 40, 3), np.uint8)
-        >>> gate.judge([Candidate(window, window, (10, 10, 30, 30), noun="car")])[0].score
-        0.9
-    """
-
-    detector: Detector
-    min_iou: float = 0.7
-    min_score: float = 0.25
-    class_names: Mapping[Any, str] | Sequence[str] | None = None
-
-    name = "detector"
-
-    def __post_init__(self) -> None:
-        if not callable(self.detector):
-            raise ValueError(f"detector={self.detector!r}: give a function from an image to boxes, labels and scores")
-        _check_number("min_iou", self.min_iou, 0, 1)
-        _check_number("min_score", self.min_score, 0, 1)
-
-    def verdicts(self, candidates: Sequence[Candidate]) -> Sequence[tuple[float, bool]]:
-        """Overlaps with what the detector found, judged."""
-        found = detect(self.detector, [one.painted for one in candidates])
-        scores = [self._best(one, detections) for one, detections in zip(candidates, found, strict=True)]
-        return [(score, score >= self.min_iou) for score in scores]
-
-    def _best(self, one: Candidate, found: Detections) -> float:
-        names = found.names if self.class_names is None else self.class_names
-        ious = [
-            iou(one.box, corners)
-            for corners, label, score in zip(found.boxes.tolist(), found.labels, found.scores.tolist(), strict=True)
-            if score >= self.min_score and _is_wanted(label, names, one)
-        ]
-        return max(ious, default=0.0)
-
-
-def _is_wanted(label: Any, names: Mapping[Any, str] | Sequence[str] | None, one: Candidate) -> bool:
-    if names is None:
-        return label in (one.label, one.noun)
-    if isinstance(names, Mapping):
-        name = lookup(names, label)
-    else:
-        name = names[int(label)] if 0 <= int(label) < len(names) else None
-    return name is not None and (name == one.label or name.casefold() == one.noun.casefold())
-
-
-# What ``to_dict`` calls them.
-GATES: dict[str, type[Any]] = {"change": ChangeGate, "fill": FillGate, "clip": ClipGate}
-
-
 def gate_of(value: Any) -> Gate | None:
     """Read what a transform's ``gate`` argument may be.
 
@@ -499,6 +230,7 @@ def gate_of(value: Any) -> Gate | None:
         ValueError: None of these, or a dict that names no gate or a field that the gate does not have.
 
     Examples:
+        >>> from inpaint_transform.gates import ClipGate
         >>> gate_of([{"gate": "fill", "min_fill": 0.4}, {"gate": "clip", "model": "tiny"}]).name
         'fill & clip'
         >>> gate_of(ClipGate().to_dict()) == ClipGate()
@@ -533,9 +265,10 @@ def spec_with_clip(spec: ModelSpec, gate: Gate | None) -> ModelSpec:
 def _gate_from_dict(value: Mapping[str, Any]) -> Gate:
     kind = value.get("gate")
     fields = {name: entry for name, entry in value.items() if name != "gate"}
-    gate = AllOf if kind == "all" else GATES.get(str(kind))
+    table = _table()
+    gate = AllOf if kind == "all" else table.get(str(kind))
     if gate is None:
-        raise ValueError(f"gate={dict(value)!r}: there is no gate {kind!r}; use one of {', '.join(GATES)} or all")
+        raise ValueError(f"gate={dict(value)!r}: there is no gate {kind!r}; use one of {', '.join(table)} or all")
     known = _fields(gate)
     unknown = sorted(set(fields) - set(known))
     if unknown or (gate is AllOf and "gates" not in fields):
@@ -545,11 +278,19 @@ def _gate_from_dict(value: Mapping[str, Any]) -> Gate:
     return made
 
 
+def _table() -> dict[str, type[Any]]:
+    # Not above: the gates of the table are subclasses of what stands here.
+    from inpaint_transform.gates import GATES
+
+    return GATES
+
+
 def _fields(gate: type[Any]) -> list[str]:
     return [entry.name for entry in dataclasses.fields(gate)]
 
 
-def _check_number(name: str, value: Any, low: float = -math.inf, high: float = math.inf) -> None:
+def check_number(name: str, value: Any, low: float = -math.inf, high: float = math.inf) -> None:
+    """Refuse what is no number in [low, high]."""
     if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
         allowed = "a number" if math.isinf(high) else f"a number in [{low}, {high}]"
         raise ValueError(f"{name}={value!r}: use {allowed}")

@@ -1,4 +1,4 @@
-"""Detectors: what any of them finds, in one form."""
+"""The gate that asks a detector, and what any detector finds, in one form."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+
+from inpaint_transform.core.boxes import iou
+from inpaint_transform.core.labels import lookup
+from inpaint_transform.core.protocol import Candidate
+from inpaint_transform.gates.base import Gate, check_number
 
 Detector = Callable[[Any], Any]
 
@@ -103,10 +108,69 @@ def torchvision_detector(model: Any) -> Detector:
     return _TorchvisionDetector(model)
 
 
-def iou(box: Sequence[float], other: Sequence[float]) -> float:
-    """Intersection over union of two boxes ``(x0, y0, x1, y1)``, in [0, 1]."""
-    width, height = min(box[2], other[2]) - max(box[0], other[0]), min(box[3], other[3]) - max(box[1], other[1])
-    shared = float(max(width, 0) * max(height, 0))
-    areas = [float(max(x1 - x0, 0) * max(y1 - y0, 0)) for x0, y0, x1, y1 in (box, other)]
-    union = sum(areas) - shared
-    return shared / union if union else 0.0
+@dataclass(frozen=True)
+class DetectorGate(Gate):
+    """Asks a detector: it must find the wanted class where the box is.
+
+    The detector runs in the process that the transform runs in; a forked DataLoader worker can only use the CPU. The
+    score is the best intersection over union of the box with a detection of the wanted class.
+
+    Attributes:
+        detector: A function from an RGB image ``(h, w, 3)`` uint8 to its detections: a dict with ``"boxes"``,
+            ``"labels"`` and ``"scores"``, or the three as a tuple; boxes are rows ``(x0, y0, x1, y1)`` in pixels. For a
+            torchvision model use ``torchvision_detector``; an Ultralytics ``YOLO`` works as it is. A detector with
+            a true attribute ``batched`` is called once, with a list of images, and returns a list.
+        min_iou: The least score to accept.
+        min_score: Detections that are less certain do not count.
+        class_names: What the detector's labels mean: a list, or a dict from its labels to nouns; labels that are not
+            in it do not count. Default: an Ultralytics model's own names; otherwise its labels are yours.
+
+    Raises:
+        ValueError: A field is out of its range; the message names the field, the value and the mend.
+
+    Examples:
+        >>> def finds_a_car(image):
+        ...     return {"boxes": [[10, 10, 30, 28]], "labels": [3], "scores": [0.9]}
+        >>> gate = DetectorGate(finds_a_car, class_names={3: "car"})
+        >>> window = np.zeros((40, 40, 3), np.uint8)
+        >>> gate.judge([Candidate(window, window, (10, 10, 30, 30), noun="car")])[0].score
+        0.9
+    """
+
+    detector: Detector
+    min_iou: float = 0.7
+    min_score: float = 0.25
+    class_names: Mapping[Any, str] | Sequence[str] | None = None
+
+    name = "detector"
+
+    def __post_init__(self) -> None:
+        if not callable(self.detector):
+            raise ValueError(f"detector={self.detector!r}: give a function from an image to boxes, labels and scores")
+        check_number("min_iou", self.min_iou, 0, 1)
+        check_number("min_score", self.min_score, 0, 1)
+
+    def verdicts(self, candidates: Sequence[Candidate]) -> Sequence[tuple[float, bool]]:
+        """Overlaps with what the detector found, judged."""
+        found = detect(self.detector, [one.painted for one in candidates])
+        scores = [self._best(one, detections) for one, detections in zip(candidates, found, strict=True)]
+        return [(score, score >= self.min_iou) for score in scores]
+
+    def _best(self, one: Candidate, found: Detections) -> float:
+        names = found.names if self.class_names is None else self.class_names
+        ious = [
+            iou(one.box, corners)
+            for corners, label, score in zip(found.boxes.tolist(), found.labels, found.scores.tolist(), strict=True)
+            if score >= self.min_score and _is_wanted(label, names, one)
+        ]
+        return max(ious, default=0.0)
+
+
+def _is_wanted(label: Any, names: Mapping[Any, str] | Sequence[str] | None, one: Candidate) -> bool:
+    if names is None:
+        return label in (one.label, one.noun)
+    if isinstance(names, Mapping):
+        name = lookup(names, label)
+    else:
+        name = names[int(label)] if 0 <= int(label) < len(names) else None
+    return name is not None and (name == one.label or name.casefold() == one.noun.casefold())

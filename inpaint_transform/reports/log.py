@@ -21,13 +21,13 @@ import numpy as np
 from PIL import Image
 
 from inpaint_transform.core.edit import Edit, Outcome
-from inpaint_transform.core.measure import fill
+from inpaint_transform.core.measure import coverage
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.paint import paint
 from inpaint_transform.core.recipe import Recipe
 
 if TYPE_CHECKING:
-    from inpaint_transform.serving.connect import Inpainter
+    from inpaint_transform.core.protocol import Inpainter
 
 logger = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ def record_of(
         accepted=outcome.accepted,
         reason=outcome.reason,
         scores=dict(outcome.scores),
-        fill=None if after is None else round(fill(outcome.before, after, box), 4),
+        fill=None if after is None else round(coverage(outcome.before, after, box), 4),
         milliseconds=round(outcome.milliseconds, 2),
         key=key,
         image=image,

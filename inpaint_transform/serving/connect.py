@@ -6,37 +6,12 @@ import atexit
 import dataclasses
 import os
 import threading
-from collections.abc import Sequence
-from typing import Any, Protocol
 
 from inpaint_transform.core.models import ModelSpec
-from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
+from inpaint_transform.core.protocol import Inpainter
 from inpaint_transform.serving.forks import call_after_fork
 from inpaint_transform.serving.placement import resolve_serving
 from inpaint_transform.serving.session import Session, current_session
-
-__all__ = ["Inpainter", "Session", "connect", "current_session", "shutdown"]
-
-
-class Inpainter(Protocol):
-    """Paints working crops. Safe to call from several threads; results come in the order of the requests."""
-
-    @property
-    def size(self) -> int:
-        """Side of the working crop in pixels that the loaded model wants."""
-        ...
-
-    def paint(self, requests: Sequence[InpaintRequest]) -> list[InpaintResult]:
-        """Paint every request, batched as the model allows."""
-        ...
-
-    def stats(self) -> dict[str, Any]:
-        """Counters of the engine behind it, as JSON values; empty before there is one."""
-        ...
-
-    def close(self) -> None:
-        """Free the model, or let go of the server."""
-        ...
 
 
 class _Registry:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from inpaint_transform.serving.connect import Inpainter
+    from inpaint_transform.core.protocol import Inpainter
 
 FOLDER = Path(tiny.__file__).parent
 BOXES = 6

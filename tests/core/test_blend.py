@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inpaint_transform.core.blend import (
-    blend_into,
-    check_image,
-    feather_alpha,
-    match_border,
-    outline_mask,
-    shape_mask,
-    to_rgb8,
-)
+from inpaint_transform.core.blend import blend_into, check_image, feather_alpha, match_border, to_rgb8
 from inpaint_transform.core.boxes import Box
+from inpaint_transform.core.masks import shape_mask
 
 DTYPES = (np.uint8, np.uint16, np.float32)
 CHANNELS = (None, 1, 3, 4, 5)
@@ -358,35 +350,3 @@ def test_check_image_lets_paintable_images_pass(dtype: type, channels: int | Non
 def test_check_image_names_what_cannot_be_painted(image: object, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         check_image(image)
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.lists(st.tuples(st.floats(-20, 60), st.floats(-20, 60)), min_size=3, max_size=6),
-    st.sampled_from([(0, 0, 40, 30), (10, 5, 45, 50)]),
-)
-def test_an_outline_covers_the_pixels_whose_centres_opencv_finds_inside(outline, window: Box) -> None:
-    mask = outline_mask(tuple(outline), window, "box")
-    assert mask.shape == (window[3] - window[1], window[2] - window[0])
-    polygon = np.float32(outline)[:, None]
-    for y, x in np.ndindex(mask.shape):
-        point = (x + window[0] + 0.5, y + window[1] + 0.5)
-        # OpenCV works in float32 and counts a point on the edge as inside.
-        if abs(distance := cv2.pointPolygonTest(polygon, point, measureDist=True)) > 1e-3:
-            assert mask[y, x] == (distance > 0)
-
-
-def test_the_ellipse_of_a_crooked_outline_stays_in_it() -> None:
-    outline, window = ((10.0, 10.0), (60.0, 10.0), (30.0, 50.0), (20.0, 50.0)), (0, 0, 70, 60)
-    ellipse, polygon = (outline_mask(outline, window, shape) for shape in ("ellipse", "box"))
-    assert ellipse.any()
-    assert not (ellipse & ~polygon).any()
-
-
-@given(st.integers(0, 3), st.sampled_from(["box", "ellipse"]))
-def test_an_upright_outline_is_the_box(turn: int, shape: str) -> None:
-    box, window = (12, 20, 52, 50), (5, 0, 60, 55)
-    corners = [(12.0, 20.0), (52.0, 20.0), (52.0, 50.0), (12.0, 50.0)]
-    found = outline_mask(tuple(corners[turn:] + corners[:turn]), window, shape)
-    # The ellipse is a polygon too, a hair smaller.
-    assert (found ^ shape_mask(box, window, shape)).sum() <= (0 if shape == "box" else 8)

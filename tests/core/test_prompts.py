@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inpaint_transform.core.prompts import check, draw, lookup, noun, slots_of, templates_of
+from inpaint_transform.core.labels import lookup, noun
+from inpaint_transform.core.prompts import check, draw, slots_of, templates_of
 
 
 def drawn(prompts: Any, label: Any = "car", seed: int = 0, **given: Any) -> str:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inpaint_transform.core.boxes import Box, sides
-from inpaint_transform.core.selection import draw, eligible, random_region, touches_border
+from inpaint_transform.core.selection import BEHIND, draw, eligible, neighbours, random_region, touches_border
 
 ANYTHING: dict[str, Any] = {
     "min_box_size": 0,
@@ -190,3 +190,40 @@ def test_only_the_given_generator_is_asked() -> None:
     numpy_after = np.random.get_state()
     assert numpy_before[2] == numpy_after[2]
     assert np.array_equal(numpy_before[1], numpy_after[1])
+
+
+many_boxes = st.lists(
+    st.tuples(st.integers(0, 30), st.integers(0, 30), st.integers(1, 30), st.integers(1, 30)).map(
+        lambda drawn: (drawn[0], drawn[1], drawn[0] + drawn[2], drawn[1] + drawn[3])
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+def area_mask(box):
+    mask = np.zeros((60, 60), bool)
+    mask[box[1] : box[3], box[0] : box[2]] = True
+    return mask
+
+
+@given(many_boxes)
+def test_neighbours_overlap_and_do_not_cover(found):
+    for index, box in enumerate(found):
+        mine = area_mask(box)
+        expected = [
+            other
+            for other, candidate in enumerate(found)
+            if other != index and 0 < (mine & area_mask(candidate)).sum() < BEHIND * mine.sum()
+        ]
+        assert neighbours(index, found) == expected
+
+
+def test_the_helmet_may_be_painted_but_not_from_the_rider():
+    rider, helmet = (0, 0, 100, 200), (30, 0, 60, 30)
+    assert neighbours(1, [rider, helmet]) == []
+    assert neighbours(0, [rider, helmet]) == [1]
+
+
+def test_an_empty_box_has_no_neighbours():
+    assert neighbours(0, [(5, 5, 5, 9), (0, 0, 20, 20)]) == []

@@ -10,7 +10,7 @@ import pytest
 from conftest import Painter
 
 from inpaint_transform import BBoxInpaint
-from inpaint_transform.core.blend import dilated
+from inpaint_transform.core.masks import dilated
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (120, 200, 3), np.uint8)
 BOXES = [[20, 30, 80, 90], [70, 20, 150, 80]]  # they overlap

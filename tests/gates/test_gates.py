@@ -15,8 +15,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inpaint_transform.core.boxes import iou
 from inpaint_transform.core.errors import GateError, InpaintError
-from inpaint_transform.core.measure import CHANGED, fill
 from inpaint_transform.gates import (
     AllOf,
     Candidate,
@@ -29,7 +29,7 @@ from inpaint_transform.gates import (
     gate_of,
     torchvision_detector,
 )
-from inpaint_transform.gates.detector import detect, iou
+from inpaint_transform.gates.detector import detect
 
 SIDE = 40
 BOX = (10, 10, 30, 30)
@@ -71,51 +71,6 @@ boxes = st.tuples(st.integers(0, 30), st.integers(0, 30), st.integers(1, 10), st
 
 
 # Fill
-
-
-@given(boxes, st.data())
-def test_fill_of_a_rectangle_is_its_share(box, data):
-    x0 = data.draw(st.integers(box[0], box[2] - 1))
-    y0 = data.draw(st.integers(box[1], box[3] - 1))
-    inner = (x0, y0, data.draw(st.integers(x0 + 1, box[2])), data.draw(st.integers(y0 + 1, box[3])))
-    before, after = window(), painted(inner, 90 + CHANGED + 1)
-    share = (inner[2] - inner[0]) * (inner[3] - inner[1]) / ((box[2] - box[0]) * (box[3] - box[1]))
-    # Of such small boxes a hundredth is less than two pixels: a lone one is a speck only where it is that little.
-    assert fill(before, after, box) == pytest.approx(share if share > 0.01 else 0)
-
-
-@given(st.integers(0, 255), st.integers(0, 255))
-def test_fill_counts_changes_in_both_directions_above_the_noise(before, after):
-    one, other = window(before), window(after)
-    assert fill(one, other, BOX) == float(abs(before - after) > CHANGED)
-
-
-def test_fill_ignores_specks_and_what_is_outside():
-    after = painted((10, 10, 20, 30))
-    after[29, 29] = after[2, 35] = 255
-    after[12:14, 25:27] = 255  # 4 of 400 pixels
-    assert fill(window(), after, BOX) == 0.5
-    after[12:15, 25:27] = 255
-    assert fill(window(), after, BOX) == pytest.approx(17 * 20 / 400)
-
-
-def test_fill_of_an_object_in_pieces_is_that_of_all_its_pieces():
-    after = painted((10, 10, 14, 14))
-    after[26:30, 26:30] = 0
-    assert fill(window(), after, BOX) == 1
-
-
-def test_one_channel_is_enough():
-    after = window()
-    after[10:30, 10:30, 2] += 40
-    assert fill(window(), after, BOX) == 1
-
-
-@given(st.randoms(use_true_random=False), boxes)
-def test_fill_stays_in_its_range(random, box):
-    rng = np.random.default_rng(random.randrange(2**32))
-    before, after = rng.integers(0, 256, (2, SIDE, SIDE, 3), np.uint8)
-    assert 0 <= fill(before, after, box) <= 1
 
 
 @pytest.mark.parametrize(("right", "accepted"), [(30, True), (18, True), (17, False), (10, False)])

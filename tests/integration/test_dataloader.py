@@ -24,8 +24,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from inpaint_transform import BBoxInpaint, InpaintError, ModelSpec
 from inpaint_transform.faces.batch import ConcurrentDataset
-from inpaint_transform.serving.connect import current_session, shutdown
+from inpaint_transform.serving.connect import shutdown
 from inpaint_transform.serving.directory import directories_of
+from inpaint_transform.serving.session import current_session
 
 ROOT = Path(__file__).parents[2]
 COUNT = 8
@@ -244,7 +245,7 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 from inpaint_transform import BBoxInpaint
 from inpaint_transform import ModelSpec
-from inpaint_transform.serving.connect import current_session
+from inpaint_transform.serving.session import current_session
 from inpaint_transform.serving.directory import directories_of
 
 class Pictures(Dataset):

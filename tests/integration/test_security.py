@@ -31,9 +31,10 @@ from serving import (
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.serving.client.client import SharedInpainter
-from inpaint_transform.serving.connect import current_session, shutdown
+from inpaint_transform.serving.connect import shutdown
 from inpaint_transform.serving.directory import ServerDirectory, directory_for
 from inpaint_transform.serving.processes import Process
+from inpaint_transform.serving.session import current_session
 from inpaint_transform.serving.transport import handshake, paint_frames, wire
 from inpaint_transform.serving.transport.wire import Kind
 

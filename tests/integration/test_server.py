@@ -31,11 +31,12 @@ from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.serving.client import launch
 from inpaint_transform.serving.client.client import SharedInpainter
-from inpaint_transform.serving.connect import connect, current_session, shutdown
+from inpaint_transform.serving.connect import connect, shutdown
 from inpaint_transform.serving.directory import directories_of
 from inpaint_transform.serving.engines import ENGINE_VARIABLE
 from inpaint_transform.serving.local import LocalInpainter
 from inpaint_transform.serving.processes import Process
+from inpaint_transform.serving.session import current_session
 from inpaint_transform.serving.transport import wire
 
 pytestmark = [

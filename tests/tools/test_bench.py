@@ -241,7 +241,7 @@ def test_a_loader_that_is_too_slow_is_called_so() -> None:
 def test_without_a_rate_round_ones_are_told_about() -> None:
     lines = [sentence for sentence in advice.advise(MEASURED) if sentence.startswith("at ")]
     told = [(float(sentence.split()[1]), float(re.findall(r"p = (\S+)", sentence)[0])) for sentence in lines]
-    assert 2 <= len(told) <= advice.MOST_LINES
+    assert 2 <= len(told) <= advice.MAX_LINES
     assert all(28 < rate <= 800 for rate, _ in told)
     assert [p for _, p in told] == sorted((p for _, p in told), reverse=True)
 

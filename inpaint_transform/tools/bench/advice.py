@@ -9,7 +9,7 @@ from typing import Any
 
 # The rates of training that are told about when the user's own is not known.
 ROUND_RATES = tuple(digit * 10**power for power in range(5) for digit in (1, 2, 5))
-MOST_LINES = 5
+MAX_LINES = 5
 # A loader that reaches less of the bare pipeline than this has something to gain from its own settings.
 GOOD_SHARE = 0.8
 
@@ -119,7 +119,7 @@ def _rates(loaders: Sequence[Mapping[str, Any]]) -> list[float]:
     measured = [found["images_per_s"] for found in loaders]
     between = [rate for rate in ROUND_RATES if min(measured) < rate <= max(measured)]
     # Evenly thinned, the extremes kept.
-    steps = min(len(between), MOST_LINES)
+    steps = min(len(between), MAX_LINES)
     picked = [between[round(number * (len(between) - 1) / max(steps - 1, 1))] for number in range(steps)]
     return picked or [max(measured)]
 

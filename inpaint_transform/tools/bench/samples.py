@@ -26,7 +26,7 @@ from inpaint_transform.datasets.reading import Annotation, BoxFormat, read, read
 from inpaint_transform.tools import demo
 
 # Reading more would tell nothing new: a picture is read from its file each time it is loaded anyway.
-MOST_PICTURES = 256
+MAX_PICTURES = 256
 # An epoch that no measurement reaches the end of.
 EPOCH = 10**7
 
@@ -61,7 +61,7 @@ def read_own(
     names: Mapping[int, str] | None,
     report: Callable[[Problem], None],
 ) -> list[Picture]:
-    """Read the user's pictures, the first ``MOST_PICTURES`` of them.
+    """Read the user's pictures, the first ``MAX_PICTURES`` of them.
 
     Args:
         images: As ``annotations.read`` takes it, and so the next three.
@@ -80,7 +80,7 @@ def read_own(
             found.append(Picture(item.image, item.boxes, item.labels))
         else:
             report(item)
-        if len(found) == MOST_PICTURES:
+        if len(found) == MAX_PICTURES:
             break
     if not any(edits_of(picture) for picture in found):
         raise ValueError(

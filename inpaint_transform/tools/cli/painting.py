@@ -12,7 +12,7 @@ from inpaint_transform.core.models import ModelSpec
 if TYPE_CHECKING:
     import numpy as np
 
-    from inpaint_transform.serving.connect import Inpainter
+    from inpaint_transform.core.protocol import Inpainter
 
 
 def load(spec: ModelSpec) -> "Inpainter":

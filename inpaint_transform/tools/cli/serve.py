@@ -71,9 +71,9 @@ def _print_stats(address: str) -> None:
 
 
 def _serve(spec: ModelSpec, address: Path | None) -> None:
-    from inpaint_transform.serving.connect import current_session
     from inpaint_transform.serving.directory import ServerDirectory, directory_for
     from inpaint_transform.serving.server.process import serve as serve_here
+    from inpaint_transform.serving.session import current_session
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     directory = directory_for(current_session(), "by hand") if address is None else ServerDirectory(address.absolute())

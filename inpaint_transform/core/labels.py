@@ -1,0 +1,59 @@
+"""Labels: class names and ids, looked up, named and read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+Label = str | int | float | bool | None
+ClassNames = Mapping[Any, str] | Sequence[str] | None
+
+
+def lookup(mapping: Mapping[Any, Any], label: Label) -> Any:
+    """Find a label in a mapping, also when JSON has turned its integer keys into strings; None if it is not there."""
+    return mapping.get(label, mapping.get(str(_whole(label))))
+
+
+def noun(label: Label, class_names: ClassNames) -> str:
+    """The word for a label.
+
+    Args:
+        label: A class name or id; whole floats count as ids.
+        class_names: Id or name to noun, or a list indexed by id.
+
+    Raises:
+        ValueError: The label is missing, unknown to ``class_names``, or a bare number without ``class_names``.
+    """
+    if label is None:
+        raise ValueError(
+            "the prompt needs {label}, but the sample has no labels; give BboxParams(label_fields=[...]), or with "
+            "torchvision labels_getter"
+        )
+    if class_names is None:
+        if isinstance(label, int | float) and not isinstance(label, bool):
+            raise ValueError(f"label {label!r} is a number; give class_names={{{label!r}: 'noun', ...}} to name it")
+        return str(label)
+    if isinstance(class_names, Mapping):
+        found = lookup(class_names, label)
+    else:
+        number = _whole(label)
+        found = class_names[number] if isinstance(number, int) and 0 <= number < len(class_names) else None
+        if found is None and label in class_names:
+            found = str(label)
+    if found is None:
+        raise ValueError(f"class_names={class_names!r} has no entry for label {label!r}; add it")
+    return str(found)
+
+
+def plain_label(value: Any) -> Label:
+    """A label as a plain Python value; ids that a framework has made floats become ints again."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _whole(label: Label) -> Label:
+    """A whole float as the id that it stands for."""
+    return int(label) if isinstance(label, float) and label.is_integer() else label
