@@ -79,6 +79,12 @@ def intersection(a: Box, b: Box) -> Box | None:
     return (x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
 
 
+def relative(box: Box, window: Box) -> Box:
+    """A box of the image as seen from a window of it: ``window``'s upper left corner is (0, 0)."""
+    x0, y0 = window[:2]
+    return box[0] - x0, box[1] - y0, box[2] - x0, box[3] - y0
+
+
 def iou(box: Sequence[float], other: Sequence[float]) -> float:
     """Intersection over union of two boxes ``(x0, y0, x1, y1)``, in [0, 1]."""
     width, height = min(box[2], other[2]) - max(box[0], other[0]), min(box[3], other[3]) - max(box[1], other[1])

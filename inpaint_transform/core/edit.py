@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from inpaint_transform.core import crops, masks
-from inpaint_transform.core.boxes import Box, Outline, intersection, sides
+from inpaint_transform.core.boxes import Box, Outline, intersection, relative, sides
 from inpaint_transform.core.labels import Label
 
 
@@ -51,6 +51,11 @@ class Edit:
     def target(self) -> Label:
         """The label of what is painted."""
         return self.label if self.new_label is None else self.new_label
+
+    @property
+    def box_in_window(self) -> Box:
+        """Where the box lies in the window."""
+        return relative(self.box, self.window)
 
     def to_dict(self) -> dict[str, Any]:
         """The edit as JSON values."""

@@ -16,16 +16,19 @@ def lookup(mapping: Mapping[Any, Any], label: Label) -> Any:
     return mapping.get(label, mapping.get(str(_whole(label))))
 
 
-def noun(label: Label, class_names: ClassNames) -> str:
+def noun(label: Label, class_names: ClassNames, words: bool = True) -> str:
     """The word for a label.
 
     Args:
         label: A class name or id; whole floats count as ids.
         class_names: Id or name to noun, or a list indexed by id.
+        words: Whether it has to be a word that means something; else, without ``class_names``, any label will do.
 
     Raises:
         ValueError: The label is missing, unknown to ``class_names``, or a bare number without ``class_names``.
     """
+    if class_names is None and not words:
+        return str(label)
     if label is None:
         raise ValueError(
             "the prompt needs {label}, but the sample has no labels; give BboxParams(label_fields=[...]), or with "

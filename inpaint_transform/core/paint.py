@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from inpaint_transform.core import blend, crops, labels, seeds
+from inpaint_transform.core import blend, crops, seeds
 from inpaint_transform.core.boxes import Box, sides
 from inpaint_transform.core.edit import Edit, Outcome, failed
-from inpaint_transform.core.labels import Label
+from inpaint_transform.core.labels import noun
 from inpaint_transform.core.measure import mean_change
 from inpaint_transform.core.protocol import Candidate, Inpainter, InpaintRequest, InpaintResult, Judge, Question
 from inpaint_transform.core.recipe import Recipe
@@ -180,9 +180,7 @@ def _judge(recipe: Recipe, gate: Judge, jobs: Sequence[_Job]) -> None:
     """Let a gate judge what was painted, all of it in one call."""
     candidates = []
     for job in jobs:
-        x0, y0, x1, y1 = job.edit.box
-        left, top = job.edit.window[:2]
-        noun, others = _nouns(recipe, job.edit, gate)
+        painted, others = _nouns(recipe, job.edit, gate)
         after = job.after()
         if after is None:
             raise RuntimeError("a job without a picture was accepted")
@@ -190,9 +188,9 @@ def _judge(recipe: Recipe, gate: Judge, jobs: Sequence[_Job]) -> None:
             Candidate(
                 original=job.original,
                 painted=after,
-                box=(x0 - left, y0 - top, x1 - left, y1 - top),
+                box=job.edit.box_in_window,
                 label=job.edit.target,
-                noun=noun,
+                noun=painted,
                 old_label=job.edit.label,
                 other_nouns=others,
                 answer=job.answer,
@@ -204,15 +202,9 @@ def _judge(recipe: Recipe, gate: Judge, jobs: Sequence[_Job]) -> None:
 
 def _nouns(recipe: Recipe, edit: Edit, gate: Judge) -> tuple[str, tuple[str, ...]]:
     """The word for what is painted, and the words for all else that it could be taken for, the old class first."""
-
-    def noun(label: Label) -> str:
-        # Only CLIP has to be told words that mean something.
-        if gate.clip is None and recipe.class_names is None:
-            return str(label)
-        return labels.noun(label, recipe.class_names)
-
-    painted = noun(edit.target)
-    others = (other for other in dict.fromkeys([noun(edit.label), *recipe.nouns()]) if other != painted)
+    # Only CLIP has to be told words that mean something.
+    painted, old = (noun(label, recipe.class_names, words=gate.clip is not None) for label in (edit.target, edit.label))
+    others = (other for other in dict.fromkeys([old, *recipe.nouns()]) if other != painted)
     return painted, tuple(itertools.islice(others, MAX_NOUNS))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inpaint_transform.core import prompts
-from inpaint_transform.core.labels import ClassNames, Label
+from inpaint_transform.core.labels import ClassNames, Label, noun
 from inpaint_transform.core.prompts import Prompts
 from inpaint_transform.core.swaps import Swap
 
@@ -107,7 +107,7 @@ class Recipe:
         labels = [*self.prompts] if isinstance(self.prompts, Mapping) else []
         if self.relabel is not None:
             labels += [*self.relabel.targets, *self.relabel.labels()]
-        return list(dict.fromkeys(str(label) for label in labels))
+        return list(dict.fromkeys(noun(label, None, words=False) for label in labels))
 
     def label_without_box(self, rng: random.Random) -> Label:
         """Draw the label for a region of an image that has no boxes; None where the prompts need none."""

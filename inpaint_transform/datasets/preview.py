@@ -193,8 +193,7 @@ def tiles(painted: PaintedRow) -> list[Tile]:
     """A row of the sheet: the whole picture, a close-up of the original, and a close-up of each variant."""
     annotation, index, edit = painted.row.annotation, painted.row.index, painted.row.edits[0]
     box, label = edit.box, str(edit.label)
-    x0, y0 = edit.window[:2]
-    close_box = (box[0] - x0, box[1] - y0, box[2] - x0, box[3] - y0)
+    close_box = edit.box_in_window
     row = [
         Tile(painted.image, annotation.image.name, annotation.boxes, annotation.labels, index),
         Tile(painted.outcomes[0].before, f"original: {label}", [close_box], [label], 0),

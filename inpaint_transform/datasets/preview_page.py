@@ -71,8 +71,7 @@ def _close_up(window: np.ndarray, box: Box) -> np.ndarray:
 def _figure(outcome: Outcome) -> str:
     after = outcome.after()
     edit = outcome.edit
-    x0, y0 = edit.window[:2]
-    box = (edit.box[0] - x0, edit.box[1] - y0, edit.box[2] - x0, edit.box[3] - y0)
+    box = edit.box_in_window
     label = str(edit.label) if edit.new_label is None else f"{edit.label} → {edit.new_label}"
     stack = pages.picture(_close_up(outcome.before, box), f"{label}, before", "before")
     ends = slider = measured = ""

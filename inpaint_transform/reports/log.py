@@ -134,9 +134,7 @@ def record_of(
         crop: File name of the saved pictures, or None.
     """
     after = outcome.after()
-    x0, y0, x1, y1 = outcome.edit.box
-    left, top = outcome.edit.window[:2]
-    box = (x0 - left, y0 - top, x1 - left, y1 - top)
+    box = outcome.edit.box_in_window
     return Record(
         edit=outcome.edit,
         seed=outcome.seed,
