@@ -192,7 +192,7 @@ def paint_row(row: Row, recipe: Recipe, inpainter: Inpainter, gate: Gate | None 
 def tiles(painted: PaintedRow) -> list[Tile]:
     """A row of the sheet: the whole picture, a close-up of the original, and a close-up of each variant."""
     annotation, index, edit = painted.row.annotation, painted.row.index, painted.row.edits[0]
-    box, label = edit.box, str(edit.label)
+    label = str(edit.label)
     close_box = edit.box_in_window
     row = [
         Tile(painted.image, annotation.image.name, annotation.boxes, annotation.labels, index),
