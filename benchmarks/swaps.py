@@ -1,7 +1,8 @@
-"""Do labels and pixels agree after a class swap: ``python -m benchmarks.swaps --data DIR ...``.
+"""Do labels and pixels agree after a class swap, and are the classes as even as promised.
 
-Pictures that no training saw go through an ``A.Compose`` with ``BBoxInpaint(relabel=..., gate=...)``, as in a training.
-The classifier of ``benchmarks.readback`` has only seen real crops and shares nothing with the CLIP of the gate but the
+``python -m benchmarks.swaps --data DIR ...``. Pictures that no training saw go through an ``A.Compose`` with
+``BBoxInpaint``, set to what ``balance`` recommends for the training pictures and with a gate, as in a training. The
+classifier of ``benchmarks.readback`` has only seen real crops and shares nothing with the CLIP of the gate but the
 training pictures. It reads every box whose label came out changed.
 """
 
@@ -19,22 +20,16 @@ import numpy as np
 
 from benchmarks import report
 from benchmarks.readback import read, reader_crop, train_reader
+from benchmarks.tiny import data
 from inpaint_transform import BBoxInpaint
 from inpaint_transform.core.boxes import Box
-from inpaint_transform.core.swaps import Swap, class_counts, class_sizes
 from inpaint_transform.gates import ClipGate, FillGate
-from inpaint_transform.tiny import data
+from inpaint_transform.swaps import balance, class_counts
 
 
-def swap_of(crops: data.Crops) -> Swap:
-    """Every class into every other by inverse frequency, as far as sizes allow."""
-    pairs: list[tuple[Any, Box]] = [(label, box) for label, found in crops.by_label.items() for _, box in found]
-    weights = Swap.balanced(class_counts(pairs)).targets
-    others = {
-        label: {target: weight for target, weight in targets.items() if target != label}
-        for label, targets in weights.items()
-    }
-    return Swap(others, class_sizes(pairs))
+def labelled(crops: data.Crops) -> list[tuple[Any, Box]]:
+    """Every label and pixel box."""
+    return [(label, box) for label, found in crops.by_label.items() for _, box in found]
 
 
 def evaluate(root: Path, model: str, samples: int, seed: int) -> dict[str, Any]:
@@ -43,12 +38,13 @@ def evaluate(root: Path, model: str, samples: int, seed: int) -> dict[str, Any]:
     unseen = data.Crops(data.load([root], ["val", "test"]))
     labels = real.labels
     reader = train_reader(real, labels, seed)
-    swap = swap_of(real)
+    policy = balance(labelled(real))
     inpaint = BBoxInpaint(
         model,
         prompts="a photo of a {label}",
         class_names={label: data.NAMES[label][0] for label in labels},
-        relabel=swap,
+        relabel=policy.swap,
+        box_p=policy.box_p,
         gate=FillGate() & ClipGate(model),
         seed=seed,
         p=1.0,
@@ -64,6 +60,8 @@ def evaluate(root: Path, model: str, samples: int, seed: int) -> dict[str, Any]:
     rng = random.Random(seed)
     swapped: list[tuple[str, str, np.ndarray]] = []
     given_up = untouched = 0
+    shown: list[tuple[Any, Box]] = []
+    reached: Counter[str] = Counter()
     for number in range(samples):
         if number % len(order) == 0:
             inpaint.set_epoch(number // len(order))
@@ -72,6 +70,8 @@ def evaluate(root: Path, model: str, samples: int, seed: int) -> dict[str, Any]:
         corners, names = boxes[photo]
         image = unseen.photos[photo].image
         sample = transform(image=image, bboxes=corners, labels=names)
+        shown += zip(names, corners, strict=True)
+        reached.update(sample["labels"])
         changed = [index for index, name in enumerate(names) if sample["labels"][index] != name]
         if not changed:
             same = sample["image"] is image or np.array_equal(sample["image"], image)
@@ -90,6 +90,11 @@ def evaluate(root: Path, model: str, samples: int, seed: int) -> dict[str, Any]:
         "pixels changed and no label": given_up,
         "attempts": stats.get("attempts", 0),
         "classes": stats["classes"],
+        "boxes": {
+            "before": class_counts(shown),
+            "promised": policy.swap.expected_counts(shown, policy.box_p),
+            "reached": dict(reached),
+        },
         "labels that agree": round(float(right.mean()), 4),
         "by swap": {
             f"{old} -> {new}": {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,13 +73,18 @@ class Swap:
 
     @classmethod
     def balanced(cls, counts: Mapping[Any, int], sizes: Mapping[Any, float] | None = None) -> Swap:
-        """A policy that paints rare classes more often: every edit draws its target by inverse frequency.
+        """A policy that turns boxes of frequent classes into rare ones, and never the other way round.
 
-        Of K classes, the c-th is drawn with a probability in proportion to 1 / ``counts[c]``, whatever the source.
+        Classes with more boxes than the mean over all classes are the sources; those with fewer are the targets, each
+        with a weight in proportion to what it lacks. So no rare class loses a box, and none is spent on painting a
+        frequent class as itself. Where the classes are even already, every class stays what it is.
+
+        Sizes decide how much such a policy can do; ``balance`` says how much it is, and what does balance where sizes
+        forbid most swaps.
 
         Args:
-            counts: How many boxes of each class the data set has, >= 1.
-            sizes: As in the class.
+            counts: How many boxes of each class the data set has, >= 1; see ``class_counts``.
+            sizes: As in the class; see ``class_sizes``.
 
         Raises:
             ValueError: Fewer than two classes, or a count below 1.
@@ -88,27 +93,81 @@ class Swap:
             >>> counts = {"red cell": 4000, "white cell": 400, "platelet": 400}
             >>> swap = Swap.balanced(counts)
             >>> swap.expected_counts(counts, share=0.3)
-            {'red cell': 2869, 'white cell': 966, 'platelet': 966}
+            {'red cell': 2800, 'white cell': 1000, 'platelet': 1000}
         """
         if len(counts) < 2 or not all(_positive(count) and count >= 1 for count in counts.values()):
             raise ValueError(f"counts={dict(counts)!r}: give at least two classes, each with a count of at least 1")
-        weights = {label: 1 / count for label, count in counts.items()}
-        return cls(dict.fromkeys(counts, weights), sizes or {})
+        mean = sum(counts.values()) / len(counts)
+        lacking = {label: mean - count for label, count in counts.items() if count < mean}
+        targets = {label: lacking for label, count in counts.items() if count > mean}
+        return cls(targets or {label: label for label in counts}, sizes or {})
 
-    def expected_counts(self, counts: Mapping[Any, int], share: float) -> dict[Any, int]:
-        """How many boxes of each class an epoch shows on average where every box fits every target.
+    def expected_counts(
+        self,
+        boxes: Mapping[Any, int] | Iterable[tuple[Label, Box]],
+        share: float | Mapping[Any, float],
+        min_box_size: int = 32,
+    ) -> dict[Any, int]:
+        """How many boxes of each class an epoch shows on average, if all that is painted is accepted.
+
+        A box that fits none of its targets is not painted and keeps its class, and so does one that is too small.
 
         Args:
-            counts: How many there are before, by class.
-            share: The share of boxes that is repainted, in [0, 1]: ``p * box_p``, or ``p * num_boxes`` over the mean
-                number of boxes an image.
+            boxes: The labels and pixel boxes of the data set; for a swap without sizes, how many there are by class.
+            share: The share of paintable boxes that is painted, in [0, 1]: ``p * box_p``, by label where ``box_p`` is.
+            min_box_size: As in the transform.
+
+        Raises:
+            ValueError: Counts alone do not tell which boxes fit.
         """
-        expected: dict[Any, float] = {label: count * (1 - share) for label, count in counts.items()}
-        for label, count in counts.items():
-            weights = self._targets(label)
+        expected: dict[Any, float] = {}
+        for label, box, count in self._counted(boxes):
+            expected[label] = expected.get(label, 0) + count
+            if box is not None and min(sides(box)) < min_box_size:
+                continue
+            drawn = (lookup(share, label) or 0.0) if isinstance(share, Mapping) else share
+            weights = self._targets(label) if box is None else self.options(label, box)
             for target, weight in weights.items():
-                expected[target] = expected.get(target, 0) + share * count * weight / sum(weights.values())
+                moved = count * drawn * weight / sum(weights.values())
+                expected[label] -= moved
+                expected[target] = expected.get(target, 0) + moved
         return {label: round(count) for label, count in expected.items()}
+
+    def _counted(
+        self, boxes: Mapping[Any, int] | Iterable[tuple[Label, Box]]
+    ) -> Iterator[tuple[Label, Box | None, int]]:
+        if not isinstance(boxes, Mapping):
+            yield from ((label, box, 1) for label, box in boxes)
+            return
+        if self.sizes:
+            raise ValueError(
+                f"boxes={dict(boxes)!r}: this swap has sizes, and counts do not tell which boxes fit; give the labels "
+                f"and boxes themselves, [(label, (x0, y0, x1, y1)), ...]"
+            )
+        yield from ((label, None, count) for label, count in boxes.items())
+
+    def can_become(self, boxes: Iterable[tuple[Label, Box]], min_box_size: int = 32) -> dict[Any, dict[Any, int]]:
+        """How many boxes of each source fit which of its other targets.
+
+        Args:
+            boxes: The labels and pixel boxes of the data set.
+            min_box_size: As in the transform; smaller boxes are never painted.
+
+        Examples:
+            >>> swap = Swap({"red cell": ["white cell", "platelet"]}, sizes={"white cell": 180, "platelet": 40})
+            >>> swap.can_become([("red cell", (0, 0, 100, 90)), ("red cell", (0, 0, 130, 140))])
+            {'red cell': {'white cell': 1, 'platelet': 0}}
+        """
+        found: dict[Any, dict[Any, int]] = {}
+        for label, box in boxes:
+            others = [target for target in self._targets(label) if target != label]
+            if not others:
+                continue
+            counts = found.setdefault(label, dict.fromkeys(others, 0))
+            if min(sides(box)) >= min_box_size:
+                for target in set(self.options(label, box)) - {label}:
+                    counts[target] += 1
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """The swap as JSON values; ``of`` reads it back."""
@@ -119,9 +178,16 @@ class Swap:
         return {target for source in self.targets for target in self._targets(source)}
 
     def options(self, label: Label, box: Box) -> dict[Any, float]:
-        """What a box of this label may become, with weights; empty where it has targets and fits none of them."""
+        """What a box of this label may become, with weights; empty where it has targets and fits none of them.
+
+        Every box fits the class that it has.
+        """
         size = math.sqrt(math.prod(sides(box)))
-        return {target: weight for target, weight in self._targets(label).items() if self._fits(target, size)}
+        return {
+            target: weight
+            for target, weight in self._targets(label).items()
+            if target == label or self._fits(target, size)
+        }
 
     def draw(self, label: Label, box: Box, rng: random.Random) -> Label:
         """Draw one of the ``options``, of which there must be one.

@@ -41,10 +41,16 @@ def test_only_boxes_of_about_the_typical_size_are_swapped(side, typical, ratio):
 
 
 def test_the_size_is_that_of_the_box_not_of_its_old_class():
-    swap = Swap({"a": ["b", "a"]}, sizes={"b": 100, "a": 100})
-    assert swap.options("a", (0, 0, 200, 50)) == {"a": 1, "b": 1}
+    swap = Swap({"a": ["b"]}, sizes={"b": 100, "a": 20})
+    assert swap.options("a", (0, 0, 200, 50)) == {"b": 1}
     assert swap.options("a", (0, 0, 20, 20)) == {}
+
+
+def test_every_box_fits_the_class_that_it_has():
+    swap = Swap({"a": ["b", "a"]}, sizes={"b": 100, "a": 100})
+    assert swap.options("a", (0, 0, 20, 20)) == {"a": 1}
     assert swap.options("other", (0, 0, 20, 20)) == {"other": 1}
+    assert Swap({"b": "a"}, sizes={"a": 100}).options("a", (0, 0, 20, 20)) == {"a": 1}
 
 
 @pytest.mark.parametrize("value", [{"a": "b"}, {1: [2, 3]}, Swap({1: {2: 0.5}}, {2: 30.0}, 2.0)])
@@ -58,14 +64,52 @@ def test_json_gives_the_same_swap(value):
     assert Swap.of(None) is None
 
 
-@given(st.dictionaries(st.text(min_size=1), st.integers(1, 10_000), min_size=2, max_size=6), st.floats(0, 1))
-def test_a_balanced_policy_closes_the_gap(counts, share):
+COUNTS = st.dictionaries(st.text(min_size=1), st.integers(1, 10_000), min_size=2, max_size=6)
+
+
+@given(COUNTS, st.floats(0, 1))
+def test_a_balanced_policy_takes_from_frequent_classes_only(counts, share):
     swap = Swap.balanced(counts)
     after = swap.expected_counts(counts, share)
+    mean = sum(counts.values()) / len(counts)
     assert sum(after.values()) == pytest.approx(sum(counts.values()), abs=len(counts))
-    rarest, commonest = min(counts, key=counts.get), max(counts, key=counts.get)
-    assert after[rarest] >= counts[rarest] - 1
-    assert after[commonest] <= counts[commonest] + 1
+    for label, count in counts.items():
+        assert after[label] >= count - 1 if count <= mean else after[label] <= count + 1
+        for target in set(swap.options(label, SQUARE)) - {label}:
+            assert counts[target] < mean < count
+
+
+@given(COUNTS, st.lists(st.tuples(st.integers(0, 5), st.integers(1, 300)), max_size=60))
+def test_what_is_expected_is_what_fits(counts, drawn):
+    """With every paintable box painted, only boxes that fit another class leave theirs."""
+    labels = list(counts)
+    swap = Swap.balanced(counts, sizes=dict.fromkeys(labels, 100))
+    boxes = [(labels[index % len(labels)], (0, 0, side, side)) for index, side in drawn]
+    before, after = class_counts(boxes), swap.expected_counts(boxes, 1.0)
+    movable = swap.can_become(boxes)
+    for label in before:
+        fitting = (
+            sum(side >= 67 and side <= 150 for index, side in drawn if labels[index % len(labels)] == label)
+            if label in movable
+            else 0
+        )
+        arrived = sum(movable[source].get(label, 0) for source in movable)
+        assert before[label] - fitting - 1 <= after[label] <= before[label] - fitting + arrived + 1
+
+
+def test_classes_that_are_even_stay_what_they_are():
+    swap = Swap.balanced({"a": 7, "b": 7})
+    assert (swap.options("a", SQUARE), swap.options("b", SQUARE)) == ({"a": 1}, {"b": 1})
+    assert swap.can_become([("a", SQUARE), ("b", SQUARE)]) == {}
+
+
+def test_small_boxes_are_promised_nothing():
+    swap = Swap({"a": "b"})
+    boxes = [("a", (0, 0, 100, 20)), ("a", (0, 0, 100, 40))]
+    assert swap.can_become(boxes) == {"a": {"b": 1}}
+    assert swap.expected_counts(boxes, 1.0) == {"a": 1, "b": 1}
+    assert swap.expected_counts(boxes, {"a": 1.0}, min_box_size=10) == {"a": 0, "b": 2}
+    assert swap.expected_counts(boxes, {"b": 1.0}) == {"a": 2, "b": 0}
 
 
 def test_expected_counts_are_what_drawing_yields():
@@ -73,12 +117,18 @@ def test_expected_counts_are_what_drawing_yields():
     swap = Swap.balanced(counts)
     rng = random.Random(0)
     seen = Counter(
-        swap.draw(label, SQUARE, rng) if rng.random() < 0.5 else label
+        swap.draw(label, SQUARE, rng) if rng.random() < 0.3 else label
         for label, count in counts.items()
         for _ in range(count * 10)
     )
-    for label, expected in swap.expected_counts(counts, 0.5).items():
+    for label, expected in swap.expected_counts(counts, 0.3).items():
         assert seen[label] / 10 == pytest.approx(expected, rel=0.05)
+
+
+def test_counts_do_not_tell_which_boxes_fit():
+    counts = {"a": 9, "b": 1}
+    with pytest.raises(ValueError, match="give the labels and boxes themselves"):
+        Swap.balanced(counts, sizes={"a": 50, "b": 90}).expected_counts(counts, 0.3)
 
 
 @pytest.mark.parametrize(
