@@ -26,6 +26,7 @@ from PIL import Image
 
 from benchmarks import readback
 from benchmarks.engine_profile import random_unet, write
+from benchmarks.tiny import data
 from inpaint_transform.core.boxes import Box
 from inpaint_transform.core.crops import align_mask
 from inpaint_transform.core.edit import Edit
@@ -35,7 +36,6 @@ from inpaint_transform.core.plan import plan
 from inpaint_transform.core.protocol import InpaintRequest
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.engine import Engine, adapters
-from inpaint_transform.tiny import data
 from inpaint_transform.tools.bench import samples
 
 DEFAULT = "default"

@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from benchmarks.tiny import data
 from inpaint_transform.core import crops
 from inpaint_transform.core.boxes import Box
 from inpaint_transform.core.edit import Edit
@@ -21,7 +22,7 @@ from inpaint_transform.core.paint import paint
 from inpaint_transform.core.protocol import Inpainter
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.serving.connect import connect
-from inpaint_transform.tiny import CHECKPOINT, data
+from inpaint_transform.tiny import CHECKPOINT
 
 HEIGHT, WIDTH = 400, 560
 # Class, how many, and the range of the box side in pixels; large ones find a place first.

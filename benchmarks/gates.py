@@ -23,6 +23,7 @@ import numpy as np
 
 from benchmarks import report
 from benchmarks.readback import read, reader_crop, tile, train_reader
+from benchmarks.tiny import data
 from benchmarks.tiny.train_clip import BACKGROUND, draw_background
 from inpaint_transform.core import blend, crops, masks, seeds
 from inpaint_transform.core.boxes import Box, sides
@@ -30,7 +31,6 @@ from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import Inpainter, InpaintRequest, Question
 from inpaint_transform.gates import Candidate, ClipGate, FillGate, Gate, Verdict
 from inpaint_transform.serving.connect import connect
-from inpaint_transform.tiny import data
 
 CONTEXT = 2.0
 FEATHER = 0.08

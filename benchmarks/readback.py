@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from benchmarks import report
+from benchmarks.tiny import data
 from inpaint_transform.core import crops, seeds
 from inpaint_transform.core.boxes import Box, from_pixels
 from inpaint_transform.core.models import ModelSpec
@@ -29,7 +30,6 @@ from inpaint_transform.core.plan import plan
 from inpaint_transform.core.protocol import Inpainter
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.serving.connect import connect
-from inpaint_transform.tiny import data
 
 READER_SIZE = 32
 READER_STEPS = 600

@@ -22,7 +22,8 @@ from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionInpaintPipeli
 from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from inpaint_transform.tiny import CHECKPOINT, data
+from benchmarks.tiny import data
+from inpaint_transform.tiny import CHECKPOINT
 
 logger = logging.getLogger("benchmarks.tiny.train")
 

@@ -23,10 +23,11 @@ from diffusers import AutoencoderKL
 from torch.nn import functional
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
+from benchmarks.tiny import data
 from benchmarks.tiny.train import Run, to_pixels
 from inpaint_transform.core import boxes, crops
 from inpaint_transform.core.boxes import Box
-from inpaint_transform.tiny import CHECKPOINT, CLIP, data
+from inpaint_transform.tiny import CHECKPOINT, CLIP
 
 logger = logging.getLogger("benchmarks.tiny.train_clip")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inpaint_transform.core.boxes import Box, sides
-from inpaint_transform.core.selection import Label
+from inpaint_transform.core.labels import Label
 from inpaint_transform.core.swaps import Swap, class_counts, class_sizes
 
 # Of a picture: the budget says how many of them are painted.
