@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -16,7 +16,6 @@ from inpaint_transform.core import seeds
 from inpaint_transform.core.edit import Edit
 from inpaint_transform.core.plan import plan
 from inpaint_transform.core.recipe import Recipe
-from inpaint_transform.core.swaps import Swap
 from inpaint_transform.datasets import layout as layouts
 from inpaint_transform.datasets.files import BrokenFileError, Problem
 from inpaint_transform.datasets.reading import Annotation, BoxFormat, read, read_classes, read_image
@@ -25,8 +24,6 @@ from inpaint_transform.datasets.writing import LabelledPicture, number_classes
 if TYPE_CHECKING:
     import numpy as np
 
-    from inpaint_transform.core.labels import Label
-    from inpaint_transform.datasets.preview import Templates
 
 Found = tuple[layouts.Part, Annotation | Problem]
 
@@ -126,68 +123,6 @@ class Plan:
     originals: Sequence[Original]
     copies: Sequence[Copy]
     classes: Mapping[int, str]
-
-
-def read_budget(texts: Iterable[str]) -> dict[str, int]:
-    """Read budgets as they are typed: ``cone=200``.
-
-    Raises:
-        ValueError: One is not a label and a count.
-    """
-    budget = {}
-    for text in texts:
-        label, _, most = text.rpartition("=")
-        if not label.strip() or not most.strip().isdecimal():
-            raise ValueError(f"budget {text!r}: give LABEL=N, for instance cone=200")
-        budget[label.strip()] = int(most)
-    return budget
-
-
-def read_swaps(texts: Iterable[str]) -> Swap | None:
-    """Read swaps as they are typed: ``cone=cube,ball`` draws one of the two for each cone; None without any.
-
-    Raises:
-        ValueError: One is not a label and the labels that it may become.
-    """
-    targets: dict[str, list[str]] = {}
-    for text in texts:
-        old, _, new = text.partition("=")
-        names = [name.strip() for name in new.split(",")]
-        if not old.strip() or not all(names):
-            raise ValueError(f"swap {text!r}: give OLD=NEW or OLD=NEW,NEW, for instance cone=cube")
-        targets.setdefault(old.strip(), []).extend(names)
-    return Swap(targets) if targets else None
-
-
-def recipe_for(recipe: Recipe, templates: Templates, only: Collection[str] = ()) -> Recipe:
-    """A recipe that paints what was typed: one of a label's templates is drawn for each box.
-
-    Args:
-        recipe: All other settings. With a swap the labels that it is for are painted, and no others.
-        templates: See ``preview.read_templates``; a label that is swapped needs one for what it may become. Labels
-            without a template are left alone.
-        only: Labels to paint, or empty for all.
-
-    Raises:
-        ValueError: There is a swap, and no template for a label that is to be painted, or ``only`` leaves out a label
-            that is swapped.
-    """
-
-    def fill(label: Label, _: Mapping[str, str], rng: random.Random) -> str:
-        own = templates.get(str(label))
-        return rng.choice(templates[None] if own is None else own).format(label=label)
-
-    labels = None if None in templates else [label for label in templates if label is not None]
-    if recipe.relabel is not None:
-        labels = list(only) or list(recipe.relabel.targets)
-        if unused := sorted(set(recipe.relabel.targets) - set(labels)):
-            raise ValueError(f"{unused[0]!r} is swapped and is not among the labels to paint; add --only '{unused[0]}'")
-        wanted = recipe.relabel.labels().union(set(labels) - set(recipe.relabel.targets))
-        if None not in templates and (missing := sorted(wanted - set(templates))):
-            raise ValueError(f"no prompt for {missing[0]!r}; add --prompt '{missing[0]}=...', or one for every label")
-    elif only:
-        labels = [label for label in only if labels is None or label in labels]
-    return dataclasses.replace(recipe, prompts=fill, include_labels=labels)
 
 
 def read_parts(

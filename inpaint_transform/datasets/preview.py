@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from inpaint_transform.core import prompts, seeds
+from inpaint_transform.core import seeds
 from inpaint_transform.core.edit import Edit, Outcome
 from inpaint_transform.core.paint import paint_all
 from inpaint_transform.core.plan import plan
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
     from inpaint_transform.core.protocol import Inpainter
     from inpaint_transform.gates import Gate
-
-# Templates by label; under None those of every label that has none of its own.
-Templates = Mapping[str | None, Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -56,49 +53,21 @@ class PaintedRow:
     outcomes: tuple[Outcome, ...]
 
 
-def read_templates(texts: Sequence[str]) -> Templates:
-    """Sort prompts as they are typed: ``a red {label}`` for every label, ``cone=a blue cube`` for one.
-
-    What stands before the first ``=`` is a label unless it holds a slot.
-
-    Raises:
-        ValueError: A prompt is empty or has a slot other than ``{label}``.
-    """
-    templates: dict[str | None, list[str]] = {}
-    for text in texts:
-        label, equals, template = text.partition("=")
-        own = bool(equals) and "{" not in label
-        chosen = template.strip() if own else text.strip()
-        if not chosen:
-            raise ValueError(f"prompt {text!r} is empty; say what to paint")
-        unfilled = [slot for slot in prompts.slots_of(chosen) if slot != "label"]
-        if unfilled:
-            raise ValueError(f"prompt {text!r}: nothing fills {{{unfilled[0]}}}; here {{label}} is the only slot")
-        templates.setdefault(label.strip() if own else None, []).append(chosen)
-    return templates
-
-
 def plan_sheet(
     found: Iterable[Annotation | Problem],
-    recipe: Recipe,
-    templates: Templates,
-    variants: int,
+    recipes: Sequence[Recipe],
     seed: int,
     limit: int,
     report: Callable[[Problem], None],
-    only: Collection[str] = (),
 ) -> list[Row]:
     """Plan rows for the first ``limit`` pictures that have a box to paint.
 
     Args:
-        found: Pictures and problems, see ``annotations.read``; read only as far as needed.
-        recipe: See ``plan_rows``.
-        templates: See ``plan_rows``.
-        variants: See ``plan_rows``.
+        found: Pictures and problems, see ``reading.read``; read only as far as needed.
+        recipes: See ``plan_rows``.
         seed: See ``plan_rows``.
-        limit: Most pictures, >= 1.
+        limit: Largest number of pictures, >= 1.
         report: Is told every problem met on the way.
-        only: Labels to choose from; empty for all.
 
     Returns:
         At least one row.
@@ -115,39 +84,29 @@ def plan_sheet(
             continue
         pictures += 1
         labels.update(item.labels)
-        planned = plan_rows(item, recipe, templates, variants, seed, only)
+        planned = plan_rows(item, recipes, seed)
         rows += planned
         usable += bool(planned)
         if usable == limit:
             break
     if not rows and pictures:
         raise ValueError(
-            f"nothing to paint: {pictures} pictures have no box whose shorter side is at least {recipe.min_box_size} "
-            f"pixels and whose label is wanted and has a prompt; labels found: {', '.join(sorted(labels)) or 'none'}"
+            f"nothing to paint: {pictures} pictures have no box whose shorter side is at least "
+            f"{recipes[0].min_box_size} pixels and whose label is wanted and has a prompt; labels found: "
+            f"{', '.join(sorted(labels)) or 'none'}"
         )
     if not rows:
         raise ValueError("nothing to paint: no picture could be read together with its boxes")
     return rows
 
 
-def plan_rows(
-    annotation: Annotation,
-    recipe: Recipe,
-    templates: Templates,
-    variants: int,
-    seed: int,
-    only: Collection[str] = (),
-) -> list[Row]:
-    """Choose boxes of a picture and plan the variants of each; the templates take turns over the variants.
+def plan_rows(annotation: Annotation, recipes: Sequence[Recipe], seed: int) -> list[Row]:
+    """Choose boxes of a picture and plan the variants of each.
 
     Args:
         annotation: The picture and its boxes.
-        recipe: Which boxes, how many of them and how; its own prompts are not used. Without a template under None
-            only boxes with a template of their own are chosen.
-        templates: What to paint, see ``read_templates``.
-        variants: How many variants a box gets, >= 1.
+        recipes: One a variant, at least one. They differ in their prompts at most; the first chooses the boxes.
         seed: Together with the picture it decides every draw, whatever other pictures there are.
-        only: Labels to choose from; empty for all.
 
     Returns:
         One row a box; empty where no box is eligible.
@@ -155,18 +114,14 @@ def plan_rows(
     image = read_image(annotation.image)
     height, width = image.shape[:2]
     rng = seeds.content_rng(seed, 0, image, annotation.boxes)
-    labels = None if None in templates else [label for label in templates if label is not None]
-    if only:
-        labels = [label for label in only if labels is None or label in labels]
-    choice = dataclasses.replace(recipe, include_labels=labels)
     rows = []
-    for chosen in plan(choice, height, width, annotation.boxes, annotation.labels, rng):
-        own = templates.get(str(chosen.label))
-        wanted = templates[None] if own is None else own
+    for chosen in plan(recipes[0], height, width, annotation.boxes, annotation.labels, rng):
         edits = []
-        for variant in range(variants):
-            single = dataclasses.replace(recipe, prompts=wanted[variant % len(wanted)])
-            edits += plan(single, height, width, [chosen.box], [chosen.label], rng)
+        for recipe in recipes:
+            [drawn] = plan(recipe, height, width, [chosen.box], [chosen.label], rng)
+            # What is painted of the box depends on its neighbours, which the draw above knew.
+            what = ("prompt", "strength", "seed", "new_label")
+            edits.append(dataclasses.replace(chosen, **{name: getattr(drawn, name) for name in what}))
         rows.append(Row(annotation, chosen.index, tuple(edits)))
     return rows
 
@@ -200,8 +155,8 @@ def tiles(painted: PaintedRow) -> list[Tile]:
     ]
     for outcome in painted.outcomes:
         after = outcome.after() if outcome.accepted else None
-        close_up = outcome.before if after is None else after
-        row.append(Tile(close_up, outcome.edit.prompt, [close_box], [label], 0, words(outcome), not outcome.accepted))
+        close_up, shown = (outcome.before, label) if after is None else (after, str(outcome.edit.target))
+        row.append(Tile(close_up, outcome.edit.prompt, [close_box], [shown], 0, words(outcome), not outcome.accepted))
     return row
 
 

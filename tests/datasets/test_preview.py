@@ -10,8 +10,9 @@ from PIL import Image
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.datasets.files import Problem
-from inpaint_transform.datasets.preview import paint_row, plan_rows, plan_sheet, read_templates, tiles
+from inpaint_transform.datasets.preview import Row, paint_row, plan_rows, plan_sheet, tiles
 from inpaint_transform.datasets.reading import Annotation, read_image
+from inpaint_transform.tools.cli.options import read_prompts, read_swaps, recipe_for
 
 BOXES = ((10, 10, 60, 60), (80, 20, 130, 70), (70, 80, 150, 120), (5, 70, 15, 80))
 LABELS = ("cone", "cube", "cone", "cone")
@@ -46,20 +47,19 @@ def annotate(folder: Path, name: str = "a.png", labels: Sequence[str] = LABELS) 
     return Annotation(folder / name, BOXES[: len(labels)], tuple(labels))
 
 
-def test_prompts_are_sorted_by_label() -> None:
-    texts = ["a {label}", "cone = a cube", "cone=a tree", "{label} where a=b"]
-    assert read_templates(texts) == {None: ["a {label}", "{label} where a=b"], "cone": ["a cube", "a tree"]}
+def rows_of(
+    annotation: Annotation, recipe: Recipe, texts: Sequence[str], variants: int, seed: int = 0, only: Sequence[str] = ()
+) -> list[Row]:
+    return plan_rows(annotation, recipes_of(recipe, texts, variants, only), seed)
 
 
-@pytest.mark.parametrize("text", ["", "cone=", "a {colour} car", "a {label", "cone={}"])
-def test_prompts_that_cannot_be_filled_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="prompt"):
-        read_templates([text])
+def recipes_of(recipe: Recipe, texts: Sequence[str], variants: int, only: Sequence[str] = ()) -> list[Recipe]:
+    return [recipe_for(recipe, read_prompts(texts), only, turn) for turn in range(variants)]
 
 
 def test_templates_take_turns_over_the_variants(tmp_path: Path) -> None:
-    templates = read_templates(["a {label}", "one {label}", "cube=a cone"])
-    rows = plan_rows(annotate(tmp_path), Recipe(num_boxes=4), templates, 3, seed=0)
+    texts = ["a {label}", "one {label}", "cube=a cone"]
+    rows = rows_of(annotate(tmp_path), Recipe(num_boxes=4), texts, 3)
     prompts = {row.index: [edit.prompt for edit in row.edits] for row in rows}
     # The fourth box is too small for the recipe.
     assert prompts == {0: ["a cone", "one cone", "a cone"], 1: ["a cone"] * 3, 2: ["a cone", "one cone", "a cone"]}
@@ -69,26 +69,25 @@ def test_templates_take_turns_over_the_variants(tmp_path: Path) -> None:
 
 
 def test_with_prompts_by_label_only_other_labels_are_left_alone(tmp_path: Path) -> None:
-    rows = plan_rows(annotate(tmp_path), Recipe(num_boxes=4), read_templates(["cube=a cone"]), 1, seed=0)
+    rows = rows_of(annotate(tmp_path), Recipe(num_boxes=4), ["cube=a cone"], 1)
     assert [row.index for row in rows] == [1]
 
 
 def test_draws_depend_on_the_seed_and_the_picture_alone(tmp_path: Path) -> None:
     found = annotate(tmp_path)
-    templates = read_templates(["a {label}"])
-    first, again, other = (plan_rows(found, Recipe(), templates, 2, seed) for seed in (1, 1, 2))
+    recipes = recipes_of(Recipe(), ["a {label}"], 2)
+    first, again, other = (plan_rows(found, recipes, seed) for seed in (1, 1, 2))
     assert first == again
     assert first != other
-    beside = plan_sheet([annotate(tmp_path, "b2.png"), found], Recipe(), templates, 2, 1, 8, pytest.fail)
+    beside = plan_sheet([annotate(tmp_path, "b2.png"), found], recipes, 1, 8, pytest.fail)
     assert beside[1:] == first
 
 
 def test_a_row_shows_the_picture_the_original_and_every_variant(tmp_path: Path) -> None:
     found = annotate(tmp_path, labels=LABELS[:1])
     original = read_image(found.image)
-    templates = read_templates(["a {label}", "nonsense"])
     recipe = Recipe(feather=0, retries=0)
-    [row] = plan_rows(found, recipe, templates, 2, seed=0)
+    [row] = rows_of(found, recipe, ["a {label}", "nonsense"], 2)
     whole, close, painted, rejected = tiles(paint_row(row, recipe, Painter(rejects="nonsense")))
     assert (whole.caption, close.caption, painted.caption, rejected.caption) == (
         "a.png",
@@ -113,15 +112,38 @@ def test_the_sheet_goes_on_after_problems_and_stops_at_its_limit(tmp_path: Path)
     problem = Problem(tmp_path / "x.txt", 3, "broken")
     met = []
     found = iter([problem, *(annotate(tmp_path, f"{'a' * n}.png") for n in (1, 2, 3))])
-    rows = plan_sheet(found, Recipe(num_boxes=2), read_templates(["a {label}"]), 1, 0, 2, met.append)
+    rows = plan_sheet(found, recipes_of(Recipe(num_boxes=2), ["a {label}"], 1), 0, 2, met.append)
     assert met == [problem]
     assert [row.annotation.image.name for row in rows] == ["a.png", "a.png", "aa.png", "aa.png"]
     assert len(list(found)) == 1
 
 
 def test_nothing_to_paint_says_what_there_is(tmp_path: Path) -> None:
-    templates = read_templates(["tree=a bush"])
+    recipes = recipes_of(Recipe(), ["tree=a bush"], 1)
     with pytest.raises(ValueError, match=r"32 pixels.*labels found: cone, cube"):
-        plan_sheet([annotate(tmp_path)], Recipe(), templates, 1, 0, 8, pytest.fail)
+        plan_sheet([annotate(tmp_path)], recipes, 0, 8, pytest.fail)
     with pytest.raises(ValueError, match="no picture could be read"):
-        plan_sheet([Problem(tmp_path, None, "broken")], Recipe(), templates, 1, 0, 8, lambda _: None)
+        plan_sheet([Problem(tmp_path, None, "broken")], recipes, 0, 8, lambda _: None)
+
+
+def test_a_swap_asks_for_the_new_class_and_shows_it(tmp_path: Path) -> None:
+    recipe = Recipe(num_boxes=4, relabel=read_swaps(["cone=cube,tree"]), retries=0)
+    found = annotate(tmp_path)
+    rows = rows_of(found, recipe, ["a {label}"], 6)
+    assert [row.index for row in rows] == [0, 2]  # the cones that are large enough, and no cube
+    edits = [edit for row in rows for edit in row.edits]
+    assert {edit.new_label for edit in edits} == {"cube", "tree"}
+    assert all(edit.prompt == f"a {edit.new_label}" for edit in edits)
+    whole, close, *variants = tiles(paint_row(rows[0], recipe, Painter(rejects="a tree")))
+    assert (whole.labels, close.labels) == (LABELS, ["cone"])
+    # A rejected swap shows the old pixels, and so the old class.
+    assert [tile.labels for tile in variants] == [
+        [edit.new_label if edit.new_label == "cube" else "cone"] for edit in rows[0].edits
+    ]
+
+
+def test_variants_leave_overlapping_neighbours_alone_as_an_export_does(tmp_path: Path) -> None:
+    picture = annotate(tmp_path, labels=LABELS[:1]).image
+    boxes = ((10, 10, 70, 70), (50, 50, 110, 110))
+    [row] = rows_of(Annotation(picture, boxes, ("cone", "cube")), Recipe(), ["a {label}"], 2, only=["cone"])
+    assert all(edit.protected == (boxes[1],) for edit in row.edits)

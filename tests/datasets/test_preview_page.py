@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_preview import Painter, annotate
+from test_preview import Painter, annotate, rows_of
 
 from inpaint_transform.core.recipe import Recipe
-from inpaint_transform.datasets.preview import PaintedRow, paint_row, plan_rows, read_templates
+from inpaint_transform.datasets.preview import PaintedRow, paint_row
 from inpaint_transform.datasets.preview_page import page
 from inpaint_transform.gates import FillGate
 
@@ -23,7 +23,7 @@ needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium is insta
 
 def painted(folder: Path, texts: list[str], labels: tuple[str, ...] = ("cone", "cube")) -> list[PaintedRow]:
     recipe = Recipe(retries=0, num_boxes=2)
-    rows = plan_rows(annotate(folder, labels=labels), recipe, read_templates(texts), 2, seed=0)
+    rows = rows_of(annotate(folder, labels=labels), recipe, texts, 2)
     return [paint_row(row, recipe, Painter(rejects="nonsense"), FillGate(0.1)) for row in rows]
 
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from inpaint_transform.core.models import ModelSpec
-from inpaint_transform.datasets.reading import BoxFormat, read_names
-from inpaint_transform.tools.cli.options import Names, Steps, usage_errors
+from inpaint_transform.datasets.reading import BoxFormat
+from inpaint_transform.tools.cli.options import Names, Steps, read_class_names, usage_errors
 
 
 def bench(
@@ -41,8 +41,7 @@ def bench(
 
     if len({value is None for value in (images, boxes, box_format)}) != 1:
         raise typer.BadParameter("--images, --boxes and --format go together")
-    if names is not None and box_format is not BoxFormat.YOLO:
-        raise typer.BadParameter("--names is for --format yolo")
+    class_names = read_class_names(names, box_format)
     if out.suffix.lower() != ".json" or out.is_dir() or not out.parent.is_dir():
         raise typer.BadParameter(f"{out} cannot be written: give a name that ends in .json, in an existing folder")
     with usage_errors():
@@ -59,7 +58,6 @@ def bench(
     from inpaint_transform.tools.bench.run import run
 
     if images is not None and boxes is not None and box_format is not None:
-        class_names = read_names(names) if names is not None else None
         pictures = samples.read_own(
             images, boxes, box_format, class_names, lambda problem: typer.echo(problem, err=True)
         )

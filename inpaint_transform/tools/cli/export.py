@@ -9,56 +9,48 @@ import typer
 
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.datasets.files import Problem
-from inpaint_transform.datasets.reading import BoxFormat, find_pictures, read_names
+from inpaint_transform.datasets.reading import BoxFormat, find_pictures
 from inpaint_transform.tools.cli.options import (
+    Boxes,
+    Budget,
     Context,
+    Format,
     Gates,
     Guidance,
     MinBoxSize,
     Model,
     Names,
+    Only,
+    Prompts,
     Retries,
+    Source,
     Steps,
     Strength,
+    Swaps,
+    read_budget,
+    read_class_names,
     read_gates,
+    read_prompts,
+    read_swaps,
+    recipe_for,
     usage_errors,
 )
 from inpaint_transform.tools.cli.painting import load
 
 
 def export(
-    source: Annotated[
-        Path, typer.Argument(metavar="SRC", help="A data set's folder; with --boxes a picture or a folder of pictures.")
-    ],
+    source: Source,
     target: Annotated[Path, typer.Argument(metavar="DST", help="Folder to write; that of a broken-off run goes on.")],
-    box_format: Annotated[BoxFormat, typer.Option("--format", help="How the boxes of SRC are written down.")],
+    box_format: Format,
     to: Annotated[BoxFormat | None, typer.Option(help="How to write them down in DST. Default: as in SRC.")] = None,
-    boxes: Annotated[
-        Path | None,
-        typer.Option(help="Label file or folder of label files; for coco the JSON file. Default: found in SRC."),
-    ] = None,
+    boxes: Boxes = None,
     names: Names = None,
     copies: Annotated[int, typer.Option(min=0, help="Painted copies of each training picture; 0 only converts.")] = 1,
     p: Annotated[float, typer.Option("--p", min=0, max=1, help="Probability of each copy.")] = 1,
-    prompt: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="What to paint: for every label, or LABEL=PROMPT for one. Repeat it to draw one for each box. With "
-            "LABEL=PROMPT only, other labels are left alone. Default: 'a photo of a {label}'."
-        ),
-    ] = None,
-    only: Annotated[list[str] | None, typer.Option(metavar="LABEL", help="Paint this label only. Repeatable.")] = None,
-    budget: Annotated[
-        list[str] | None, typer.Option(metavar="LABEL=N", help="Paint at most N boxes of this label. Repeatable.")
-    ] = None,
-    swap: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="OLD=NEW[,NEW...]",
-            help="Paint boxes of one class as another, drawn from the list, and write the new label. Repeatable. Only "
-            "the classes that are swapped are painted, unless --only says otherwise; {label} is the new one.",
-        ),
-    ] = None,
+    prompt: Prompts = None,
+    only: Only = None,
+    budget: Budget = None,
+    swap: Swaps = None,
     gate: Gates = None,
     retries: Retries = 2,
     boxes_per_image: Annotated[int, typer.Option(min=1, help="Boxes to repaint in each copy.")] = 1,
@@ -82,29 +74,26 @@ def export(
     from inpaint_transform.datasets import export_plan, manifest
     from inpaint_transform.datasets import layout as layouts
     from inpaint_transform.datasets.export import Export
-    from inpaint_transform.datasets.preview import read_templates
     from inpaint_transform.gates import spec_with_clip
 
-    if names is not None and box_format is not BoxFormat.YOLO:
-        raise typer.BadParameter(f"--names is for yolo; {box_format.value} files hold their class names themselves")
+    class_names = read_class_names(names, box_format)
     with usage_errors():
         spec = ModelSpec(model, steps=steps, guidance_scale=guidance_scale, serving="local")
-        most = export_plan.read_budget(budget or ())
+        most = read_budget(budget or ())
         settings = export_plan.Settings(to or box_format, copies, p, seed, most, link, save_crops)
         base = Recipe(
             num_boxes=boxes_per_image,
             context=context,
             min_box_size=min_box_size,
             strength=strength,
-            relabel=export_plan.read_swaps(swap or ()),
+            relabel=read_swaps(swap or ()),
             retries=retries,
         )
         judge = read_gates(gate or ())
-        recipe = export_plan.recipe_for(base, read_templates(prompt or ["a photo of a {label}"]), only or ())
+        recipe = recipe_for(base, read_prompts(prompt or ()), only or ())
     start = time.perf_counter()
     parts = [layouts.Part(source, boxes)] if boxes is not None else layouts.find_parts(source, box_format)
     layouts.check_target(target, parts)
-    class_names = read_names(names) if names is not None else None
     arguments = {
         "source": [[str(part.images.resolve()), str(part.boxes.resolve())] for part in parts],
         "format": box_format.value,

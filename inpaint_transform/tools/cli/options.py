@@ -1,16 +1,56 @@
-"""Options that several commands take, and how settings that the library refuses are told."""
+"""Options that several commands take: how they are declared, and how what was typed is read."""
 
 import contextlib
-from collections.abc import Iterable, Iterator
+import dataclasses
+import random
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from inpaint_transform.datasets.reading import BoxFormat, read_names
+
 if TYPE_CHECKING:
+    from inpaint_transform.core.labels import Label
+    from inpaint_transform.core.recipe import Recipe
+    from inpaint_transform.core.swaps import Swap
     from inpaint_transform.gates import Gate
 
+Source = Annotated[
+    Path, typer.Argument(metavar="SRC", help="A data set's folder; with --boxes a picture or a folder of pictures.")
+]
+Format = Annotated[BoxFormat, typer.Option("--format", help="How the boxes of SRC are written down.")]
+Boxes = Annotated[
+    Path | None,
+    typer.Option("--boxes", help="Label file or folder of label files; for coco the JSON file. Default: found in SRC."),
+]
 
+# Templates by label; under None those of every label that has none of its own.
+Templates = Mapping[str | None, Sequence[str]]
+
+Prompts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--prompt",
+        help="What to paint: for every label, or LABEL=PROMPT for one. Repeat it for several, one of which is taken "
+        "for each painting. With LABEL=PROMPT only, other labels are left alone. Default: 'a photo of a {label}'.",
+    ),
+]
+Only = Annotated[list[str] | None, typer.Option("--only", metavar="LABEL", help="Paint this label only. Repeatable.")]
+Swaps = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--swap",
+        metavar="OLD=NEW[,NEW...]",
+        help="Paint boxes of one class as another, drawn from the list; their new label is NEW. Repeatable. Only the "
+        "classes that are swapped are painted, unless --only says otherwise; {label} is the new one.",
+    ),
+]
+Budget = Annotated[
+    list[str] | None,
+    typer.Option("--budget", metavar="LABEL=N", help="Paint at most N boxes of this label. Repeatable."),
+]
 Gates = Annotated[
     list[str] | None,
     typer.Option(
@@ -21,6 +61,117 @@ Gates = Annotated[
     ),
 ]
 Retries = Annotated[int, typer.Option(min=0, help="New seeds for what is rejected.")]
+
+
+def read_class_names(names: str | None, box_format: BoxFormat | None) -> dict[int, str] | None:
+    """The class names that were typed, by id, or None.
+
+    Raises:
+        BadParameter: They are given for another format than YOLO.
+        ValueError: They cannot be read.
+    """
+    if names is None:
+        return None
+    if box_format is not BoxFormat.YOLO:
+        raise typer.BadParameter(
+            "--names is for --format yolo; files of other formats hold their class names themselves"
+        )
+    return read_names(names)
+
+
+def read_prompts(texts: Iterable[str]) -> Templates:
+    """Sort prompts as they are typed: ``a red {label}`` for every label, ``cone=a blue cube`` for one.
+
+    What stands before the first ``=`` is a label unless it holds a slot.
+
+    Args:
+        texts: What was typed; without any, every label is painted as a photo of itself.
+
+    Raises:
+        ValueError: A prompt is empty or has a slot other than ``{label}``.
+    """
+    from inpaint_transform.core.prompts import slots_of
+
+    templates: dict[str | None, list[str]] = {}
+    for text in texts or ("a photo of a {label}",):
+        label, equals, template = text.partition("=")
+        own = bool(equals) and "{" not in label
+        chosen = template.strip() if own else text.strip()
+        if not chosen:
+            raise ValueError(f"prompt {text!r} is empty; say what to paint")
+        unfilled = [slot for slot in slots_of(chosen) if slot != "label"]
+        if unfilled:
+            raise ValueError(f"prompt {text!r}: nothing fills {{{unfilled[0]}}}; here {{label}} is the only slot")
+        templates.setdefault(label.strip() if own else None, []).append(chosen)
+    return templates
+
+
+def read_swaps(texts: Iterable[str]) -> "Swap | None":
+    """Read swaps as they are typed: ``cone=cube,ball`` draws one of the two for each cone; None without any.
+
+    Raises:
+        ValueError: One is not a label and the labels that it may become.
+    """
+    from inpaint_transform.core.swaps import Swap
+
+    targets: dict[str, list[str]] = {}
+    for text in texts:
+        old, _, new = text.partition("=")
+        names = [name.strip() for name in new.split(",")]
+        if not old.strip() or not all(names):
+            raise ValueError(f"swap {text!r}: give OLD=NEW or OLD=NEW,NEW, for instance cone=cube")
+        targets.setdefault(old.strip(), []).extend(names)
+    return Swap(targets) if targets else None
+
+
+def read_budget(texts: Iterable[str]) -> dict[str, int]:
+    """Read budgets as they are typed: ``cone=200``.
+
+    Raises:
+        ValueError: One is not a label and a count.
+    """
+    budget = {}
+    for text in texts:
+        label, _, count = text.rpartition("=")
+        if not label.strip() or not count.strip().isdecimal():
+            raise ValueError(f"budget {text!r}: give LABEL=N, for instance cone=200")
+        budget[label.strip()] = int(count)
+    return budget
+
+
+def recipe_for(recipe: "Recipe", templates: Templates, only: Collection[str] = (), turn: int | None = None) -> "Recipe":
+    """A recipe that paints what was typed.
+
+    Args:
+        recipe: All other settings. With a swap the labels that it is for are painted, and no others.
+        templates: See ``read_prompts``; a label that is swapped needs one for what it may become. Labels without a
+            template are left alone.
+        only: Labels to paint, or empty for all.
+        turn: Which of a label's templates is taken, counted from 0 and beginning anew after the last; None draws one
+            for each box.
+
+    Raises:
+        ValueError: There is a swap, and no template for a label that is to be painted, or ``only`` leaves out a label
+            that is swapped.
+    """
+
+    def fill(label: "Label", _: Mapping[str, str], rng: random.Random) -> str:
+        own = templates.get(str(label))
+        wanted = templates[None] if own is None else own
+        template = rng.choice(wanted) if turn is None else wanted[turn % len(wanted)]
+        return template.format(label=label)
+
+    labels = None if None in templates else [label for label in templates if label is not None]
+    if recipe.relabel is not None:
+        labels = list(only) or list(recipe.relabel.targets)
+        if unused := sorted(set(recipe.relabel.targets) - set(labels)):
+            raise ValueError(f"{unused[0]!r} is swapped and is not among the labels to paint; add --only '{unused[0]}'")
+        wanted = recipe.relabel.labels().union(set(labels) - set(recipe.relabel.targets))
+        if None not in templates and (missing := sorted(wanted - set(templates))):
+            raise ValueError(f"no prompt for {missing[0]!r}; add --prompt '{missing[0]}=...', or one for every label")
+    elif only:
+        labels = [label for label in only if labels is None or label in labels]
+    return dataclasses.replace(recipe, prompts=fill, include_labels=labels)
 
 
 def read_gates(texts: Iterable[str]) -> "Gate | None":

@@ -9,45 +9,43 @@ import typer
 
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.datasets.files import Problem
-from inpaint_transform.datasets.reading import BoxFormat, read, read_names
+from inpaint_transform.datasets.reading import read
 from inpaint_transform.tools.cli.options import (
+    Boxes,
     Context,
+    Format,
     Gates,
     Guidance,
     MinBoxSize,
     Model,
     Names,
+    Only,
     PageOrSheet,
+    Prompts,
     Retries,
     Seed,
+    Source,
     Steps,
     Strength,
+    Swaps,
+    read_class_names,
     read_gates,
+    read_prompts,
+    read_swaps,
+    recipe_for,
     usage_errors,
 )
 from inpaint_transform.tools.cli.painting import load, tell, write
 
 
 def preview(
-    images: Annotated[
-        Path,
-        typer.Argument(metavar="SRC", help="A data set's folder; with --boxes a picture or a folder of pictures."),
-    ],
-    box_format: Annotated[BoxFormat, typer.Option("--format", help="How the boxes are written down.")],
-    boxes: Annotated[
-        Path | None,
-        typer.Option(help="Label file or folder of label files; for coco the JSON file. Default: found in SRC."),
-    ] = None,
+    source: Source,
+    box_format: Format,
+    boxes: Boxes = None,
     names: Names = None,
-    prompt: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="What to paint: for every label, or LABEL=PROMPT for one (name another thing to swap). Repeat it to "
-            "let prompts take turns. With LABEL=PROMPT only, other labels are left alone. Default: 'a photo of a "
-            "{label}'."
-        ),
-    ] = None,
-    only: Annotated[list[str] | None, typer.Option(metavar="LABEL", help="Show this label only. Repeatable.")] = None,
+    prompt: Prompts = None,
+    only: Only = None,
+    swap: Swaps = None,
     gate: Gates = None,
     retries: Retries = 2,
     model: Model = "tiny",
@@ -72,19 +70,21 @@ def preview(
     from inpaint_transform.gates import spec_with_clip
     from inpaint_transform.reports import drawing as pictures
 
-    if names is not None and box_format is not BoxFormat.YOLO:
-        raise typer.BadParameter(f"--names is for yolo; {box_format.value} files hold their class names themselves")
+    class_names = read_class_names(names, box_format)
     with usage_errors():
         spec = ModelSpec(model, steps=steps, guidance_scale=guidance_scale, serving="local")
-        recipe = Recipe(
+        base = Recipe(
             num_boxes=boxes_per_image,
             context=context,
             min_box_size=min_box_size,
             strength=strength,
+            relabel=read_swaps(swap or ()),
             retries=retries,
         )
         judge = read_gates(gate or ())
-        templates = sheet.read_templates(prompt or ["a photo of a {label}"])
+        templates = read_prompts(prompt or ())
+        # Prompts take turns over the variants.
+        recipes = [recipe_for(base, templates, only or (), turn) for turn in range(variants)]
     start = time.perf_counter()
     problems: list[Problem] = []
 
@@ -92,18 +92,19 @@ def preview(
         problems.append(problem)
         typer.echo(problem, err=True)
 
-    class_names = read_names(names) if names is not None else None
-    parts = [layouts.Part(images, boxes)] if boxes is not None else layouts.find_parts(images, box_format)
+    parts = [layouts.Part(source, boxes)] if boxes is not None else layouts.find_parts(source, box_format)
     found = (item for part in parts for item in read(part.images, part.boxes, box_format, class_names))
-    rows = sheet.plan_sheet(found, recipe, templates, variants, seed, limit, report, only or ())
+    rows = sheet.plan_sheet(found, recipes, seed, limit, report)
     # What a box could show instead of its class is any other class of these pictures.
     classes = {label: label for row in rows for label in row.annotation.labels}
-    recipe = dataclasses.replace(recipe, class_names=classes)
+    if base.relabel is not None:
+        classes.update((label, label) for label in base.relabel.labels())
+    recipe = dataclasses.replace(base, class_names=classes)
     inpainter = load(spec_with_clip(spec, judge))
     with tqdm(rows, "painting", unit="box") as progress:
         painted = (sheet.paint_row(row, recipe, inpainter, judge) for row in progress)
         if out.suffix.lower() == ".html":
-            out.write_text(preview_page.page(painted, f"{spec.id} on {images.resolve().name}"), encoding="utf-8")
+            out.write_text(preview_page.page(painted, f"{spec.id} on {source.resolve().name}"), encoding="utf-8")
             tell(out, start)
         else:
             write(out, pictures.contact_sheet(map(sheet.tiles, painted)), start)
