@@ -205,3 +205,30 @@ def test_a_batch_that_is_broken_off_goes_first():
     queue.put_back(1.0)
     queue.drop(lambda item: item == "a", 1.0)
     assert items(queue.take(2.0)) == ["b", "c"]
+
+
+def test_as_many_batches_run_at_once_as_there_are_slots():
+    queue = batcher(2)
+    for item in "abcdefg":
+        queue.add(item, 0, item, 0.0)
+    first, second = queue.take(0.0, slots=2), queue.take(0.0, slots=2)
+    assert (items(first), items(second)) == (["a", "b"], ["c", "d"])
+    assert queue.take(0.0, slots=2) == []
+    assert queue.wake_at(0.0, slots=2) is None
+    queue.finish(1.0, second)  # not the one that began first
+    assert items(queue.take(1.0, slots=2)) == ["e", "f"]
+    queue.finish(2.0, first)
+    # The clients of "a" to "d" are answered and have nothing in flight: they may join.
+    assert queue.take(2.0, slots=2) == []
+    assert items(queue.take(2.0 + WAIT, slots=2)) == ["g"]
+
+
+def test_fewer_slots_than_batches_that_run():
+    queue = batcher(1)
+    for item in "abc":
+        queue.add(item, 0, item, 0.0)
+    running = [queue.take(0.0, slots=2) for _ in range(2)]
+    queue.finish(1.0, running[0])
+    assert queue.take(1.0, slots=1) == []  # a painter has gone, and what it had runs elsewhere
+    queue.finish(1.0, running[1])
+    assert items(queue.take(1.0 + WAIT, slots=1)) == ["c"]

@@ -39,7 +39,7 @@ class Batcher(Generic[Item]):
         self._max = max_batch_size
         self._max_wait = max_wait
         self._queue: list[_Entry[Item]] = []
-        self._running: list[_Entry[Item]] | None = None
+        self._running: list[list[_Entry[Item]]] = []
         self._free_since = float("-inf")
         self._in_flight: Counter[Hashable] = Counter()
         self._heard: dict[Hashable, float] = {}
@@ -54,37 +54,51 @@ class Batcher(Generic[Item]):
         self._in_flight[client] += 1
         self._heard[client] = now
 
-    def take(self, now: float) -> list[tuple[Item, float]]:
+    def take(self, now: float, slots: int = 1) -> list[tuple[Item, float]]:
         """The batch that is to run now, as items and the seconds they waited; empty if there is none yet.
 
-        A non-empty answer makes the device busy until ``finish``.
+        A non-empty answer occupies a slot until ``finish``.
+
+        Args:
+            now: The time.
+            slots: How many batches run at once; one on a device, several where several painters wait for them.
         """
-        if self._running is not None or not self._queue:
+        if len(self._running) >= slots or not self._queue:
             return []
         batch = [entry for entry in self._queue if entry.key == self._queue[0].key][: self._max]
         if len(batch) < self._max and now < self._deadline() and self._may_come(now):
             return []
         taken = set(map(id, batch))
         self._queue = [entry for entry in self._queue if id(entry) not in taken]
-        self._running = batch
+        self._running.append(batch)
         return [(entry.item, now - entry.arrived) for entry in batch]
 
-    def wake_at(self, now: float) -> float | None:
+    def wake_at(self, now: float, slots: int = 1) -> float | None:
         """When ``take`` is to be asked again although nothing has happened; None for never."""
-        return max(self._deadline(), now) if self._queue and self._running is None else None
+        return max(self._deadline(), now) if self._queue and len(self._running) < slots else None
 
-    def finish(self, now: float) -> None:
-        """The running batch is done and its clients are being answered: the device is free."""
-        for entry in self._running or ():
+    def finish(self, now: float, taken: list[tuple[Item, float]] | None = None) -> None:
+        """A batch is done and its clients are being answered: its slot is free.
+
+        Args:
+            now: The time.
+            taken: What ``take`` gave; by default the batch that has run longest.
+        """
+        for entry in self._end(taken):
             self._settle(entry, now)
-        self._running = None
         self._free_since = now
 
     def put_back(self, now: float) -> None:
-        """The running batch was broken off: its items are the first to go next, and the device is free."""
-        self._queue = [*(self._running or ()), *self._queue]
-        self._running = None
+        """The only running batch was broken off: its items are the first to go next, and the device is free."""
+        self._queue = [*self._end(None), *self._queue]
         self._free_since = now
+
+    def _end(self, taken: list[tuple[Item, float]] | None) -> list[_Entry[Item]]:
+        """Take a batch from those that run."""
+        for index, batch in enumerate(self._running):
+            if taken is None or batch[0].item is taken[0][0]:
+                return self._running.pop(index)
+        return []
 
     def drop(self, matches: Callable[[Item], bool], now: float) -> None:
         """Forget queued items whose client has gone; those that already run, run on."""
