@@ -23,6 +23,7 @@ from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from benchmarks.tiny import data
+from inpaint_transform.serving.words import Words, save_words
 from inpaint_transform.tiny import CHECKPOINT
 
 logger = logging.getLogger("benchmarks.tiny.train")
@@ -381,6 +382,8 @@ def save_checkpoint(
         requires_safety_checker=False,
     )
     pipeline.save_pretrained(target, safe_serialization=True)
+    # So that whoever asks for something else is told.
+    save_words(target, Words("tiny", {thing: others for thing, *others in data.NAMES.values()}))
 
 
 def ema_modules(work: Path, crops: data.Crops, seed: int) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import dataclasses
+import logging
 import os
 import threading
 
@@ -12,6 +13,9 @@ from inpaint_transform.core.protocol import Inpainter
 from inpaint_transform.serving.forks import call_after_fork
 from inpaint_transform.serving.placement import resolve_serving
 from inpaint_transform.serving.session import Session, current_session
+from inpaint_transform.serving.words import words_of
+
+logger = logging.getLogger(__name__)
 
 
 class _Registry:
@@ -39,6 +43,7 @@ class _Registry:
 
 
 def _make(spec: ModelSpec, session: Session | None) -> Inpainter:
+    logger.info("painting with the model %s", words_of(spec) or spec.id)
     if session is None:
         from inpaint_transform.serving.local import LocalInpainter
 

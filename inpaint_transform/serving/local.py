@@ -17,6 +17,7 @@ from inpaint_transform.serving.placement import resolve_device
 from inpaint_transform.serving.server.batching import Batcher
 from inpaint_transform.serving.server.engine_thread import paint_batch
 from inpaint_transform.serving.server.statistics import Statistics
+from inpaint_transform.serving.words import Listener
 
 # A model that did not load this often is not tried again: with on_error="skip" every image would wait for it.
 MAX_LOADS = 3
@@ -57,6 +58,7 @@ class LocalInpainter:
 
     def __init__(self, spec: ModelSpec) -> None:
         self._spec = spec.resolved()
+        self._listener = Listener(self._spec)
         self._forked = False
         self._start_empty()
         call_after_fork(self, LocalInpainter._start_in_child)
@@ -111,6 +113,7 @@ class LocalInpainter:
             ValueError: A request is not valid.
             InpaintError: The model does not load, or fails.
         """
+        self._listener.hear(request.prompt for request in requests)
         call = _Call(requests, [None] * len(requests))
         thread, now = threading.get_ident(), time.monotonic()
         with self._queue_lock:

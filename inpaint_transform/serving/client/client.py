@@ -26,6 +26,7 @@ from inpaint_transform.serving.placement import resolve_device
 from inpaint_transform.serving.session import Session
 from inpaint_transform.serving.transport import paint_frames, wire
 from inpaint_transform.serving.transport.wire import Kind
+from inpaint_transform.serving.words import Listener
 
 # A server that is lost more often than this under one client will be lost again.
 MAX_RESTARTS = 3
@@ -58,6 +59,7 @@ class SharedInpainter:
                 "serving='shared' needs Unix sockets, which Python lacks on Windows: use serving='local'"
             )
         self._spec = spec.resolved()
+        self._listener = Listener(self._spec)
         self._session = session
         self._timeout: float = self._spec.timeout_s or 0.0
         self._size: int | None = None
@@ -92,6 +94,7 @@ class SharedInpainter:
         """
         for request in requests:
             paint_frames.check_request(request)
+        self._listener.hear(request.prompt for request in requests)
         step = paint_frames.requests_per_frame(requests)
         results: list[InpaintResult] = []
         for start in range(0, len(requests), step):

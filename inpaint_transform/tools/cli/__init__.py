@@ -4,6 +4,8 @@ One module a command. What needs OpenCV or torch is imported inside the commands
 at once.
 """
 
+import sys
+import warnings
 from typing import Any
 
 import typer
@@ -40,6 +42,14 @@ for command in (demo, preview, export, bench, report, replay, serve):
     app.command()(command)
 
 
+def _show_warning(message: Any, *_: Any, **__: Any) -> None:
+    """A warning as one line that does not cut a progress bar in two; nobody asked where in the code it arose."""
+    from tqdm import tqdm
+
+    tqdm.write(f"Warning: {message}", file=sys.stderr)
+
+
 def main() -> None:
     """Run the command line."""
+    warnings.showwarning = _show_warning
     app(prog_name="inpaint-transform")

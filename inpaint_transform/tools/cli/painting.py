@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 def load(spec: ModelSpec) -> "Inpainter":
     """The inpainter of a model, with the model loaded."""
     from inpaint_transform.serving.connect import connect
+    from inpaint_transform.serving.words import words_of
 
     # Whoever paints pictures has no use for remarks on image processors that no pipeline here needs.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    typer.echo(f"loading {spec.id} ...", err=True)
+    typer.echo(f"loading {words_of(spec.resolved()) or spec.id} ...", err=True)
     inpainter = connect(spec)
     inpainter.size  # noqa: B018 - asking for the size is what loads the model
     return inpainter
