@@ -30,7 +30,7 @@ from typing import Any
 
 import golden_albumentations
 import golden_export
-from golden_samples import CASES, exact_distances
+from golden_samples import CASES
 
 TESTS = Path(__file__).parent
 RECORDED = TESTS / "golden.json"
@@ -71,7 +71,7 @@ def missing(name: str) -> str | None:
 def run(name: str) -> dict[str, Any]:
     """Run a scenario: a digest for each part of what it gave, and a few plain values."""
     face, _, case = name.partition(": ")
-    with _environment(ENGINE), exact_distances(), warnings.catch_warnings():
+    with _environment(ENGINE), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of many rejects, which are wanted here
         if name in _SCENARIOS:
             return _SCENARIOS[name](name)
@@ -203,8 +203,7 @@ def main() -> None:
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
-        with exact_distances():
-            print(json.dumps(golden_albumentations.with_workers()))  # noqa: T201
+        print(json.dumps(golden_albumentations.with_workers()))  # noqa: T201
     elif arguments.show is not None:
         print(json.dumps(run(arguments.show), indent=1))  # noqa: T201
     elif arguments.record:

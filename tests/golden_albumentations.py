@@ -280,7 +280,7 @@ def swaps(name: str) -> dict[str, Any]:
         labelled.append((str(rng.choice(["cat", "dog", "ant"], p=[0.6, 0.3, 0.1])), (x, y, x + width, y + height)))
     counts, sizes = class_counts(labelled), class_sizes(labelled)
     balanced = Swap.balanced(counts, sizes)
-    parts.add("measured", counts, sizes, balanced.expected_counts(counts, 0.3))
+    parts.add("measured", counts, sizes, Swap.balanced(counts).expected_counts(counts, 0.3))
     for swap in (balanced, SIZED, Swap.of({"cat": ["dog", "ant"]}), Swap.of(balanced.to_dict())):
         parts.add("json", swap.to_dict(), sorted(swap.labels()))
         parts.add("options", *(swap.options(*one) for one in labelled[:50]))

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
-import cv2
 import numpy as np
 import torch
 from PIL import Image
@@ -282,23 +279,6 @@ def of_kind(image: np.ndarray, dtype: str) -> np.ndarray:
     if dtype == "float32":
         return (image / np.float32(255)).astype(np.float32)
     return image.astype(np.uint16) * 257 + image % 7 if dtype == "uint16" else image
-
-
-@contextlib.contextmanager
-def exact_distances() -> Iterator[None]:
-    """Make ``cv2.distanceTransform`` give correctly rounded distances.
-
-    OpenCV 5.0.0 gives one of two results for the same mask, by where its memory lies. They differ in the last bit,
-    which float32 images show. Distances between pixels are square roots of whole numbers, so what is meant is known.
-    """
-    inexact = cv2.distanceTransform
-
-    def exact(*arguments: Any, **options: Any) -> np.ndarray:
-        squares = np.square(inexact(*arguments, **options), dtype=np.float64)
-        return np.sqrt(np.rint(squares)).astype(np.float32)
-
-    with mock.patch.object(cv2, "distanceTransform", exact):
-        yield
 
 
 class Parts:

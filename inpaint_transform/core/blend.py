@@ -70,7 +70,10 @@ def feather_alpha(mask: np.ndarray, width: float, window: Box, image_height: int
     around = padded[y0:y1, x0:x1]
     if around.all():
         return mask.astype(np.float32)
-    distance = cv2.distanceTransform(around, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    # OpenCV 5.0.0 gives one of two results for the same mask, by where its memory lies; they differ in the last bit,
+    # which float32 images show. Between pixels, distances are square roots of whole numbers.
+    squares = np.square(cv2.distanceTransform(around, cv2.DIST_L2, cv2.DIST_MASK_PRECISE), dtype=np.float64)
+    distance = np.sqrt(np.rint(squares)).astype(np.float32)
     weights = np.zeros(padded.shape, np.float32)
     np.minimum(distance / np.float32(width + 1), 1, out=weights[y0:y1, x0:x1])
     return weights[top : top + mask.shape[0], left : left + mask.shape[1]]
