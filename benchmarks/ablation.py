@@ -32,7 +32,7 @@ from inpaint_transform.core.crops import align_mask
 from inpaint_transform.core.edit import Edit
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.paint import paint_all
-from inpaint_transform.core.plan import plan
+from inpaint_transform.core.plan import Scene, plan
 from inpaint_transform.core.protocol import InpaintRequest
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.engine import Engine, adapters
@@ -284,7 +284,7 @@ def exam(root: Path, boxes_per_class: int) -> Exam:
             image = unseen.photos[index].image
             height, width = image.shape[:2]
             for number, target in enumerate(real.labels):
-                [edit] = plan(recipe, height, width, [box], [target], rng)
+                [edit] = plan(recipe, Scene(height, width, [box], [target]), rng)
                 images.append(image)
                 edits.append(edit)
                 wanted.append(number)

@@ -27,7 +27,7 @@ from inpaint_transform import BBoxInpaint
 from inpaint_transform.core import crops
 from inpaint_transform.core.masks import shape_mask
 from inpaint_transform.core.models import ModelSpec
-from inpaint_transform.core.plan import plan
+from inpaint_transform.core.plan import Scene, plan
 from inpaint_transform.core.recipe import Recipe
 
 BOX = (200, 140, 360, 300)
@@ -70,7 +70,7 @@ def fired(rounds: int) -> dict[str, float]:
     spec = ModelSpec("tiny").resolved()
     pipeline = StableDiffusionInpaintPipeline.from_pretrained(spec.id, torch_dtype=torch.float32, local_files_only=True)
     pipeline.set_progress_bar_config(disable=True)
-    [edit] = plan(Recipe(prompts=PROMPT), *image.shape[:2], [BOX], ["cell"], random.Random(0))
+    [edit] = plan(Recipe(prompts=PROMPT), Scene(*image.shape[:2], [BOX], ["cell"]), random.Random(0))
     crop = crops.crop(image, edit.window, spec.size or 64)
     mask = crops.align_mask(crops.crop_mask(shape_mask(BOX, edit.window, "box"), spec.size or 64), 4)
     picture = (crop.astype(np.float32) / 255)[None]

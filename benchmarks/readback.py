@@ -26,7 +26,7 @@ from inpaint_transform.core import crops, seeds
 from inpaint_transform.core.boxes import Box, from_pixels
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.paint import paint
-from inpaint_transform.core.plan import plan
+from inpaint_transform.core.plan import Scene, plan
 from inpaint_transform.core.protocol import Inpainter
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.serving.connect import connect
@@ -117,7 +117,7 @@ def evaluate(
             untouched.append(reader_crop(image, box))
             row = [tile(image, box)]
             for target in labels:
-                edits = plan(recipe, image.shape[0], image.shape[1], [box], [target], rng)
+                edits = plan(recipe, Scene(*image.shape[:2], [box], [target]), rng)
                 edited, [outcome] = paint(recipe, image, edits, inpainter)
                 rejected += not outcome.accepted
                 standing.append(labels.index(label))
@@ -172,7 +172,7 @@ def seed_diversity(
             variants = []
             for attempt in range(4):
                 draws = random.Random(seeds.retry_seed(seed, attempt))
-                edits = plan(recipe, image.shape[0], image.shape[1], [box], [label], draws)
+                edits = plan(recipe, Scene(*image.shape[:2], [box], [label]), draws)
                 variants.append(reader_crop(paint(recipe, image, edits, inpainter)[0], box).astype(float))
             differences += [np.abs(a - b).mean() for a, b in pairwise(variants)]
         between_real = np.mean([np.abs(a - b).mean() for a, b in pairwise(real)])

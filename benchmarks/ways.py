@@ -15,12 +15,12 @@ import torch
 from PIL import Image
 
 from inpaint_transform import BBoxInpaint
+from inpaint_transform.batch import ConcurrentDataset
 from inpaint_transform.core import crops
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.paint import paint_all
-from inpaint_transform.core.plan import plan
+from inpaint_transform.core.plan import Scene, plan
 from inpaint_transform.core.recipe import Recipe
-from inpaint_transform.faces.batch import ConcurrentDataset
 from inpaint_transform.serving.connect import connect
 
 T = TypeVar("T")
@@ -191,7 +191,7 @@ def telea() -> Paint:
 def working_crop(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
     """The crop and the mask that the transform makes of a sample, as floats."""
     size = working_size()
-    [edit] = plan(Recipe(prompts=PROMPT), *sample.image.shape[:2], [sample.box], [None], random.Random(0))
+    [edit] = plan(Recipe(prompts=PROMPT), Scene(*sample.image.shape[:2], [sample.box]), random.Random(0))
     image = crops.crop(sample.image, edit.window, size).astype(np.float32) / 255
     mask = crops.align_mask(crops.crop_mask(edit.mask("box"), size), 4).astype(np.float32)
     return image, mask
@@ -274,7 +274,7 @@ def batched() -> Paint:
     def paint(batch: Sequence[Sample]) -> list[np.ndarray]:
         painted: list[np.ndarray] = []
         for part in parts(batch, BATCH):
-            edits = [plan(recipe, *s.image.shape[:2], [s.box], [None], rng) for s in part]
+            edits = [plan(recipe, Scene(*s.image.shape[:2], [s.box]), rng) for s in part]
             painted += paint_all(recipe, [s.image for s in part], edits, inpainter)[0]
         return painted
 

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
+import sys
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
-from inpaint_transform.faces.editor import Editor
+from inpaint_transform.faces import editor
+from inpaint_transform.serving.connect import shutdown
+from inpaint_transform.serving.engines import ENGINE_VARIABLE
 
 # Its assertions fail as readably as those of the test modules that subclass it.
 pytest.register_assert_rewrite("contract")
 
 SIZE = 32
+HERE = Path(__file__).parent
 
 
 class Painter:
@@ -53,6 +61,24 @@ def painted(request: InpaintRequest) -> np.ndarray:
 @pytest.fixture
 def painter(monkeypatch: pytest.MonkeyPatch) -> Painter:
     """The inpainter of every ``BBoxInpaint`` of either face; forked workers inherit it."""
-    stand_in = Painter()
-    monkeypatch.setattr(Editor, "inpainter", property(lambda _: stand_in))
+    return hand_in(monkeypatch, Painter())
+
+
+def hand_in(monkeypatch: pytest.MonkeyPatch, stand_in: Painter) -> Painter:
+    """Let all transforms be painted for by a stand-in."""
+    monkeypatch.setattr(editor, "connect_inpainter", lambda spec, session: stand_in)
     return stand_in
+
+
+@pytest.fixture
+def inverting(monkeypatch):
+    """The stand-in engine that inverts, in this process and in servers."""
+    runtime = tempfile.mkdtemp(prefix="rt-", dir="/tmp")  # socket paths are short
+    monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HERE.parent), str(HERE / "integration")]))
+    monkeypatch.setenv(ENGINE_VARIABLE, "standins:Invert")
+    monkeypatch.syspath_prepend(str(HERE / "integration"))
+    sys.modules.pop("standins", None)
+    yield
+    shutdown()
+    shutil.rmtree(runtime)

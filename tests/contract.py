@@ -16,11 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import Painter
+from conftest import Painter, hand_in
 from torch.utils.data import DataLoader, Dataset
 
 from inpaint_transform import InpaintError, ModelSpec
-from inpaint_transform.faces.editor import Editor
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (120, 200, 3), np.uint8)
 # Pixel corners x0, y0, x1, y1.
@@ -363,7 +362,7 @@ class Contract:
             def paint(self, requests):
                 raise InpaintError("the card is gone")
 
-        monkeypatch.setattr(Editor, "inpainter", property(lambda _: Broken()))
+        hand_in(monkeypatch, Broken())
         with pytest.raises(InpaintError, match="the card is gone"):
             self.run(self.make(p=1.0))
         transform = self.make(p=1.0, on_error="skip")
@@ -376,7 +375,7 @@ class Contract:
     @pytest.mark.parametrize(("rejects", "accepted"), [(2, 1), (3, 0)])
     def test_a_rejected_output_is_painted_again(self, monkeypatch: pytest.MonkeyPatch, rejects, accepted) -> None:
         stand_in = Painter(rejects=rejects)
-        monkeypatch.setattr(Editor, "inpainter", property(lambda _: stand_in))
+        hand_in(monkeypatch, stand_in)
         transform = self.make(p=1.0, retries=2)
         assert (self.run(transform).image != IMAGE).any() == bool(accepted)
         assert len({call[0].seed for call in stand_in.calls}) == 3
@@ -385,7 +384,7 @@ class Contract:
 
     def test_a_high_reject_rate_is_counted_and_warned_of_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         stand_in = Painter(rejects=10**6)
-        monkeypatch.setattr(Editor, "inpainter", property(lambda _: stand_in))
+        hand_in(monkeypatch, stand_in)
         transform = self.make(p=1.0, retries=0)
         with pytest.warns(RuntimeWarning, match="rejected") as caught:
             for _ in range(30):

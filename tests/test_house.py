@@ -53,7 +53,6 @@ UNTESTED = {
     "engine/verdicts.py",
     "faces/albumentations_labels.py",
     "faces/counters.py",
-    "faces/editor.py",
     "faces/nested.py",
     "faces/torchvision_labels.py",
     "faces/torchvision_types.py",

@@ -99,6 +99,14 @@ class Recipe:
         templates = [self.prompts] if isinstance(self.prompts, str) else self.prompts
         return any("label" in prompts.slots_of(template) for template in templates)
 
+    def scaled(self, share: float) -> Recipe:
+        """The recipe with ``share`` times its ``box_p``, as a schedule wants it."""
+        if share == 1 or self.box_p is None:
+            return self
+        if isinstance(self.box_p, Mapping):
+            return dataclasses.replace(self, box_p={label: p * share for label, p in self.box_p.items()})
+        return dataclasses.replace(self, box_p=self.box_p * share)
+
     def nouns(self) -> list[str]:
         """The words for all classes that the recipe knows of."""
         if self.class_names is not None:

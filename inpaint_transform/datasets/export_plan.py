@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from inpaint_transform.core import seeds
 from inpaint_transform.core.edit import Edit
-from inpaint_transform.core.plan import plan
+from inpaint_transform.core.plan import Scene, plan
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.datasets import layout as layouts
 from inpaint_transform.datasets.files import BrokenFileError, Problem
@@ -214,7 +214,7 @@ def _plan_copy(image: np.ndarray, annotation: Annotation, recipe: Recipe, settin
     if rng.random() >= settings.p:
         return []
     height, width = image.shape[:2]
-    return plan(recipe, height, width, annotation.boxes, annotation.labels, rng)
+    return plan(recipe, Scene(height, width, annotation.boxes, annotation.labels), rng)
 
 
 def _keep_budget(edits: Mapping[str, list[list[Edit]]], settings: Settings) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from inpaint_transform.core import seeds
 from inpaint_transform.core.edit import Edit, Outcome
 from inpaint_transform.core.paint import paint_all
-from inpaint_transform.core.plan import plan
+from inpaint_transform.core.plan import Scene, plan
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.datasets.files import Problem
 from inpaint_transform.datasets.reading import Annotation, read_image
@@ -115,10 +115,10 @@ def plan_rows(annotation: Annotation, recipes: Sequence[Recipe], seed: int) -> l
     height, width = image.shape[:2]
     rng = seeds.content_rng(seed, 0, image, annotation.boxes)
     rows = []
-    for chosen in plan(recipes[0], height, width, annotation.boxes, annotation.labels, rng):
+    for chosen in plan(recipes[0], Scene(height, width, annotation.boxes, annotation.labels), rng):
         edits = []
         for recipe in recipes:
-            [drawn] = plan(recipe, height, width, [chosen.box], [chosen.label], rng)
+            [drawn] = plan(recipe, Scene(height, width, [chosen.box], [chosen.label]), rng)
             # What is painted of the box depends on its neighbours, which the draw above knew.
             what = ("prompt", "strength", "seed", "new_label")
             edits.append(dataclasses.replace(chosen, **{name: getattr(drawn, name) for name in what}))

@@ -19,9 +19,11 @@ from inpaint_transform.core.boxes import Box
 from inpaint_transform.core.edit import Edit
 from inpaint_transform.core.labels import Label
 from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.core.plan import Scene
 from inpaint_transform.core.protocol import Inpainter
 from inpaint_transform.faces.albumentations_labels import LabelColumns, check_linked
-from inpaint_transform.faces.editor import Editor, arguments_of
+from inpaint_transform.faces.arguments import arguments_of
+from inpaint_transform.faces.editor import Editor
 
 # AlbumentationsX, the same import name, replaced the sampling hook and made its generators aware of workers.
 _SAMPLES_PARAMETERS = hasattr(A.BasicTransform, "sample_parameters")
@@ -31,11 +33,14 @@ class _Sampling:
     """The 2.0.8 sampling hook, on a mixin: AlbumentationsX refuses a transform class that declares it itself."""
 
     py_random: random.Random
+    _forced: bool
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
-        return self._draw(params, data, self.py_random)
+        return self._draw(params, data, self.py_random, forced=self._forced)
 
-    def _draw(self, params: dict[str, Any], data: dict[str, Any], rng: random.Random) -> dict[str, Any]:
+    def _draw(
+        self, params: dict[str, Any], data: dict[str, Any], stream: random.Random, *, forced: bool
+    ) -> dict[str, Any]:
         raise NotImplementedError
 
 
@@ -229,9 +234,9 @@ class BBoxInpaint(_Sampling, DualTransform):
     ) -> None:
         arguments = arguments_of(locals())
         super().__init__(p=p)
-        self._editor = Editor(arguments)
+        self.editor = Editor(arguments)
         # Serialisation reads every argument back from the attribute of its name.
-        for name, value in self._editor.arguments.items():
+        for name, value in self.editor.arguments.items():
             # A.Compose overwrites seed in every transform with its own, and p is set.
             if name not in ("seed", "p"):
                 setattr(self, name, value)
@@ -242,17 +247,14 @@ class BBoxInpaint(_Sampling, DualTransform):
 
         def sample_parameters(self, params: Any, data: Any, targets: Any, sampling: Any) -> Any:  # noqa: ARG002
             """Draw the edits; the sampling hook of AlbumentationsX."""
-            return A.SampledParams(params=self._draw(params, data, sampling.py_random))
+            # It has decided about p before it comes here.
+            return A.SampledParams(params=self._draw(params, data, sampling.py_random, forced=True))
 
     def should_apply(self, force_apply: bool = False) -> bool:
-        """Decide whether to run; with ``seed`` the hook decides, where it can see the sample."""
+        """Leave the decision to the hook, which sees the sample."""
         self._reseed_in_worker()
-        share = self._editor.factor("p")
-        if self._editor.seed is None:
-            fires = bool(super().should_apply(force_apply=force_apply))
-            return fires and (force_apply or share == 1 or self.py_random.random() < share)
         self._forced = force_apply
-        return self.p * share > 0
+        return self.p > 0
 
     def _reseed_in_worker(self) -> None:
         """Give every worker and every epoch draws of its own: Albumentations 2.0.8 gives all of them the same."""
@@ -266,35 +268,21 @@ class BBoxInpaint(_Sampling, DualTransform):
             seeds.worker_rng(info.seed, self.py_random.getrandbits(64), name),
         )
 
-    def _draw(self, params: dict[str, Any], data: dict[str, Any], rng: random.Random) -> dict[str, Any]:
+    def _draw(
+        self, params: dict[str, Any], data: dict[str, Any], stream: random.Random, *, forced: bool
+    ) -> dict[str, Any]:
         """The edits, and an empty list in which painting notes which of them were accepted."""
-        drawn: dict[str, Any] = {"edits": [], "accepted": [], "key": None}
-        if self._editor.seed is not None:
-            image, rows = _reference_image(data), data.get("bboxes", ())
-            rng = seeds.content_rng(self._editor.seed, self._editor.epoch.value, image, rows)
-            if not _SAMPLES_PARAMETERS and not self._forced and rng.random() >= self.p * self._editor.factor("p"):
-                return drawn
-        # AlbumentationsX has decided about p by itself before it comes here, and knows no place to override that.
-        if _SAMPLES_PARAMETERS and rng.random() >= self._editor.factor("p"):
-            return drawn
-        height, width = params["shape"][:2]
-        boxes, labels, masks = self._read_boxes(data, height, width)
-        edits = self._editor.plan(
-            height,
-            width,
-            boxes,
-            labels,
-            rng,
-            self._editor.read_slots(data),
-            masks=masks,
-            occupied=lambda index: stale.occupied(boxes[index], self._annotated(data, index), data.get("keypoints")),
-        )
+        edits = self.editor.draw(_Sample(self, params, data), self.p, stream, forced=forced)
         if "image" not in data and any(edit.new_label is not None for edit in edits):
             raise ValueError("relabel needs image=...: of a stack, some images may be accepted and others not")
         key = data.get(self.log_key) if self.log_key is not None else None
-        return {**drawn, "edits": [edit.to_dict() for edit in edits], "key": None if key is None else str(key)}
+        return {
+            "edits": [edit.to_dict() for edit in edits],
+            "accepted": [],
+            "key": None if key is None or not edits else str(key),
+        }
 
-    def _read_boxes(
+    def read_boxes(
         self, data: dict[str, Any], height: int, width: int
     ) -> tuple[list[Box], list[Label] | None, list[np.ndarray] | None]:
         """The sample's pixel boxes, their labels, and their instance masks."""
@@ -302,13 +290,13 @@ class BBoxInpaint(_Sampling, DualTransform):
         if rows is None or len(rows) == 0:
             return [], None, None
         columns, rows = self._columns(), np.asarray(rows)
-        if self._editor.recipe.relabel is not None:
-            check_linked(columns.fields, columns.field, self._editor.linked_fields)
+        if self.editor.recipe.relabel is not None:
+            check_linked(columns.fields, columns.field, self.editor.linked_fields)
         masks = data.get("masks")
         if masks is not None and self.mask_field is not None:
             masks = [_mask_at(masks, position) for position in columns.values(rows, self.mask_field)]
         elif masks is not None and len(masks) != len(rows):
-            if self._editor.recipe.shape == "mask":
+            if self.editor.recipe.shape == "mask":
                 raise ValueError(
                     f"the sample has {len(masks)} masks for {len(rows)} boxes; give a mask for each box in the same "
                     f"order, or mask_field=..., a label field with each box's position among the masks"
@@ -326,16 +314,16 @@ class BBoxInpaint(_Sampling, DualTransform):
             )
         return LabelColumns(processor, self.label_field)
 
-    def _annotated(self, data: Mapping[str, Any], index: int) -> list[np.ndarray]:
+    def annotated(self, data: Mapping[str, Any], index: int) -> list[np.ndarray]:
         """The masks that repainting box ``index`` would make stale."""
-        own = self._editor.recipe.shape == "mask" and self.mask_field is None
+        own = self.editor.recipe.shape == "mask" and self.mask_field is None
         masks = [mask for number, mask in enumerate(data.get("masks", ())) if not (own and number == index)]
         return masks + ([data["mask"]] if data.get("mask") is not None else [])
 
     @property
     def inpainter(self) -> Inpainter:
         """Who paints for this transform in this process; loads nothing by itself."""
-        return self._editor.inpainter
+        return self.editor.inpainter
 
     def apply_with_params(self, params: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Apply to every target, images first: labels, masks and keypoints depend on what became of them."""
@@ -345,7 +333,7 @@ class BBoxInpaint(_Sampling, DualTransform):
 
     def _paint(self, images: Sequence[np.ndarray], params: Mapping[str, Any]) -> list[np.ndarray]:
         wanted = [Edit.from_dict(edit) for edit in params["edits"]]
-        painted, outcomes = self._editor.paint_each(images, [wanted] * len(images), [params["key"]] * len(images))
+        painted, outcomes = self.editor.paint_each(images, [wanted] * len(images), [params["key"]] * len(images))
         params["accepted"][:] = [
             number for number in range(len(wanted)) if all(found[number].accepted for found in outcomes)
         ]
@@ -375,7 +363,7 @@ class BBoxInpaint(_Sampling, DualTransform):
         """Instance masks pass through, or are cleared where pixels were painted."""
         if not self._clears:
             return masks
-        own = self._editor.recipe.shape == "mask"
+        own = self.editor.recipe.shape == "mask"
         result = [
             stale.cleared(mask, self._stale(params, number if own else None)) for number, mask in enumerate(masks)
         ]
@@ -391,11 +379,11 @@ class BBoxInpaint(_Sampling, DualTransform):
 
     @property
     def _clears(self) -> bool:
-        return self._editor.recipe.stale == "clear"
+        return self.editor.recipe.stale == "clear"
 
     def _stale(self, params: Mapping[str, Any], own: int | None = None) -> list[tuple[Box, np.ndarray]]:
         """What was painted, without the edit of box ``own``."""
-        shape = self._editor.recipe.shape
+        shape = self.editor.recipe.shape
         edits = self._painted(params).values()
         return [(edit.window, edit.mask(shape)) for edit in edits if own is None or edit.index != own]
 
@@ -409,7 +397,7 @@ class BBoxInpaint(_Sampling, DualTransform):
         if not changes:
             return bboxes
         rows = np.array(bboxes)
-        self._columns().write(rows, changes, self._editor.linked_fields)
+        self._columns().write(rows, changes, self.editor.linked_fields)
         return rows
 
     def apply_to_keypoints(self, keypoints: np.ndarray, *args: Any, **params: Any) -> np.ndarray:  # noqa: ARG002
@@ -425,7 +413,7 @@ class BBoxInpaint(_Sampling, DualTransform):
         Args:
             epoch: Epoch number, >= 0.
         """
-        self._editor.epoch.value = epoch
+        self.editor.epoch.value = epoch
 
     def stats(self) -> dict[str, Any]:
         """What this process painted: edits, attempts, accepted, rejected by reason, errors.
@@ -434,13 +422,13 @@ class BBoxInpaint(_Sampling, DualTransform):
         server they cover all its clients, also where this process would paint by itself and only its workers have the
         server; asking starts none.
         """
-        return self._editor.stats()
+        return self.editor.stats()
 
     def get_transform_init_args(self) -> dict[str, Any]:
         """The arguments that serialise; unlike Albumentations' own, ``seed`` is one, for it keys the edits."""
         arguments = dict(super().get_transform_init_args())
-        if self._editor.seed is not None:
-            arguments["seed"] = self._editor.seed
+        if self.editor.seed is not None:
+            arguments["seed"] = self.editor.seed
         return arguments
 
     def to_dict_private(self) -> dict[str, Any]:
@@ -449,14 +437,41 @@ class BBoxInpaint(_Sampling, DualTransform):
             raise TypeError(
                 "prompts is a function, which does not serialise; use strings, lists or a dict to save this transform"
             )
-        if self._editor.gate is not None:
-            self._editor.gate.to_dict()  # raises where it holds a function
+        if self.editor.gate is not None:
+            self.editor.gate.to_dict()  # raises where it holds a function
         return dict(super().to_dict_private())
 
     @classmethod
     def get_class_fullname(cls) -> str:
         """The name in saved pipelines, stable wherever the class lives in the package."""
         return f"inpaint_transform.{cls.__name__}"
+
+
+class _Sample:
+    """One sample, read for the editor."""
+
+    def __init__(self, transform: BBoxInpaint, params: Mapping[str, Any], data: dict[str, Any]) -> None:
+        self._transform = transform
+        self._data = data
+        self._shape = params["shape"][:2]
+
+    def key(self) -> tuple[np.ndarray, np.ndarray]:
+        return _reference_image(self._data), np.asarray(self._data.get("bboxes", ()))
+
+    def scene(self) -> Scene:
+        data, transform = self._data, self._transform
+        height, width = self._shape
+        boxes, labels, masks = transform.read_boxes(data, height, width)
+        points = data.get("keypoints")
+        return Scene(
+            height,
+            width,
+            boxes,
+            labels,
+            masks=masks,
+            slots=transform.editor.read_slots(data),
+            occupied=lambda index: stale.occupied(boxes[index], transform.annotated(data, index), points),
+        )
 
 
 def _mask_at(masks: Sequence[np.ndarray], position: Label) -> np.ndarray:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from inpaint_transform.core.labels import Label, lookup, plain_label
+from inpaint_transform.core.labels import Label, plain_label
+from inpaint_transform.faces.arguments import linked_value
 
 
 class LabelColumns:
@@ -70,7 +71,7 @@ class LabelColumns:
                 if field == self.field:
                     rows[row, self._position(rows, field)] = self._code(field, label)
                 elif linked.get(field) is not None:
-                    rows[row, self._position(rows, field)] = self._code(field, _linked(linked, field, label))
+                    rows[row, self._position(rows, field)] = self._code(field, linked_value(linked, field, label))
 
     def _position(self, rows: np.ndarray, field: str) -> int:
         return int(rows.shape[1]) - len(self.fields) + self.fields.index(field)
@@ -103,13 +104,6 @@ def _holds(dtype: np.dtype[Any] | None, value: Real) -> bool:
         return bool(dtype.type(value) == value)
     except OverflowError:
         return False
-
-
-def _linked(linked: Mapping[str, Mapping[Any, Any] | None], field: str, label: Label) -> Any:
-    value = lookup(linked[field] or {}, label)
-    if value is None:
-        raise ValueError(f"linked_fields={{{field!r}: {linked[field]!r}}} has no value for the label {label!r}; add it")
-    return value
 
 
 def check_linked(fields: Sequence[str], field: str | None, linked: Mapping[str, Any]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import os
-import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -12,14 +12,16 @@ import torch
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from inpaint_transform.core import boxes as pixel_boxes
-from inpaint_transform.core import seeds, stale
-from inpaint_transform.core.boxes import Box
+from inpaint_transform.core import stale
+from inpaint_transform.core.boxes import Box, Outline
 from inpaint_transform.core.edit import Edit
-from inpaint_transform.core.labels import Label, lookup
+from inpaint_transform.core.labels import Label
 from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.core.plan import Scene
 from inpaint_transform.core.protocol import Inpainter
 from inpaint_transform.faces import torchvision_labels as label_values
-from inpaint_transform.faces.editor import Editor, arguments_of
+from inpaint_transform.faces.arguments import arguments_of, known_only, linked_value
+from inpaint_transform.faces.editor import Editor
 from inpaint_transform.faces.nested import find_field, find_labels, find_mapping, holds, replaced
 from inpaint_transform.faces.torchvision_types import (
     check_wrapped,
@@ -132,6 +134,7 @@ class BBoxInpaint(v2.Transform):
     prompt_key: str | None
     log_key: str | None
 
+    @known_only
     def __init__(
         self,
         model: str | dict[str, Any] | ModelSpec = "tiny",
@@ -173,13 +176,13 @@ class BBoxInpaint(v2.Transform):
     ) -> None:
         arguments = arguments_of(locals())
         super().__init__()
-        self._editor = Editor(arguments)
+        self.editor = Editor(arguments)
         if labels_getter is not None and labels_getter != "default" and not callable(labels_getter):
             raise ValueError(f"labels_getter={labels_getter!r}: use 'default', a function of the sample, or None")
         if label_field is not None and labels_getter != "default":
             raise ValueError(f"label_field={label_field!r} is for labels_getter='default'; give one of the two")
         # Past nn.Module, which would register an argument that is a module, such as a labels_getter, as its own.
-        self.__dict__.update(self._editor.arguments)
+        self.__dict__.update(self.editor.arguments)
 
     # Or torch.compile would follow the sample into the pipeline and compile that too, for minutes, to other pixels.
     @torch.compiler.disable  # type: ignore[untyped-decorator] # torch's own
@@ -197,7 +200,7 @@ class BBoxInpaint(v2.Transform):
         found = find_images(flat)
         if not found or self.p <= 0:
             return sample
-        annotated = _Annotated(sample, flat, self)
+        annotated = _Annotated(sample, flat, flat[found[0]], self)
         edits = self._draw(annotated, [flat[index] for index in found])
         if not edits:
             return sample
@@ -209,7 +212,7 @@ class BBoxInpaint(v2.Transform):
         if changes:
             sample = annotated.relabelled(changes)
         flat, structure = tree_flatten(sample)
-        if self._editor.recipe.stale == "clear":
+        if self.editor.recipe.stale == "clear":
             flat = [self._without_stale(item, accepted) for item in flat]
         for index, image in zip(found, painted, strict=True):
             flat[index] = image
@@ -217,38 +220,8 @@ class BBoxInpaint(v2.Transform):
 
     def _draw(self, annotated: _Annotated, images: Sequence[Any]) -> list[Edit]:
         """Decide whether to paint, and what."""
-        height, width = size_of(images[0])
-        boxes, rows, outlines = annotated.boxes, np.empty((0, 4)), None
-        if boxes is None:
-            check_wrapped(annotated.sample)
-        else:
-            for image in images:
-                if size_of(image) != boxes.canvas_size:
-                    raise ValueError(
-                        f"an image is {size_of(image)} (height, width), but the boxes have "
-                        f"canvas_size={boxes.canvas_size}; give them the image's size"
-                    )
-            rows, outlines = read_boxes(boxes)
-        editor = self._editor
-        if editor.seed is None:
-            rng = random.Random(int(torch.randint(2**63 - 1, ())))  # noqa: S311 - augmentation, not cryptography
-        else:
-            relative = rows / (width, height, width, height)
-            rng = seeds.content_rng(editor.seed, editor.epoch.value, frames(images[0])[0], relative)
-        if rng.random() >= self.p * editor.factor("p"):
-            return []
-        in_pixels = pixel_boxes.from_pixels(rows, height, width)
-        edits = editor.plan(
-            height,
-            width,
-            in_pixels,
-            annotated.labels(),
-            rng,
-            {} if self.prompt_key is None else editor.read_slots(find_mapping(annotated.sample, self.prompt_key)),
-            outlines,
-            annotated.instances(),
-            lambda index: annotated.occupied(index, in_pixels[index]),
-        )
+        annotated.check(images)
+        edits = self.editor.draw(annotated, self.p)
         if any(edit.new_label is not None for edit in edits):
             annotated.check_relabel()
             if len(images) > 1 or len(frames(images[0])) > 1:
@@ -263,15 +236,13 @@ class BBoxInpaint(v2.Transform):
         """
         stacks = [frames(image) for image in images]
         originals = [frame for stack in stacks for frame in stack]
-        count = len(originals)
-        painted, outcomes = self._editor.paint_each(originals, [edits] * count, [name] * count)
+        painted, accepted = self.editor.paint_same(originals, edits, name)
         rest = iter(painted)
         results = []
         for image, stack in zip(images, stacks, strict=True):
             new = [next(rest) for _ in stack]
             unchanged = all(after is before for after, before in zip(new, stack, strict=True))
             results.append(image if unchanged else like(image, new))
-        accepted = [edit for number, edit in enumerate(edits) if all(frame[number].accepted for frame in outcomes)]
         return results, accepted
 
     def _name(self, sample: Any) -> str | None:
@@ -280,7 +251,7 @@ class BBoxInpaint(v2.Transform):
 
     def _without_stale(self, item: Any, accepted: Sequence[Edit]) -> Any:
         """Masks with zeros, and keypoints without those, where the edits have painted."""
-        shape = self._editor.recipe.shape
+        shape = self.editor.recipe.shape
         painted = [(edit.index, (edit.window, edit.mask(shape))) for edit in accepted]
         if isinstance(item, tv_tensors.Mask):
             masks = planes(item)
@@ -307,7 +278,7 @@ class BBoxInpaint(v2.Transform):
     @property
     def inpainter(self) -> Inpainter:
         """Who paints for this transform in this process; loads nothing by itself."""
-        return self._editor.inpainter
+        return self.editor.inpainter
 
     def set_epoch(self, epoch: int) -> None:
         """Tell the transform and its copies in running workers which epoch it is, as ``DistributedSampler`` wants it.
@@ -318,26 +289,65 @@ class BBoxInpaint(v2.Transform):
         Args:
             epoch: Epoch number, >= 0.
         """
-        self._editor.epoch.value = epoch
+        self.editor.epoch.value = epoch
 
     def stats(self) -> dict[str, Any]:
         """What this process painted: edits, attempts, accepted, rejected by reason, errors.
 
         Under ``"inpainter"`` the counters of the engine; see ``inpaint_transform.BBoxInpaint.stats``.
         """
-        return self._editor.stats()
+        return self.editor.stats()
 
 
 class _Annotated:
-    """What a sample says about its boxes."""
+    """What a sample says about its boxes, read for the editor."""
 
-    def __init__(self, sample: Any, flat: Sequence[Any], transform: BBoxInpaint) -> None:
+    def __init__(self, sample: Any, flat: Sequence[Any], image: Any, transform: BBoxInpaint) -> None:
         self.sample = sample
         self.boxes = next((item for item in flat if isinstance(item, tv_tensors.BoundingBoxes)), None)
+        self._image = image
         self._masks = [item for item in flat if isinstance(item, tv_tensors.Mask)]
         self._points = [item for item in flat if is_points(item)]
         self._transform = transform
         self._found: Any = None
+
+    def check(self, images: Sequence[Any]) -> None:
+        """Refuse boxes that belong to no image."""
+        if self.boxes is None:
+            check_wrapped(self.sample)
+            return
+        for image in images:
+            if size_of(image) != self.boxes.canvas_size:
+                raise ValueError(
+                    f"an image is {size_of(image)} (height, width), but the boxes have "
+                    f"canvas_size={self.boxes.canvas_size}; give them the image's size"
+                )
+
+    @functools.cached_property
+    def _rows(self) -> tuple[np.ndarray, list[Outline] | None]:
+        return (np.empty((0, 4)), None) if self.boxes is None else read_boxes(self.boxes)
+
+    def key(self) -> tuple[np.ndarray, np.ndarray]:
+        """The first frame, and the boxes over its sides."""
+        height, width = size_of(self._image)
+        return frames(self._image)[0], self._rows[0] / (width, height, width, height)
+
+    def scene(self) -> Scene:
+        """What there is to paint."""
+        height, width = size_of(self._image)
+        rows, outlines = self._rows
+        boxes = pixel_boxes.from_pixels(rows, height, width)
+        editor, key = self._transform.editor, self._transform.prompt_key
+        return Scene(
+            height,
+            width,
+            boxes,
+            self.labels(),
+            outlines,
+            self.instances(),
+            {} if key is None else editor.read_slots(find_mapping(self.sample, key)),
+            lambda index: self.occupied(index, boxes[index]),
+        )
 
     def labels(self) -> list[Label] | None:
         """The labels of the boxes."""
@@ -399,18 +409,13 @@ class _Annotated:
     def relabelled(self, changes: Mapping[int, Label]) -> Any:
         """The sample with new labels, by box."""
         sample = replaced(self.sample, self._found, label_values.written(self._found, changes))
-        for field, by_label in self._transform._editor.linked_fields.items():
+        for field, by_label in self._transform.editor.linked_fields.items():
             values = find_field(self.sample, self.boxes, field)
             if by_label is None:
                 continue
             if values is None:
                 raise ValueError(f"linked_fields has {field!r}, which is not a key of the sample")
-            linked = {index: lookup(by_label, label) for index, label in changes.items()}
-            for index, value in linked.items():
-                if value is None:
-                    raise ValueError(
-                        f"linked_fields={{{field!r}: {by_label!r}}} has no value for the label {changes[index]!r}; "
-                        f"add it"
-                    )
+            linked_fields = self._transform.editor.linked_fields
+            linked = {index: linked_value(linked_fields, field, label) for index, label in changes.items()}
             sample = replaced(sample, values, label_values.written(values, linked))
         return sample

@@ -13,7 +13,7 @@ from inpaint_transform import tiny
 from inpaint_transform.core.boxes import from_pixels
 from inpaint_transform.core.edit import Edit
 from inpaint_transform.core.paint import paint_all
-from inpaint_transform.core.plan import plan
+from inpaint_transform.core.plan import Scene, plan
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.datasets.reading import read_image
 
@@ -63,7 +63,7 @@ def load(seed: int, folder: Path = FOLDER) -> Demo:
         x, y, box_width, box_height = annotation["bbox"]
         boxes = from_pixels([(x, y, x + box_width, y + box_height)], height, width)
         recipe = dataclasses.replace(RECIPE, prompts=annotation.get("prompt", RECIPE.prompts))
-        edits += plan(recipe, height, width, boxes, [annotation["category"]], rng)
+        edits += plan(recipe, Scene(height, width, boxes, [annotation["category"]]), rng)
     return Demo(image, edits)
 
 

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from inpaint_transform.core.edit import Edit
 from inpaint_transform.core.paint import paint, paint_all
-from inpaint_transform.core.plan import plan
+from inpaint_transform.core.plan import Scene, plan
 from inpaint_transform.core.recipe import Recipe
 
 BOX = (100, 100, 200, 180)
 
 
 def edits(recipe: Recipe, boxes: list, labels: list | None = None, seed: int = 0, shape=(480, 640)) -> list[Edit]:
-    return plan(recipe, *shape, boxes, labels or ["car"] * len(boxes), random.Random(seed))
+    return plan(recipe, Scene(*shape, boxes, labels or ["car"] * len(boxes)), random.Random(seed))
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_a_random_region_needs_a_prompt_without_a_label_or_labels_to_draw() -> N
         Recipe(when_no_box="random", class_names=["cat", "dog"]),
         Recipe(when_no_box="random", prompts={"cat": "a grey cat"}),
     ):
-        [edit] = plan(recipe, 200, 300, [], None, random.Random(1))
+        [edit] = plan(recipe, Scene(200, 300), random.Random(1))
         assert edit.index is None
         assert 0 <= edit.box[0] < edit.box[2] <= 300
         assert "{" not in edit.prompt
@@ -204,7 +204,7 @@ def test_an_outline_confines_the_edit_and_is_json() -> None:
     box, outline = (100, 100, 200, 180), ((100.0, 140.0), (150.0, 100.0), (200.0, 140.0), (150.0, 180.0))
     recipe = Recipe(prompts="a thing", feather=0)
     image = np.full((480, 640, 3), 90, np.uint8)
-    [edit] = plan(recipe, 480, 640, [box], None, random.Random(0), outlines=[outline])
+    [edit] = plan(recipe, Scene(480, 640, [box], outlines=[outline]), random.Random(0))
     assert Edit.from_dict(json.loads(json.dumps(edit.to_dict()))) == edit
     changed = (paint(recipe, image, [edit], Painter())[0] != image).any(axis=2)
     rows, columns = np.nonzero(changed)

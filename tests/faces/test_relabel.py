@@ -11,9 +11,9 @@ import pytest
 from conftest import Painter
 
 from inpaint_transform import BBoxInpaint
+from inpaint_transform.batch import BatchInpaint
 from inpaint_transform.core.errors import GateError
 from inpaint_transform.core.swaps import Swap
-from inpaint_transform.faces.batch import BatchInpaint
 from inpaint_transform.gates import ChangeGate, ClipGate, FillGate, Gate
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (120, 200, 3), np.uint8)
@@ -151,7 +151,7 @@ def test_a_gate_serialises_unless_it_is_a_function(painter: Painter) -> None:
     saved = A.to_dict(compose(swapping(gate=gate)))
     again = A.from_dict(json.loads(json.dumps(saved)))
     assert A.to_dict(again) == saved
-    assert again.transforms[0]._editor.gate == gate
+    assert again.transforms[0].editor.gate == gate
     with pytest.raises(TypeError, match="is a function or holds one"):
         A.to_dict(compose(swapping(gate=lambda original, painted, label, box: True)))
 

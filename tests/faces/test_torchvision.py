@@ -13,7 +13,7 @@ import PIL.Image
 import pytest
 import torch
 import vision  # noqa: F401 - before anything of torchvision
-from conftest import Painter
+from conftest import Painter, hand_in
 from contract import BOXES, IMAGE, Contract, Face, Result
 from torch.utils._pytree import tree_flatten
 from torch.utils.data import DataLoader
@@ -21,8 +21,7 @@ from torchvision import datasets, tv_tensors
 from torchvision.transforms import v2
 
 import inpaint_transform
-from inpaint_transform.faces.batch import BatchInpaint, ConcurrentDataset
-from inpaint_transform.faces.editor import Editor
+from inpaint_transform.batch import BatchInpaint, ConcurrentDataset
 from inpaint_transform.faces.torchvision import BBoxInpaint
 
 SIZE = IMAGE.shape[:2]
@@ -294,7 +293,7 @@ def test_a_sample_that_is_not_painted_is_the_same_object(painter: Painter) -> No
 
 def test_an_image_that_keeps_its_pixels_is_the_same_object(monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in = Painter(rejects=3)
-    monkeypatch.setattr(Editor, "inpainter", property(lambda _: stand_in))
+    hand_in(monkeypatch, stand_in)
     image, target = sample()
     rejected, _ = BBoxInpaint(p=1.0)(image, target)
     assert rejected is image
@@ -602,7 +601,7 @@ def test_compiling_breaks_the_graph_here(monkeypatch: pytest.MonkeyPatch) -> Non
             return super().paint(requests)
 
     traced: list[bool] = []
-    monkeypatch.setattr(Editor, "inpainter", property(lambda _: Traced()))
+    hand_in(monkeypatch, Traced())
     transform = v2.Compose([BBoxInpaint(p=1.0, seed=0), v2.ToDtype(torch.float32, scale=True)])
     plain, _ = transform(*sample())
     compiled, target = torch.compile(transform, backend="eager")(*sample())

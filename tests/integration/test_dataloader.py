@@ -23,7 +23,7 @@ from serving import PATIENCE_S, wait_until
 from torch.utils.data import DataLoader, Dataset
 
 from inpaint_transform import BBoxInpaint, InpaintError, ModelSpec
-from inpaint_transform.faces.batch import ConcurrentDataset
+from inpaint_transform.batch import ConcurrentDataset
 from inpaint_transform.serving.connect import shutdown
 from inpaint_transform.serving.directory import directories_of
 from inpaint_transform.serving.session import current_session
@@ -187,8 +187,8 @@ def test_without_a_seed_workers_and_epochs_differ() -> None:
 
 def test_a_fork_while_a_thread_counts_does_not_hang_the_child() -> None:
     transform = BBoxInpaint(model(), p=1.0)
-    with transform._editor.tally._lock:
-        child = multiprocessing.get_context("fork").Process(target=transform._editor.tally.counts)
+    with transform.editor.tally._lock:
+        child = multiprocessing.get_context("fork").Process(target=transform.editor.tally.counts)
         child.start()
     child.join(60)
     assert child.exitcode == 0

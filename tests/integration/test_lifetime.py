@@ -138,7 +138,7 @@ def test_workers_of_a_loader_start_no_server_after_their_owner(runtime, end, num
 CONCURRENT = (
     LOADER.replace("sleep 0.1", "sleep 1000").partition("for number")[0]
     + """
-from inpaint_transform.faces.batch import ConcurrentDataset
+from inpaint_transform.batch import ConcurrentDataset
 
 pictures = Pictures()
 pictures.transform = Pictures.transform

@@ -263,7 +263,7 @@ def test_small_batches_are_warned_about_once():
         for _ in range(120):
             client.paint([request()])
     [warning] = caught
-    assert "more DataLoader workers, or inpaint_transform.faces.batch" in str(warning.message)
+    assert "more DataLoader workers, or inpaint_transform.batch" in str(warning.message)
 
 
 def test_an_engine_error_reaches_its_request_and_the_server_lives_on():

@@ -372,5 +372,5 @@ class Server:
         return (
             f"the inpainting server got batches of {mean:.1f} on average where max_batch_size={most} would fit: a"
             " transform that paints one image at a time fills at most as many places as there are workers. Use more"
-            " DataLoader workers, or inpaint_transform.faces.batch to paint a worker's whole mini-batch at once"
+            " DataLoader workers, or inpaint_transform.batch to paint a worker's whole mini-batch at once"
         )

@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 from inpaint_transform.core import crops
 from inpaint_transform.core.boxes import Box, from_pixels
 from inpaint_transform.core.edit import Edit
-from inpaint_transform.core.plan import plan
+from inpaint_transform.core.plan import Scene, plan
 from inpaint_transform.core.protocol import InpaintRequest
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.datasets.files import Problem
@@ -94,7 +94,7 @@ def edits_of(picture: Picture, seed: int = 0) -> list[Edit]:
     """What the transform would paint in a picture."""
     height, width = read_image(picture.file).shape[:2]
     rng = random.Random(seed)  # noqa: S311 - pictures, not cryptography
-    return plan(Recipe(), height, width, picture.boxes, picture.labels, rng)
+    return plan(Recipe(), Scene(height, width, picture.boxes, picture.labels), rng)
 
 
 def requests_of(pictures: Sequence[Picture], size: int, count: int) -> list[InpaintRequest]:

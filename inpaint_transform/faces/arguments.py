@@ -1,0 +1,172 @@
+"""The arguments of the faces: which there are, what is checked of them, and what they are made into."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import difflib
+import functools
+import inspect
+import os
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+from inpaint_transform.core.labels import Label, lookup
+from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.core.recipe import Recipe
+from inpaint_transform.core.swaps import Swap
+from inpaint_transform.faces.schedule import Schedule
+from inpaint_transform.gates import Gate, gate_of, spec_with_clip
+from inpaint_transform.reports.log import Log
+
+ON_ERROR = ("raise", "skip")
+RECIPE = [field.name for field in dataclasses.fields(Recipe)]
+# JSON has no tuples, and a transform that was saved and loaded should look as it did.
+PAIRS = ("num_boxes", "area_range", "strength")
+LISTS = ("include_labels", "exclude_labels")
+NAMES = ("label_field", "mask_field", "log_key")
+
+Initialise = TypeVar("Initialise", bound=Callable[..., None])
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What the arguments of a face say.
+
+    Attributes:
+        stored: The arguments by name as a face keeps them: JSON values wherever they have such.
+        recipe: What to paint and where.
+        spec: Which model paints.
+        named_spec: The same without what a gate adds, which has no part in the pixels.
+        gate: Who judges what was painted, or None.
+        schedule: How a probability changes over the epochs, or None.
+        log: Where edits are written down, or None.
+        linked_fields: With ``relabel``, what other fields become: their values by label, or None.
+        seed: Seed of content-keyed draws, or None.
+        on_error: ``"raise"`` or ``"skip"``.
+    """
+
+    stored: Mapping[str, Any]
+    recipe: Recipe
+    spec: ModelSpec
+    named_spec: ModelSpec
+    gate: Gate | None
+    schedule: Schedule | None
+    log: Log | None
+    linked_fields: Mapping[str, Any]
+    seed: int | None
+    on_error: str
+
+    @classmethod
+    def read(cls, given: Mapping[str, Any]) -> Arguments:
+        """Check arguments and make of them what they stand for.
+
+        Args:
+            given: All arguments by name; those that it does not know are the face's own.
+
+        Raises:
+            ValueError: An argument is unusable; the message names it and the mend.
+        """
+        stored = {name: _plain(name, value) for name, value in given.items()}
+        spec = ModelSpec.of(stored["model"])
+        if not isinstance(stored["model"], str):
+            stored["model"] = spec.to_dict()
+        settings = {name: stored[name] for name in RECIPE}
+        settings["attributes"] = settings["attributes"] or {}
+        settings["exclude_labels"] = settings["exclude_labels"] or ()
+        settings["relabel"] = Swap.of(given["relabel"])
+        gate = gate_of(given["gate"])
+        _check_own(stored)
+        return cls(
+            stored=stored,
+            recipe=Recipe(**settings),
+            spec=spec_with_clip(spec, gate),
+            named_spec=spec,
+            gate=gate,
+            schedule=Schedule.of(given["schedule"]),
+            log=None if stored["log"] is None else Log(stored["log"], stored["log_crops"]),
+            linked_fields=given["linked_fields"] or {},
+            seed=given["seed"],
+            on_error=given["on_error"],
+        )
+
+
+def arguments_of(local_names: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a constructor from its ``locals()``, taken on its first line."""
+    return {name: value for name, value in local_names.items() if name not in ("self", "__class__")}
+
+
+def known_only(initialise: Initialise) -> Initialise:
+    """A constructor that names an argument which it does not have, and the nearest that it has.
+
+    Raises:
+        TypeError: When called with such an argument.
+    """
+    known = [name for name in inspect.signature(initialise).parameters if name != "self"]
+
+    @functools.wraps(initialise)
+    def checked(self: Any, *args: Any, **given: Any) -> None:
+        for name in given:
+            if name not in known:
+                raise TypeError(f"{type(self).__name__} has no argument {name!r}{nearest(name, known)}")
+        initialise(self, *args, **given)
+
+    return cast(Initialise, checked)
+
+
+def nearest(word: str, known: Collection[str]) -> str:
+    """A hint at the word that was probably meant, as the end of a sentence; empty where none is near."""
+    found = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {found[0]!r}?" if found else ""
+
+
+def linked_value(linked_fields: Mapping[str, Any], field: str, label: Label) -> Any:
+    """What another field of a box becomes with its new label.
+
+    Raises:
+        ValueError: ``linked_fields`` does not say.
+    """
+    value = lookup(linked_fields[field], label)
+    if value is None:
+        raise ValueError(
+            f"linked_fields={{{field!r}: {linked_fields[field]!r}}} has no value for the label {label!r}; add it"
+        )
+    return value
+
+
+def _plain(name: str, value: Any) -> Any:
+    """An argument as JSON values where it has such; a function, or a gate that holds one, stays what it is."""
+    if name in PAIRS and isinstance(value, list):
+        return tuple(value)
+    if name in LISTS and isinstance(value, tuple | set | frozenset):
+        return list(value)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if name == "gate" and isinstance(value, list | tuple):
+        return [_plain(name, entry) for entry in value]
+    if isinstance(value, Swap | Schedule | Gate):
+        with contextlib.suppress(TypeError):
+            return value.to_dict()
+    return value
+
+
+def _check_own(stored: Mapping[str, Any]) -> None:
+    """Refuse what is wrong about the arguments that are not the recipe's."""
+
+    def check(name: str, fits: bool, allowed: str) -> None:
+        if not fits:
+            raise ValueError(f"{name}={stored[name]!r}: use {allowed}")
+
+    for name in NAMES:
+        check(name, isinstance(stored[name], str | None), "a name or None")
+    linked, seed, p = stored["linked_fields"], stored["seed"], stored["p"]
+    fields = linked.values() if isinstance(linked, Mapping) else [linked]
+    check(
+        "linked_fields", all(isinstance(field, Mapping | None) for field in fields), "{field: {label: value}} or None"
+    )
+    check("log", isinstance(stored["log"], str | None), "a path or None")
+    check("log_crops", isinstance(stored["log_crops"], bool), "True or False")
+    check("on_error", stored["on_error"] in ON_ERROR, f"one of {', '.join(ON_ERROR)}")
+    check("seed", seed is None or (isinstance(seed, int) and not isinstance(seed, bool)), "an int or None")
+    check("p", isinstance(p, int | float) and 0 <= p <= 1, "a probability in [0, 1]")

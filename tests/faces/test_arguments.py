@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import dataclasses
+import inspect
+
+import pytest
+
+from inpaint_transform import BBoxInpaint
+from inpaint_transform.core.recipe import Recipe
+from inpaint_transform.faces.arguments import Arguments, known_only, linked_value
+
+DEFAULTS = {
+    name: parameter.default
+    for name, parameter in inspect.signature(BBoxInpaint.__init__).parameters.items()
+    if name != "self"
+}
+
+
+def test_the_recipe_and_the_faces_have_the_same_defaults() -> None:
+    recipe = Recipe()
+    own = {field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)}
+    # Empty is None in an argument: JSON has no other word for it.
+    assert {name: value or None for name, value in own.items() if not isinstance(value, bool | int)} == {
+        name: DEFAULTS[name] or None for name in own if not isinstance(own[name], bool | int)
+    }
+    assert all(DEFAULTS[name] == value for name, value in own.items() if isinstance(value, bool | int))
+    assert Arguments.read(DEFAULTS).recipe == recipe
+
+
+def test_a_loaded_argument_is_stored_as_a_given_one() -> None:
+    given = {"num_boxes": (1, 2), "area_range": (0.1, 0.5), "strength": (0.5, 1.0), "include_labels": ["a"]}
+    loaded = {"num_boxes": [1, 2], "area_range": [0.1, 0.5], "strength": [0.5, 1.0], "include_labels": ("a",)}
+    assert Arguments.read({**DEFAULTS, **given}).stored == Arguments.read({**DEFAULTS, **loaded}).stored
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"label_field": 3}, "label_field=3: use a name or None"),
+        ({"log_key": ["name"]}, "log_key=['name']"),
+        ({"linked_fields": {"id": 3}}, "linked_fields={'id': 3}"),
+        ({"linked_fields": "id"}, "linked_fields='id'"),
+        ({"log": 3}, "log=3: use a path or None"),
+        ({"log_crops": "yes"}, "log_crops='yes'"),
+        ({"on_error": "ignore"}, "on_error='ignore': use one of raise, skip"),
+        ({"seed": True}, "seed=True"),
+        ({"seed": 1.5}, "seed=1.5"),
+        ({"p": "half"}, "p='half': use a probability in [0, 1]"),
+        ({"p": -0.1}, "p=-0.1"),
+    ],
+)
+def test_a_wrong_argument_is_named_with_its_value(arguments: dict, said: str) -> None:
+    with pytest.raises(ValueError, match=".") as caught:
+        Arguments.read({**DEFAULTS, **arguments})
+    assert said in str(caught.value)
+
+
+def test_an_unknown_argument_is_named_with_the_nearest() -> None:
+    class Thing:
+        @known_only
+        def __init__(self, prompts="", p=0.5) -> None:
+            self.prompts = prompts
+
+    assert Thing("a", p=1).prompts == "a"
+    assert list(inspect.signature(Thing).parameters) == ["prompts", "p"]
+    with pytest.raises(TypeError, match="Thing has no argument 'promts'; did you mean 'prompts'"):
+        Thing(promts="b")
+    with pytest.raises(TypeError, match="no argument 'zzz'$"):
+        Thing(zzz=1)
+
+
+def test_what_another_field_becomes() -> None:
+    assert linked_value({"id": {"car": 3}}, "id", "car") == 3
+    assert linked_value({"id": {"7": 3}}, "id", 7) == 3
+    with pytest.raises(ValueError, match=r"linked_fields=\{'id': \{'car': 3\}\} has no value for the label 'bus'"):
+        linked_value({"id": {"car": 3}}, "id", "bus")

@@ -1,0 +1,110 @@
+"""The editor on its own: a sample of two arrays, and a painter that is handed in."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from conftest import Painter
+
+from inpaint_transform import BBoxInpaint, InpaintError
+from inpaint_transform.core.plan import Scene
+from inpaint_transform.faces.editor import Editor
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (100, 120, 3), np.uint8)
+BOXES = [(10, 10, 50, 60), (60, 20, 110, 90)]
+
+
+class Flat:
+    """A sample of an image and boxes that remembers whether it was read."""
+
+    def __init__(self, image: np.ndarray = IMAGE, boxes=BOXES) -> None:
+        self.image, self.boxes, self.read = image, boxes, False
+
+    def key(self):
+        return self.image, np.asarray(self.boxes) / 100
+
+    def scene(self) -> Scene:
+        self.read = True
+        return Scene(*self.image.shape[:2], self.boxes, ["cat", "dog"])
+
+
+def editor(painter: Painter | None = None, **arguments) -> Editor:
+    return Editor({**BBoxInpaint().editor.arguments, **arguments}, connect=lambda spec, session: painter or Painter())
+
+
+def fired(one: Editor, p: float, times: int = 400, **how) -> int:
+    count = 0
+    for number in range(times):
+        image = IMAGE.copy()
+        image[0, 0, :2] = divmod(number, 256)
+        count += bool(one.draw(Flat(image), p, **how))
+    return count
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+@pytest.mark.parametrize("own", [False, True])
+def test_a_sample_fires_with_probability_p_and_the_schedules_share(seed, own) -> None:
+    how = {"stream": random.Random(1)} if own else {}
+    torch.manual_seed(0)
+    assert 90 <= fired(editor(seed=seed), 0.3, **how) <= 150
+    half = editor(seed=seed, schedule={"epochs": 4, "warmup": 1})
+    assert 45 <= fired(half, 0.3, **how) <= 80
+    assert 165 <= fired(half, 0.3, forced=True, **how) <= 235
+    assert fired(editor(seed=seed, schedule={"epochs": 4, "start": 1}), 1.0, 20, forced=True, **how) == 0
+
+
+def test_a_sample_that_does_not_fire_is_not_read() -> None:
+    sample = Flat()
+    assert editor().draw(sample, 0.0) == []
+    assert not sample.read
+
+
+def test_with_a_seed_the_content_decides_and_no_generator_moves() -> None:
+    one, stream = editor(seed=5), random.Random(0)
+    before = stream.getstate(), torch.get_rng_state()
+    drawn = one.draw(Flat(), 1.0, stream)
+    assert (stream.getstate(), torch.get_rng_state().tolist()) == (before[0], before[1].tolist())
+    assert drawn == editor(seed=5).draw(Flat(), 1.0)
+    assert drawn != editor(seed=6).draw(Flat(), 1.0)
+    assert drawn != one.draw(Flat(boxes=[(10, 10, 50, 60), (61, 20, 110, 90)]), 1.0)
+    one.epoch.value = 1
+    assert drawn != one.draw(Flat(), 1.0)
+
+
+def test_a_stream_stands_still_where_there_is_nothing_to_decide() -> None:
+    for p, forced in ((1.0, False), (0.3, True)):
+        decided, bare = random.Random(7), random.Random(7)
+        edits = editor(num_boxes=2).draw(Flat(), p, decided, forced=forced)
+        assert len(edits) == 2
+        assert decided.random() != bare.random()  # the plan has drawn
+        again = random.Random(7)
+        assert editor(num_boxes=2).draw(Flat(), 1.0, again) == edits
+
+
+def test_the_same_edits_go_into_all_images_in_one_call() -> None:
+    painter = Painter()
+    one = editor(painter, num_boxes=2, seed=0)
+    edits = one.draw(Flat(), 1.0)
+    painted, accepted = one.paint_same([IMAGE, IMAGE.copy(), 255 - IMAGE], edits)
+    assert [len(call) for call in painter.calls] == [6]
+    assert accepted == edits
+    assert np.array_equal(painted[0], painted[1])
+    assert one.tally.counts()["accepted"] == 6
+
+
+def test_a_failure_is_raised_or_skipped() -> None:
+    class Broken(Painter):
+        def paint(self, requests):
+            raise InpaintError("the card is gone")
+
+    edits = editor(seed=0).draw(Flat(), 1.0)
+    with pytest.raises(InpaintError, match="the card is gone"):
+        editor(Broken()).paint_same([IMAGE], edits)
+    skipping = editor(Broken(), on_error="skip")
+    with pytest.warns(RuntimeWarning, match="the card is gone"):
+        painted, accepted = skipping.paint_same([IMAGE], edits)
+    assert painted[0] is IMAGE
+    assert accepted == []
