@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,12 @@ from typing import Any
 # The rates of training that are told about when the user's own is not known.
 ROUND_RATES = tuple(digit * 10**power for power in range(5) for digit in (1, 2, 5))
 MAX_LINES = 5
+# The numbers of boxes that are told about.
+ROUND_BOXES = (1_000, 10_000)
+# More than the bare pipeline cannot be had; a little more is noise.
+MAX_SHARE = 1.1
+# Of the cores: with more in use by others a measurement says little.
+BUSY_SHARE = 0.5
 # A loader that reaches less of the bare pipeline than this has something to gain from its own settings.
 GOOD_SHARE = 0.8
 
@@ -37,16 +44,15 @@ class Affordable:
 def affordable_p(rates: Mapping[float, float], train_rate: float) -> float:
     """The largest p at which a loader delivers at least ``train_rate`` images/s.
 
-    Between measured p the time for an image is taken to grow evenly, as it does where each edit costs the same; below
-    the smallest measured p > 0 without a measurement at 0, in proportion to p. A measurement that says more edits are
-    faster is noise, and the slower one counts.
+    Between measured p the time for an image is taken to grow evenly, as it does where each edit costs the same. A
+    measurement that says more edits are faster is noise, and the slower one counts.
 
     Args:
         rates: Images/s by p in [0, 1], > 0.
         train_rate: Images/s that training takes, > 0.
 
     Returns:
-        A p in [0, 1], never beyond the largest measured one; 0 where the loader is too slow even without edits.
+        A p in [0, 1], never beyond the largest measured one nor below the smallest; 0 where even that is too slow.
 
     Raises:
         ValueError: A rate is not above 0, or there is none.
@@ -59,8 +65,6 @@ def affordable_p(rates: Mapping[float, float], train_rate: float) -> float:
         raise ValueError(f"rates={dict(rates)!r}, train_rate={train_rate!r}: use rates above 0")
     measured = sorted(rates)
     times = list(itertools.accumulate((1 / rates[p] for p in measured), max))
-    if measured[0] > 0:
-        measured, times = [0.0, *measured], [0.0, *times]
     allowed = 1 / train_rate
     if allowed >= times[-1]:
         return measured[-1]
@@ -98,20 +102,57 @@ def advise(results: Mapping[str, Any], train_rate: float | None = None) -> list[
     loaders = results.get("loader", [])
     if not loaders:
         return []
-    fastest = max(found["images_per_s"] for found in loaders)
     lines: list[str] = []
     short = False
     for rate in _rates(loaders) if train_rate is None else [train_rate]:
         best = best_loader(loaders, rate)
-        if fastest < rate:
-            lines.append(
-                f"at {rate:g} images/s of training this loader is too slow by itself: the fastest measured delivers "
-                f"{fastest:.3g} images/s"
-            )
+        fastest = max(loaders, key=lambda found: found["images_per_s"])
+        if fastest["images_per_s"] < rate:
+            lines.append(_too_slow(fastest, rate))
             continue
         lines.append(f"at {rate:g} images/s of training this machine affords p = {_floor(best.p)} ({best.loader})")
         short = short or best.p < 1
-    return [*lines, *(_more(results) if short or train_rate is None else [])]
+    return [*_busy(results), *lines, *(_more(results) if short or train_rate is None else []), *_ahead(results)]
+
+
+def _busy(results: Mapping[str, Any]) -> list[str]:
+    """A doubt about all that was measured."""
+    load, cores = results.get("load_before"), os.cpu_count() or 1
+    if load is None or load < BUSY_SHARE * cores:
+        return []
+    return [
+        f"the machine was busy before this began ({load:.1f} processes on {cores} cores): on a quiet one the numbers "
+        f"are better"
+    ]
+
+
+def _too_slow(fastest: Mapping[str, Any], rate: float) -> str:
+    p, reached = fastest["p"], f"{fastest['images_per_s']:.3g} images/s"
+    if p == 0:
+        return (
+            f"at {rate:g} images/s of training this loader is too slow by itself: the fastest measured delivers "
+            f"{reached} without a single edit"
+        )
+    return (
+        f"at {rate:g} images/s of training this machine does not afford p = {p:g}, the smallest measured, which "
+        f"delivers {reached}; what it affords below is not known"
+    )
+
+
+def _ahead(results: Mapping[str, Any]) -> list[str]:
+    """How long painting takes that is done before the training."""
+    bare = results.get("bare", [])
+    if not bare:
+        return []
+    best = max(bare, key=lambda found: found["images_per_s"])
+    data = results.get("data", {})
+    own = [data["boxes"]] if data.get("source") not in (None, "embedded") else []
+    times = [f"{boxes} boxes {_minutes(boxes / best['images_per_s'])}" for boxes in sorted({*own, *ROUND_BOXES})]
+    return [f"painting once, ahead of the training, takes about: {', '.join(times)}"]
+
+
+def _minutes(seconds: float) -> str:
+    return f"{float(f'{seconds / 60:.2g}'):g} min"
 
 
 def _rates(loaders: Sequence[Mapping[str, Any]]) -> list[float]:
@@ -138,6 +179,11 @@ def _more(results: Mapping[str, Any]) -> list[str]:
             f"({_words(best['workers'], best['concurrent'])}, p = {best['p']:g})"
             + ("; more workers or a larger mini-batch may fill its batches better" if share < GOOD_SHARE else "")
         )
+        if share > MAX_SHARE:
+            lines.append(
+                "no loader can paint faster than the pipeline alone, so these numbers are doubtful: the machine was "
+                "busy with something else for a while. Measure again when it is quiet, or for longer (--seconds)"
+            )
     model = results.get("model", {})
     steps, size = model.get("steps"), model.get("size")
     ways = []

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
@@ -56,6 +58,10 @@ def in_fresh_process(work: Callable[..., Iterable[_T]], *arguments: Any) -> Iter
 def _send_each(
     sender: Connection, start_method: str, work: Callable[..., Iterable[Any]], arguments: tuple[Any, ...]
 ) -> None:
+    # What a training should be told, that its batches are small or its workers many, is measured here on purpose. The
+    # variable reaches workers and server.
+    warnings.simplefilter("ignore")
+    os.environ["PYTHONWARNINGS"] = "ignore"
     # A spawned process would spawn its DataLoader workers too, and they are to start as they do in a training.
     multiprocessing.set_start_method(start_method, force=True)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,8 @@ def run(
     results: dict[str, Any] = {
         "settings": settings.to_dict(),
         "data": {"source": source, "pictures": len(pictures), "boxes": boxes},
+        # How many processes were running or waiting in the last minute; not every system tells.
+        "load_before": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "complete": False,
         "bare": [],
         "loader": [],
@@ -86,7 +89,8 @@ def line(section: str, found: Mapping[str, Any]) -> str:
         parts.append(f"batch {found['mean_batch']:.3g}")
     parts.append(f"busy {found['busy_share']:.0%}")
     if found["painted"] and found["share_of_bare"] is not None:
-        parts.append(f"{found['share_of_bare']:.0%} of bare")
+        doubt = " (doubtful: the machine was busy)" if found["share_of_bare"] > advice.MAX_SHARE else ""
+        parts.append(f"{found['share_of_bare']:.0%} of bare{doubt}")
     if found["host_pss_mib"] is not None:
         parts.append(f"host {found['host_pss_mib']:.0f} MiB")
     return ", ".join(parts)

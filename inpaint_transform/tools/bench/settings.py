@@ -17,7 +17,8 @@ class Settings:
     Attributes:
         model: The model; where it runs is decided by each measurement.
         workers: Numbers of DataLoader workers, each >= 0.
-        p: Probabilities of the transform, each in [0, 1].
+        p: Probabilities of the transform, each in [0, 1]; 0 joins them by itself, for what a loader does without edits
+            is part of every advice.
         batch_size: Samples in a mini-batch of the loader, >= 1.
         seconds: Least time of each measurement, > 0; one takes longer where too few batches come in it.
 
@@ -40,6 +41,7 @@ class Settings:
                 raise ValueError(f"p={share:g}: use probabilities in [0, 1]")
         if not self.workers or not self.p:
             raise ValueError("workers and p: give at least one value of each")
+        object.__setattr__(self, "p", tuple(sorted({0.0, *self.p})))
         if self.batch_size < 1:
             raise ValueError(f"batch_size={self.batch_size}: use at least 1")
         if not self.seconds > 0:

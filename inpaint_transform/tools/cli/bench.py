@@ -24,7 +24,9 @@ def bench(
     names: Names = None,
     quick: Annotated[bool, typer.Option("--quick", help="A first impression, with fewer and shorter runs.")] = False,
     workers: Annotated[str | None, typer.Option(help="Numbers of DataLoader workers. Default: 0,2,4,8.")] = None,
-    p: Annotated[str | None, typer.Option("--p", help="Probabilities. Default: 0,0.1,0.25,0.5,1.")] = None,
+    p: Annotated[
+        str | None, typer.Option("--p", help="Probabilities; 0 is always one. Default: 0,0.1,0.25,0.5,1.")
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Samples in a mini-batch. Default: 8.")] = None,
     seconds: Annotated[float | None, typer.Option(help="Least time of each measurement. Default: 8.")] = None,
     steps: Steps = None,
