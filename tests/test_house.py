@@ -60,7 +60,6 @@ UNTESTED = {
     "gates/clip.py",
     "gates/detector.py",
     "gates/pixels.py",
-    "reports/page.py",
     "serving/client/client.py",
     "serving/client/connection.py",
     "serving/client/launch.py",
@@ -91,7 +90,6 @@ UNTESTED = {
     "tools/bench/samples.py",
     "tools/bench/settings.py",
     "tools/cli/export.py",
-    "tools/cli/logs.py",
     "tools/cli/preview.py",
 }
 # Modules whose tests stand elsewhere, and why.

@@ -1,4 +1,4 @@
-"""Pictures: the before/after picture and the contact sheet, drawn from arrays, boxes and words.
+"""Drawing: the before/after picture and the contact sheet, drawn from arrays, boxes and words.
 
 Outlines lie outside their boxes, so the seam between painted and original pixels stays in sight.
 """
@@ -41,11 +41,11 @@ GAP = 16
 LEADING = 19
 BADGE = 20
 # Longer side of a picture in a before/after: small pictures are enlarged to the first, large ones shrunk to the second.
-PANEL_SIDES = (480, 800)
-# Largest picture in a contact sheet: the whole picture, then the close-ups.
+MIN_PANEL_SIDE, MAX_PANEL_SIDE = 480, 800
+# Width and height, at most, of a contact sheet's pictures: the whole picture, then the close-ups.
 WHOLE = (320, 240)
 CLOSE_UP = (240, 240)
-CAPTION_LINES = 3
+MAX_CAPTION_LINES = 3
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,10 @@ def before_after(
     """
     scale = _panel_scale(*original.shape[:2])
     height, width = (max(1, round(side * scale)) for side in original.shape[:2])
-    column = max(width, PANEL_SIDES[0] // 2)
+    column = max(width, MIN_PANEL_SIDE // 2)
     texts = labels, captions
     indent = BADGE + 8
-    side_by_side = all(_font().getlength(text) <= column // 2 - indent - GAP for text in (*labels, *captions))
+    side_by_side = all(_font().getlength(_line(text)) <= column // 2 - indent - GAP for text in (*labels, *captions))
     slots = 2 if side_by_side else 1
     words = [[_wrap(text, column // slots - indent) for text in side] for side in texts]
     line_counts = [max(map(len, row)) for row in zip(*words, strict=True)]
@@ -182,12 +182,6 @@ def grid(images: Sequence[np.ndarray], columns: int) -> np.ndarray:
     return np.array(sheet)
 
 
-def _panel_scale(height: int, width: int) -> float:
-    longer = max(height, width)
-    least, most = PANEL_SIDES
-    return min(max(longer, least), most) / longer
-
-
 def contact_sheet(rows: Iterable[Sequence[Tile]]) -> np.ndarray:
     """Draw rows of pictures with words under them; the first of each row may be wider than the others.
 
@@ -212,6 +206,11 @@ def contact_sheet(rows: Iterable[Sequence[Tile]]) -> np.ndarray:
         sheet.paste(row, (0, y))
         y += row.height
     return np.array(sheet)
+
+
+def _panel_scale(height: int, width: int) -> float:
+    longer = max(height, width)
+    return min(max(longer, MIN_PANEL_SIDE), MAX_PANEL_SIDE) / longer
 
 
 def _draw_row(tiles: Sequence[Tile], colours: dict[str, Colour]) -> Image.Image:
@@ -249,7 +248,7 @@ def _label_counts(
     """Write how often each label occurs, beside its colour, and return where the next line would start."""
     x = left
     for label, count in Counter(labels).most_common():
-        [text] = _wrap(f"{count} {label}", width - 14, most=1)
+        [text] = _wrap(f"{count} {label}", width - 14, max_lines=1)
         length = 14 + round(_font().getlength(text))
         if x > left and x + length > left + width:
             x, y = left, y + LEADING
@@ -307,6 +306,7 @@ def _corners(pen: ImageDraw.ImageDraw, box: Box, colour: Colour) -> None:
 
 def _tag(pen: ImageDraw.ImageDraw, box: Box, text: str, colour: Colour, size: tuple[int, int]) -> None:
     """A word on a patch of colour above a box, or below it where the picture ends above."""
+    text = _line(text)
     width, height = round(_font(12).getlength(text)) + 6, 16
     x = max(0, min(box[0] - 2, size[0] - width))
     y = box[1] - 2 - height
@@ -343,10 +343,15 @@ def _font(size: int = 14) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-def _wrap(text: str, width: int, most: int = CAPTION_LINES) -> list[str]:
-    """Break a text into at most ``most`` lines of at most ``width`` pixels; what is left out becomes ``…``."""
+def _line(text: str) -> str:
+    """A text as one line that can be drawn; bytes of a file's name that are no text become question marks."""
+    return " ".join(text.encode("utf-8", "replace").decode().split())
+
+
+def _wrap(text: str, width: int, max_lines: int = MAX_CAPTION_LINES) -> list[str]:
+    """Break a text into at most ``max_lines`` lines of at most ``width`` pixels; what is left out becomes ``…``."""
     lines = [""]
-    for word in text.split():
+    for word in _line(text).split():
         longer = f"{lines[-1]} {word}".strip()
         if _font().getlength(longer) <= width:
             lines[-1] = longer
@@ -357,9 +362,9 @@ def _wrap(text: str, width: int, most: int = CAPTION_LINES) -> list[str]:
             if _font().getlength(lines[-1] + character) > width:
                 lines.append("")
             lines[-1] += character
-    if len(lines) <= most:
+    if len(lines) <= max_lines:
         return lines
-    last = lines[most - 1]
+    last = lines[max_lines - 1]
     while _font().getlength(f"{last}…") > width:
         last = last[:-1]
-    return [*lines[: most - 1], f"{last.rstrip()}…"]
+    return [*lines[: max_lines - 1], f"{last.rstrip()}…"]

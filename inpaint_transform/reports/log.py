@@ -1,4 +1,4 @@
-"""Provenance: one JSON line for every edit, from any number of workers, and the way back from a line to its pixels."""
+"""The log: one JSON line for every edit, written by any number of workers, and read again."""
 
 from __future__ import annotations
 
@@ -12,22 +12,19 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pydantic
 from PIL import Image
 
 from inpaint_transform.core.edit import Edit, Outcome
 from inpaint_transform.core.measure import coverage
 from inpaint_transform.core.models import ModelSpec
-from inpaint_transform.core.paint import paint
 from inpaint_transform.core.recipe import Recipe
-
-if TYPE_CHECKING:
-    from inpaint_transform.core.protocol import Inpainter
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +45,8 @@ class Record:
         accepted: Whether the painted pixels were used.
         reason: Why the last attempt was rejected, or None.
         scores: What each gate said of the last attempt.
-        fill: How well the painted object fills its box, in [0, 1], see ``fill.fill``; None without a picture.
+        fill: How well the painted object fills its box, in [0, 1], see ``measure.coverage``; None without a
+            picture.
         milliseconds: How long the calls took that the edit had a part in.
         key: The sample's own name, or None.
         image: Digest of the image as the transform got it.
@@ -90,7 +88,10 @@ class Record:
         Raises:
             ValueError: The line is no JSON, no record, or a record of another version.
         """
-        values = json.loads(line)
+        try:
+            values = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"the line is no JSON ({error})") from error
         if not isinstance(values, dict) or "version" not in values:
             raise ValueError("the line is no record of an edit")
         if values["version"] != VERSION:
@@ -100,10 +101,30 @@ class Record:
                 f"the record has version {values['version']!r}, and this release reads version {VERSION}; read it with "
                 f"the release that wrote it ({release or 'unknown'})"
             )
+        edit = values.get("edit")
+        unknown = sorted(values.keys() - _names(cls)) + sorted(
+            set(edit if isinstance(edit, dict) else ()) - _names(Edit)
+        )
+        if unknown:
+            raise ValueError(f"the record is damaged: {unknown[0]}: there is no such field")
+        # Names of files may hold bytes that are no text; everywhere else they would only be in the way.
+        text = json.dumps(values, ensure_ascii=False).encode("utf-8", "replace")
         try:
-            return cls(**{**values, "edit": Edit.from_dict(values["edit"])})
-        except (AttributeError, TypeError, KeyError, ValueError) as error:
-            raise ValueError(f"the record has the wrong fields: {error}") from error
+            return _fields().validate_json(text, strict=True)
+        except pydantic.ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise ValueError(f"the record is damaged: {place}: {first['msg']}") from error
+
+
+def _names(kind: type[Record] | type[Edit]) -> set[str]:
+    return {field.name for field in dataclasses.fields(kind)}
+
+
+@functools.cache
+def _fields() -> pydantic.TypeAdapter[Record]:
+    """What checks the types of a record's fields, and of its edit's; made at the first reading."""
+    return pydantic.TypeAdapter(Record)
 
 
 def digest(image: np.ndarray) -> str:
@@ -239,14 +260,20 @@ def _version(package: str) -> str:
         return "unknown"
 
 
-def read(path: str | os.PathLike[str]) -> Iterator[tuple[int, Record]]:
+def read(
+    path: str | os.PathLike[str], on_damage: Callable[[ValueError], None] | None = None
+) -> Iterator[tuple[int, Record]]:
     """The records of a log and their line numbers, counted from 1.
 
     A last line without an end, as a killed process or a full disk leaves it, is left out with a warning.
 
+    Args:
+        path: The log.
+        on_damage: Is told of every line that is no record of this version, which is then left out.
+
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: A line is no record of this version; names file and line.
+        ValueError: A line is no record of this version, and ``on_damage`` is None; names file and line.
     """
     with Path(path).open("rb") as lines:
         for number, line in enumerate(lines, 1):
@@ -254,9 +281,14 @@ def read(path: str | os.PathLike[str]) -> Iterator[tuple[int, Record]]:
                 logger.warning("%s, line %d: the line is cut off and is left out", path, number)
                 return
             try:
-                yield number, Record.from_json(line)
+                record = Record.from_json(line)
             except ValueError as error:
-                raise ValueError(f"{path}, line {number}: {error}") from error
+                damage = ValueError(f"{path}, line {number}: {error}")
+                if on_damage is None:
+                    raise damage from error
+                on_damage(damage)
+            else:
+                yield number, record
 
 
 def at(path: str | os.PathLike[str], line: int) -> Record:
@@ -275,40 +307,3 @@ def at(path: str | os.PathLike[str], line: int) -> Record:
                 except ValueError as error:
                     raise ValueError(f"{path}, line {line}: {error}") from error
     raise ValueError(f"{path} has {last} lines, and no line {line}")
-
-
-def check(record: Record, image: np.ndarray) -> None:
-    """Raise where an image is not the one that a record was made from.
-
-    Raises:
-        ValueError: It is another image.
-    """
-    found = digest(image)
-    if found != record.image:
-        raise ValueError(
-            f"the image has the digest {found}, and the record was made from one with {record.image}: it is another "
-            f"file, or was resized, flipped or decoded differently before the transform got it"
-        )
-
-
-def replay(record: Record, image: np.ndarray, inpainter: Inpainter) -> tuple[np.ndarray, Outcome]:
-    """Paint a record's last attempt again.
-
-    On the CPU the pixels are those that were painted then, bit by bit, if the model ran with ``reproducible=True`` or
-    the edit had its call to itself; neighbours in a call can change a grey level.
-
-    Args:
-        record: From a log.
-        image: The image as the transform got it then.
-        inpainter: Who paints; for ``record.model``.
-
-    Returns:
-        The image with this one edit, whether or not it was accepted then, and what became of it now.
-
-    Raises:
-        ValueError: It is another image.
-    """
-    check(record, image)
-    edit = dataclasses.replace(record.edit, seed=record.seed)
-    painted, [outcome] = paint(Recipe(**record.recipe, retries=0), image, [edit], inpainter)
-    return painted, outcome

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import html
+import logging
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -14,6 +16,8 @@ from PIL import Image
 from inpaint_transform.reports import drawing as pictures
 from inpaint_transform.reports import page as pages
 from inpaint_transform.reports.log import Record, crops_of, read
+
+logger = logging.getLogger(__name__)
 
 BINS = 20
 
@@ -50,6 +54,17 @@ class Counts:
         if record.fill is not None:
             self.fills.append(record.fill)
 
+    def __add__(self, other: Counts) -> Counts:
+        """Both together."""
+        return Counts(
+            self.edits + other.edits,
+            self.accepted + other.accepted,
+            self.attempts + other.attempts,
+            self.milliseconds + other.milliseconds,
+            self.reasons + other.reasons,
+            self.fills + other.fills,
+        )
+
 
 @dataclass
 class Summary:
@@ -60,12 +75,14 @@ class Summary:
         scores: By gate, the scores of accepted and of rejected edits.
         worst: The accepted edits with the lowest scores, worst first, with the numbers of their lines.
         best: The rejected edits with the highest scores, best first, likewise.
+        damaged: What is wrong with each line that could not be read and was left out.
     """
 
     classes: dict[str, Counts]
     scores: dict[str, tuple[list[float], list[float]]]
     worst: list[tuple[int, Record]]
     best: list[tuple[int, Record]]
+    damaged: list[ValueError] = field(default_factory=list)
 
 
 def name_of(record: Record) -> str:
@@ -77,14 +94,15 @@ def name_of(record: Record) -> str:
 
 def score_of(record: Record) -> float:
     """What ranks an edit: the score of the last gate that judged it, or else how well it fills its box."""
-    return list(record.scores.values())[-1] if record.scores else record.fill or 0.0
+    score = list(record.scores.values())[-1] if record.scores else record.fill or 0.0
+    return score if math.isfinite(score) else 0.0
 
 
 def summarise(lines: Iterable[tuple[int, Record]], limit: int) -> Summary:
     """Add up a log.
 
     Args:
-        lines: Its line numbers and records, as ``provenance.read`` gives them.
+        lines: Its line numbers and records, as ``log.read`` gives them.
         limit: How many of the worst accepted and of the best rejected to keep.
     """
     classes: defaultdict[str, Counts] = defaultdict(Counts)
@@ -94,7 +112,8 @@ def summarise(lines: Iterable[tuple[int, Record]], limit: int) -> Summary:
     for number, record in lines:
         classes[name_of(record)].add(record)
         for gate, score in record.scores.items():
-            scores[gate][0 if record.accepted else 1].append(score)
+            if math.isfinite(score):
+                scores[gate][0 if record.accepted else 1].append(score)
         kept = worst if record.accepted else best
         kept.append((number, record))
         if len(kept) > 4 * limit + 100:
@@ -121,17 +140,19 @@ def write(log: Path, out: Path, limit: int = 24) -> Summary:
         limit: How many of the worst accepted and of the best rejected edits to show.
 
     Returns:
-        What was found.
+        What was found, lines that cannot be read left out.
 
     Raises:
         FileNotFoundError: There is no such log.
-        ValueError: A line cannot be read, the log is empty, or a sheet is asked for and the log has no pictures.
+        ValueError: No line can be read, the log is empty, or a sheet is asked for and the log has no pictures.
     """
-    summary = summarise(read(log), limit)
+    damaged: list[ValueError] = []
+    summary = summarise(read(log, damaged.append), limit)
     if not summary.classes:
-        raise ValueError(f"{log} has no edits")
+        raise damaged[0] if damaged else ValueError(f"{log} has no edits")
+    summary.damaged = damaged
     if out.suffix.lower() == ".html":
-        out.write_text(page(summary, log), encoding="utf-8")
+        pages.write(page(summary, log), out)
     else:
         Image.fromarray(sheet(summary, log)).save(out)
     return summary
@@ -154,100 +175,83 @@ def sheet(summary: Summary, log: Path) -> np.ndarray:
 
 def _words(record: Record) -> str:
     scores = ", ".join(f"{gate} {score:.2f}" for gate, score in record.scores.items())
-    words = scores or f"fill {record.fill}"
+    words = scores or ("no picture" if record.fill is None else f"fill {record.fill:.2f}")
     return words if record.accepted else f"{words}: {record.reason}"
 
 
 def _crops(record: Record, log: Path) -> tuple[np.ndarray, np.ndarray] | None:
-    """The window before and after; None where there is no picture."""
+    """The window before and after; None where there is no picture, or none that can be read."""
     if record.crop is None:
         return None
     path = crops_of(log) / Path(record.crop).name
-    if not path.is_file():
+    try:
+        with Image.open(path) as picture:
+            both = np.asarray(picture.convert("RGB"))
+    except FileNotFoundError:  # deleted, to save space
         return None
-    both = np.asarray(Image.open(path).convert("RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        logger.warning("%s: not shown: %s", path, error)
+        return None
     half = both.shape[1] // 2
-    return both[:, :half], both[:, half:]
+    return (both[:, :half], both[:, half:]) if half else None
 
 
 def page(summary: Summary, log: Path) -> str:
     """The report as an HTML page."""
-    total = Counts()
-    for counts in summary.classes.values():
-        total.edits += counts.edits
-        total.accepted += counts.accepted
-        total.attempts += counts.attempts
-        total.milliseconds += counts.milliseconds
-        total.reasons.update(counts.reasons)
-        total.fills += counts.fills
+    total = sum(summary.classes.values(), Counts())
     rows = [_row(name, counts) for name, counts in summary.classes.items()]
     if len(rows) > 1:
         rows.append(_row("all", total))
-    reasons = "".join(
-        f"<tr><td>{html.escape(reason)}</td><td>{count}</td></tr>" for reason, count in total.reasons.most_common()
+    lost = summary.damaged
+    return pages.render(
+        "report",
+        title=log.name,
+        damaged=lost and f"{len(lost)} of the log's lines could not be read and are left out, the first: {lost[0]}",
+        rows=rows,
+        reasons=total.reasons.most_common(),
+        histograms=[(gate, _histogram(*both)) for gate, both in summary.scores.items()],
+        worst=[_figure(number, record, log) for number, record in summary.worst],
+        best=[_figure(number, record, log) for number, record in summary.best],
     )
-    histograms = "".join(
-        f"<figure><figcaption>{html.escape(gate)}</figcaption>{_histogram(*both)}</figure>"
-        for gate, both in summary.scores.items()
-    )
-    parts = [
-        f"<h1>{html.escape(log.name)}</h1>",
-        "<table><tr><th>class</th><th>edits</th><th>accepted</th><th>rate</th><th>attempts an edit</th>"
-        f"<th>fill, median</th><th>ms an edit</th></tr>{''.join(rows)}</table>",
-        f"<h2>Rejected, because</h2><table>{reasons}</table>" if reasons else "",
-        f"<h2>Scores</h2><p>Blue: accepted. Red: rejected.</p><div class=row>{histograms}</div>" if histograms else "",
-        _gallery("The worst accepted", summary.worst, log),
-        _gallery("The best rejected", summary.best, log),
-    ]
-    return pages.frame(log.name, "\n".join(filter(None, parts)))
 
 
-def _row(name: str, counts: Counts) -> str:
-    fill = f"{float(np.median(counts.fills)):.2f}" if counts.fills else "-"
-    cells = [
-        html.escape(name),
-        str(counts.edits),
-        str(counts.accepted),
+def _row(name: str, counts: Counts) -> list[object]:
+    return [
+        name,
+        counts.edits,
+        counts.accepted,
         f"{counts.accepted / counts.edits:.0%}",
         f"{counts.attempts / counts.edits:.2f}",
-        fill,
+        f"{float(np.median(counts.fills)):.2f}" if counts.fills else "-",
         f"{counts.milliseconds / counts.edits:.0f}",
     ]
-    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
-def _histogram(accepted: Sequence[float], rejected: Sequence[float]) -> str:
-    """Scores as an SVG: accepted ones upwards in blue, rejected ones stacked on them in red."""
-    values = [*accepted, *rejected]
-    low, high = min(values), max(values)
-    high = high if high > low else low + 1
-    edges = np.linspace(low, high, BINS + 1)
-    below = np.histogram(accepted, edges)[0]
-    above = np.histogram(rejected, edges)[0]
+def _histogram(accepted: Sequence[float], rejected: Sequence[float]) -> dict[str, Any]:
+    """Scores as bars of a drawing 300 wide and 132 high: accepted ones in blue, and on them rejected ones in red."""
+    # Wider than any gate's scores, and narrow enough that no sum overflows.
+    values = np.clip([*accepted, *rejected], -1e9, 1e9)
+    low, high = float(values.min()), float(values.max())
+    edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
+    below = np.histogram(values[: len(accepted)], edges)[0]
+    above = np.histogram(values[len(accepted) :], edges)[0]
     scale = 100 / max(int((below + above).max()), 1)
     bars = []
     for number, (blue, red) in enumerate(zip(below.tolist(), above.tolist(), strict=True)):
         x, width = 10 + number * 280 / BINS, 280 / BINS - 1
         for colour, count, base in (("#0069aa", blue, 0), ("#be1e2d", red, blue)):
             if count:
-                y, height = 110 - (base + count) * scale, count * scale
-                bars.append(
-                    f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{colour}"/>'
-                )
-    ticks = (
-        f'<text x="10" y="126" font-size="11">{low:.2f}</text><text x="262" y="126" font-size="11">{high:.2f}</text>'
-    )
-    return f'<svg viewBox="0 0 300 132" role="img" xmlns="http://www.w3.org/2000/svg">{"".join(bars)}{ticks}</svg>'
+                sizes = {"x": x, "y": 110 - (base + count) * scale, "width": width, "height": count * scale}
+                bars.append({"colour": colour, **{name: f"{value:.1f}" for name, value in sizes.items()}})
+    return {"bars": bars, "low": f"{edges[0]:.2f}", "high": f"{edges[-1]:.2f}"}
 
 
-def _gallery(title: str, lines: Sequence[tuple[int, Record]], log: Path) -> str:
-    figures = []
-    for number, record in lines:
-        words = f"{html.escape(name_of(record))}: {html.escape(record.edit.prompt)}"
-        key = f" · {html.escape(record.key)}" if record.key is not None else ""
-        note = f"line {number}: {html.escape(_words(record))}{key}"
-        caption = f"<figcaption>{words}<br><span class=faint>{note}</span></figcaption>"
-        pair = _crops(record, log)
-        picture = "" if pair is None else pages.picture(np.hstack(pair), "before and after")
-        figures.append(f"<figure>{picture}{caption}</figure>")
-    return f"<h2>{title}</h2><div class=row>{''.join(figures)}</div>" if figures else ""
+def _figure(number: int, record: Record, log: Path) -> dict[str, str | None]:
+    pair = _crops(record, log)
+    key = "" if record.key is None else f" · {record.key}"
+    return {
+        "picture": None if pair is None else pages.data_uri(np.hstack(pair)),
+        "name": name_of(record),
+        "prompt": record.edit.prompt,
+        "note": f"line {number}: {_words(record)}{key}",
+    }

@@ -1,39 +1,26 @@
-"""The report of a log and the way back from a line: what they show, and what they say when they cannot."""
+"""The report of a log: what it counts and shows, and what it does without what is missing or damaged."""
 
 from __future__ import annotations
 
 import html.parser
-import json
 import re
 from pathlib import Path
 from typing import Any
 
-import albumentations as A
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-from inpaint_transform import BBoxInpaint
 from inpaint_transform.core.edit import Edit, Outcome
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.recipe import Recipe
-from inpaint_transform.reports import drawing as pictures
 from inpaint_transform.reports import log as provenance
 from inpaint_transform.reports import report
 from inpaint_transform.reports.log import Log
-from inpaint_transform.tools.cli import app
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
 BEFORE = np.full((40, 40, 3), 90, np.uint8)
 SPEC = ModelSpec("tiny", device="cpu", serving="local", steps=2)
-
-
-def run(*arguments: object) -> tuple[int, str]:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
-    assert "Traceback" not in result.output
-    return result.exit_code, " ".join(result.output.split())
 
 
 def outcome(label: str, score: float, accepted: bool = True, **more: Any) -> Outcome:
@@ -47,7 +34,7 @@ def outcome(label: str, score: float, accepted: bool = True, **more: Any) -> Out
         "scores": {"clip": score},
         "milliseconds": 10.0,
         "before": BEFORE,
-        "after": lambda: np.full((40, 40, 3), int(200 * score) % 256, np.uint8),
+        "after": lambda: np.full((40, 40, 3), int(200 * min(max(score, 0), 1)) if score == score else 0, np.uint8),
     }
     return Outcome(**{**values, **more})
 
@@ -144,7 +131,7 @@ def test_a_long_log_keeps_the_right_ones(tmp_path: Path) -> None:
 def test_the_histogram_holds_every_edit(log: Path) -> None:
     text = log.with_name("page.html")
     report.write(log, text)
-    [drawing] = re.findall("<svg.*?</svg>", text.read_text(encoding="utf-8"))
+    [drawing] = re.findall("<svg.*?</svg>", text.read_text(encoding="utf-8"), re.DOTALL)
     heights = {
         colour: sum(float(height) for height in re.findall(rf'height="([\d.]+)" fill="{colour}"', drawing))
         for colour in ("#0069aa", "#be1e2d")
@@ -199,109 +186,39 @@ def test_pictures_that_are_gone_leave_the_numbers(log: Path) -> None:
     assert any(row[:1] == ["cube"] for row in found.rows)
 
 
-# -- the command line --
+@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n", "thin"])
+def test_pictures_that_are_damaged_leave_the_numbers(log: Path, content: bytes | str) -> None:
+    for picture in provenance.crops_of(log).iterdir():
+        if isinstance(content, str):
+            Image.fromarray(BEFORE[:, :1]).save(picture)
+        else:
+            picture.write_bytes(content)
+    found = page(log)
+    assert found.sources == []
+    assert any(row[:1] == ["cube"] for row in found.rows)
 
 
-def test_report_writes_both_kinds(log: Path) -> None:
-    for name in ("page.html", "sheet.png"):
-        code, said = run("report", log, "--out", log.with_name(name), "--limit", 2)
-        assert code == 0, said
-        assert name in said
-        assert log.with_name(name).stat().st_size > 1000
+def test_damaged_lines_leave_the_rest(log: Path) -> None:
+    lines = log.read_text().splitlines()
+    lines[1:3] = ["{", lines[2].replace('"scores": {', '"scores": 3, "x": {')]
+    log.write_text("\n".join(lines) + "\n")
+    found = page(log)
+    assert {row[0]: row[1] for row in found.rows if row}["cone"] == "2"
+    assert "2 of the log's lines could not be read" in found.words
+    assert "line 2" in found.words
 
 
-@pytest.mark.parametrize(
-    ("content", "out", "code", "words"),
-    [
-        (None, "page.html", 1, "log.jsonl"),
-        ("", "page.html", 1, "no edits"),
-        ("{\n", "page.html", 1, "log.jsonl, line 1"),
-        ('{"version": 99}\n', "page.html", 1, "version 99"),
-        ("{", "page.html", 1, "no edits"),
-        ("", "page.txt", 2, ".html"),
-        ("", "no/such/page.html", 2, "cannot be written"),
-    ],
-)
-def test_report_says_what_is_wrong(tmp_path: Path, content: str | None, out: str, code: int, words: str) -> None:
-    log = tmp_path / "log.jsonl"
-    if content is not None:
-        log.write_text(content)
-    exit_code, said = run("report", log, "--out", tmp_path / out)
-    assert exit_code == code, said
-    assert words in re.sub(r"[│\s]+", " ", said)
+def test_scores_that_are_no_numbers_are_left_out_of_the_drawing(tmp_path: Path) -> None:
+    log = write(
+        tmp_path / "log.jsonl",
+        *(outcome("cone", score) for score in (float("nan"), float("inf"), -1e308, 1e308, 0.5, 5e-324)),
+        crops=False,
+    )
+    found = page(log)
+    assert "svg" in found.tags
+    assert "nan" in found.words  # under its picture
 
 
-def test_a_sheet_without_pictures_is_refused(tmp_path: Path) -> None:
-    log = write(tmp_path / "log.jsonl", outcome("cone", 0.5), crops=False)
-    code, said = run("report", log, "--out", tmp_path / "sheet.png")
-    assert code == 1
-    assert "log_crops" in said
-
-
-@pytest.fixture(scope="module")
-def painted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, np.ndarray]:
-    """A log of two images, the first image's file, and what it became."""
-    folder = tmp_path_factory.mktemp("painted")
-    inpaint = BBoxInpaint(SPEC, log=str(folder / "log.jsonl"), p=1.0, seed=1)
-    transform = A.Compose([inpaint], bbox_params=A.BboxParams("pascal_voc", label_fields=["labels"]))
-    found = [
-        transform(image=image, bboxes=[[30, 20, 80, 70]], labels=["cube"])["image"] for image in (IMAGE, IMAGE[::-1])
-    ]
-    Image.fromarray(IMAGE).save(folder / "picture.png")
-    return folder / "log.jsonl", folder / "picture.png", found[0]
-
-
-def test_replay_draws_the_edit_again(painted: tuple[Path, Path, np.ndarray], tmp_path: Path) -> None:
-    log, picture, found = painted
-    out = tmp_path / "again.png"
-    code, said = run("replay", log, picture, "--line", 1, "--out", out)
-    assert code == 0, said
-    sheet = np.asarray(Image.open(out))
-    assert sheet.shape[0] > IMAGE.shape[0]
-    record = provenance.at(log, 1)
-    expected = pictures.before_after(IMAGE, found, [record.edit.box], ["cube"], [record.edit.prompt])
-    assert np.array_equal(sheet, expected)
-
-
-def test_replay_needs_no_server_that_is_gone(painted: tuple[Path, Path, np.ndarray], tmp_path: Path) -> None:
-    log, picture, _ = painted
-    copy = tmp_path / "log.jsonl"
-    values = json.loads(log.read_text().splitlines()[0])
-    values["model"] = {**values["model"], "serving": "shared", "address": str(tmp_path / "gone")}
-    copy.write_text(json.dumps(values) + "\n")
-    pixels = []
-    for source in (log, copy):
-        code, said = run("replay", source, picture, "--line", 1, "--out", tmp_path / "again.png")
-        assert code == 0, said
-        pixels.append(np.asarray(Image.open(tmp_path / "again.png")))
-    assert np.array_equal(*pixels)
-
-
-def test_replay_says_when_nothing_is_painted(painted: tuple[Path, Path, np.ndarray], tmp_path: Path) -> None:
-    log, picture, _ = painted
-    copy = tmp_path / "log.jsonl"
-    values = json.loads(log.read_text().splitlines()[0])
-    values["edit"] = {**values["edit"], "box": [900, 900, 950, 950], "window": [880, 880, 970, 970]}
-    copy.write_text(json.dumps(values) + "\n")
-    code, said = run("replay", copy, picture, "--line", 1, "--out", tmp_path / "again.png")
-    assert code == 0
-    assert "nothing is painted: outside the image" in said
-
-
-def test_replay_says_what_is_wrong(painted: tuple[Path, Path, np.ndarray], tmp_path: Path) -> None:
-    log, picture, _ = painted
-    out = ("--out", tmp_path / "again.png")
-    code, said = run("replay", log, picture, "--line", 2, *out)
-    assert code == 1
-    assert provenance.digest(IMAGE) in said
-    assert provenance.at(log, 2).image in said
-    assert "resized" in said
-    code, said = run("replay", log, picture, "--line", 3, *out)
-    assert (code, "2 lines" in said) == (1, True), said
-    code, said = run("replay", log, tmp_path / "none.png", "--line", 1, *out)
-    assert (code, "none.png" in said) == (1, True), said
-    code, said = run("replay", tmp_path / "none.jsonl", picture, "--line", 1, *out)
-    assert (code, "none.jsonl" in said) == (1, True), said
-    code, said = run("replay", log, picture, "--line", 0, *out)
-    assert code == 2, said
-    assert not (tmp_path / "again.png").exists()
+def test_an_edit_without_scores_and_picture_is_counted(tmp_path: Path) -> None:
+    log = write(tmp_path / "log.jsonl", outcome("cone", 0, accepted=False, scores={}, after=lambda: None))
+    assert "no picture: clip" in page(log).words

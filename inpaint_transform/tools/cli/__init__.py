@@ -4,7 +4,7 @@ One module a command. What needs OpenCV or torch is imported inside the commands
 at once.
 """
 
-import sys
+import logging
 import warnings
 from typing import Any
 
@@ -18,6 +18,7 @@ from inpaint_transform.tools.cli.export import export
 from inpaint_transform.tools.cli.logs import replay, report
 from inpaint_transform.tools.cli.preview import preview
 from inpaint_transform.tools.cli.serve import serve
+from inpaint_transform.tools.cli.terminal import Remarks, warn
 
 
 class _Commands(TyperGroup):
@@ -27,7 +28,7 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except (ValueError, OSError, InpaintError) as error:
-            typer.echo(f"Error: {error}", err=True)
+            warn(f"Error: {error}")
             raise typer.Exit(1) from error
 
 
@@ -43,13 +44,12 @@ for command in (demo, preview, export, bench, report, replay, serve):
 
 
 def _show_warning(message: Any, *_: Any, **__: Any) -> None:
-    """A warning as one line that does not cut a progress bar in two; nobody asked where in the code it arose."""
-    from tqdm import tqdm
-
-    tqdm.write(f"Warning: {message}", file=sys.stderr)
+    """A warning as one line; nobody asked where in the code it arose."""
+    warn(f"Warning: {message}")
 
 
 def main() -> None:
     """Run the command line."""
+    logging.lastResort = Remarks(logging.WARNING)
     warnings.showwarning = _show_warning
     app(prog_name="inpaint-transform")

@@ -10,6 +10,7 @@ import typer
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.datasets.reading import BoxFormat
 from inpaint_transform.tools.cli.options import Names, Steps, read_class_names, usage_errors
+from inpaint_transform.tools.cli.terminal import say, warn
 
 
 def bench(
@@ -60,12 +61,10 @@ def bench(
     from inpaint_transform.tools.bench.run import run
 
     if images is not None and boxes is not None and box_format is not None:
-        pictures = samples.read_own(
-            images, boxes, box_format, class_names, lambda problem: typer.echo(problem, err=True)
-        )
+        pictures = samples.read_own(images, boxes, box_format, class_names, warn)
         source = images.resolve().name
     else:
         pictures, source = samples.embedded(), "embedded"
     if not plot.available():
-        typer.echo(plot.MISSING, err=True)
-    run(settings, pictures, out, ("inpaint-transform", sys.argv[1:]), typer.echo, source, train_rate)
+        warn(plot.MISSING)
+    run(settings, pictures, out, ("inpaint-transform", sys.argv[1:]), say, source, train_rate)

@@ -1,6 +1,5 @@
 """The export command."""
 
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -36,6 +35,7 @@ from inpaint_transform.tools.cli.options import (
     usage_errors,
 )
 from inpaint_transform.tools.cli.painting import load
+from inpaint_transform.tools.cli.terminal import say, warn
 
 
 def export(
@@ -121,7 +121,7 @@ def export(
 
     def report(problem: Problem) -> None:
         problems.append(problem)
-        tqdm.write(str(problem), file=sys.stderr)
+        warn(problem)
 
     classes = export_plan.classes_of(parts, box_format, class_names, settings.to)
     pictures = sum(len(find_pictures(part.images)) for part in parts)
@@ -143,7 +143,7 @@ def export(
                     progress.set_postfix_str(f"{accepted / max(edits, 1):.0%} accepted")
         written = job.finish()
     took = time.perf_counter() - start
-    typer.echo(
+    say(
         f"wrote {target}: {', '.join(f'{count} {split}' for split, count in written.items())} pictures, "
         f"{accepted} of {edits} painted boxes accepted, in {took:.1f} s"
     )

@@ -6,18 +6,21 @@ from typing import Annotated
 
 import typer
 
-from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.tools.cli.options import Out, PageOrSheet
 from inpaint_transform.tools.cli.painting import load, write
+from inpaint_transform.tools.cli.terminal import say, warn
+
+# Of the lines that cannot be read: a log of another release has a million.
+SHOWN = 5
+
+Log = Annotated[
+    Path,
+    typer.Argument(metavar="LOG", help="Log that BBoxInpaint(log=...) or export (DST/provenance.jsonl) has written."),
+]
 
 
 def report(
-    log: Annotated[
-        Path,
-        typer.Argument(
-            metavar="LOG", help="Log that BBoxInpaint(log=...) or export (DST/provenance.jsonl) has written."
-        ),
-    ],
+    log: Log,
     out: PageOrSheet = Path("report.html"),
     limit: Annotated[int, typer.Option(min=1, help="How many of the worst accepted and best rejected to show.")] = 24,
 ) -> None:
@@ -27,16 +30,17 @@ def report(
     summary = pages.write(log, out, limit)
     edits = sum(counts.edits for counts in summary.classes.values())
     accepted = sum(counts.accepted for counts in summary.classes.values())
-    typer.echo(f"wrote {out}: {accepted} of {edits} edits accepted")
+    for damage in summary.damaged[:SHOWN]:
+        warn(damage)
+    if len(summary.damaged) > SHOWN:
+        warn(f"{len(summary.damaged)} lines cannot be read and are left out")
+    say(f"wrote {out}: {accepted} of {edits} edits accepted")
+    if summary.damaged:
+        raise typer.Exit(1)
 
 
 def replay(
-    log: Annotated[
-        Path,
-        typer.Argument(
-            metavar="LOG", help="Log that BBoxInpaint(log=...) or export (DST/provenance.jsonl) has written."
-        ),
-    ],
+    log: Log,
     image: Annotated[
         Path, typer.Argument(metavar="IMAGE", help="The picture as the transform got it; of an export, the original.")
     ],
@@ -50,18 +54,17 @@ def replay(
     may differ by a grey level.
     """
     from inpaint_transform.datasets.reading import read_image
-    from inpaint_transform.reports import drawing as pictures
-    from inpaint_transform.reports import log as provenance
+    from inpaint_transform.reports import drawing
+    from inpaint_transform.reports import replay as replaying
+    from inpaint_transform.reports.log import at
 
     start = time.perf_counter()
-    record = provenance.at(log, line)
+    record = at(log, line)
     original = read_image(image)
-    provenance.check(record, original)
-    # A server that was started by hand then may be gone now.
-    here = {"serving": "local", "address": None}
-    spec = ModelSpec.of({**record.model, **here, **({} if model is None else {"id": model})})
-    painted, outcome = provenance.replay(record, original, load(spec))
+    replaying.check(record, original)
+    painted, outcome = replaying.replay(record, original, load(replaying.spec_of(record, model)))
     if not outcome.accepted:
-        typer.echo(f"nothing is painted: {outcome.reason}", err=True)
+        warn(f"nothing is painted: {outcome.reason}")
     edit = record.edit
-    write(out, pictures.before_after(original, painted, [edit.box], [str(edit.target)], [edit.prompt]), start)
+    asked = edit.prompt if edit.new_label is None else f"{edit.new_label}: {edit.prompt}"
+    write(out, drawing.before_after(original, painted, [edit.box], [str(edit.label)], [asked]), start)

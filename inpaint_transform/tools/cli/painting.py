@@ -5,9 +5,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.tools.cli.terminal import say, warn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +21,7 @@ def load(spec: ModelSpec) -> "Inpainter":
 
     # Whoever paints pictures has no use for remarks on image processors that no pipeline here needs.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    typer.echo(f"loading {words_of(spec.resolved()) or spec.id} ...", err=True)
+    warn(f"loading {words_of(spec.resolved()) or spec.id} ...")
     inpainter = connect(spec)
     inpainter.size  # noqa: B018 - asking for the size is what loads the model
     return inpainter
@@ -38,4 +37,4 @@ def write(out: Path, picture: "np.ndarray", start: float) -> None:
 
 def tell(out: Path, start: float) -> None:
     """Say that a file is written and how long it took since ``start``, a ``time.perf_counter``."""
-    typer.echo(f"wrote {out} in {time.perf_counter() - start:.1f} s")
+    say(f"wrote {out} in {time.perf_counter() - start:.1f} s")

@@ -36,6 +36,7 @@ from inpaint_transform.tools.cli.options import (
     usage_errors,
 )
 from inpaint_transform.tools.cli.painting import load, tell, write
+from inpaint_transform.tools.cli.terminal import warn
 
 
 def preview(
@@ -68,7 +69,8 @@ def preview(
     from inpaint_transform.datasets import preview as sheet
     from inpaint_transform.datasets import preview_page
     from inpaint_transform.gates import spec_with_clip
-    from inpaint_transform.reports import drawing as pictures
+    from inpaint_transform.reports import drawing
+    from inpaint_transform.reports import page as pages
 
     class_names = read_class_names(names, box_format)
     with usage_errors():
@@ -90,7 +92,7 @@ def preview(
 
     def report(problem: Problem) -> None:
         problems.append(problem)
-        typer.echo(problem, err=True)
+        warn(problem)
 
     parts = [layouts.Part(source, boxes)] if boxes is not None else layouts.find_parts(source, box_format)
     found = (item for part in parts for item in read(part.images, part.boxes, box_format, class_names))
@@ -104,9 +106,9 @@ def preview(
     with tqdm(rows, "painting", unit="box") as progress:
         painted = (sheet.paint_row(row, recipe, inpainter, judge) for row in progress)
         if out.suffix.lower() == ".html":
-            out.write_text(preview_page.page(painted, f"{spec.id} on {source.resolve().name}"), encoding="utf-8")
+            pages.write(preview_page.page(painted, f"{spec.id} on {source.resolve().name}"), out)
             tell(out, start)
         else:
-            write(out, pictures.contact_sheet(map(sheet.tiles, painted)), start)
+            write(out, drawing.contact_sheet(map(sheet.tiles, painted)), start)
     if problems:
         raise typer.Exit(1)

@@ -10,6 +10,7 @@ import typer
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.tools.cli.options import Guidance, Steps, usage_errors
+from inpaint_transform.tools.cli.terminal import say
 
 
 def serve(
@@ -67,7 +68,7 @@ def _print_stats(address: str) -> None:
     counters = connect(ModelSpec("tiny", serving="shared", address=address)).stats()
     if not counters:
         raise InpaintError(f"no server listens in {address}; start one with 'inpaint-transform serve MODEL'")
-    typer.echo(json.dumps(counters, indent=2))
+    say(json.dumps(counters, indent=2))
 
 
 def _serve(spec: ModelSpec, address: Path | None) -> None:
@@ -85,7 +86,7 @@ def _serve(spec: ModelSpec, address: Path | None) -> None:
         directory.occupy()  # the lock lasts as long as this process, for nobody closes the descriptor
     model = {**spec.to_dict(), "address": str(directory.path)}
 
-    def say() -> None:
-        typer.echo(f"serving; use it with model={model}; the address is\n{directory.path}")
+    def tell() -> None:
+        say(f"serving; use it with model={model}; the address is\n{directory.path}")
 
-    serve_here(spec, directory, on_ready=say)
+    serve_here(spec, directory, on_ready=tell)
