@@ -141,7 +141,7 @@ def served(stage: Stage, results: Results) -> None:
             except RuntimeError as error:
                 results.skip(" ".join(where), str(error))
         shutdown()
-    summarise(stage, results, spec.max_batch_size or 1)
+    summarise(stage, results, spec.resolved().max_batch_size)
 
 
 def summarise(stage: Stage, results: Results, batch: int) -> None:

@@ -46,7 +46,6 @@ class Negative:
     """An engine that costs next to nothing and whose pictures pass every check."""
 
     size = WORKING_SIZE
-    cell = 8
 
     def __init__(self, spec: ModelSpec) -> None:
         del spec

@@ -46,7 +46,6 @@ class NoOp:
     """An engine that gives back the image as it came."""
 
     size = 512
-    cell = 8
 
     def __init__(self, _: ModelSpec) -> None:
         # What loading any model does to glibc: once a large block has been freed, it keeps what a batch frees. Without

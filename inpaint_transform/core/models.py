@@ -141,19 +141,48 @@ class ModelSpec:
         return cls(**model)
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields that differ from their defaults, as JSON scalars; ``ModelSpec.of`` reads it back."""
+        """The fields that differ from those of ``ModelSpec(id)``, as JSON scalars; ``ModelSpec.of`` reads it back."""
         return {
             field.name: getattr(self, field.name)
-            for field in dataclasses.fields(self)
+            for field in dataclasses.fields(ModelSpec)
             if getattr(self, field.name) != field.default
         }
 
-    def resolved(self) -> ModelSpec:
+    def resolved(self) -> ResolvedSpec:
         """The spec with its preset's values and the library's defaults filled in; ``id`` is what diffusers loads."""
         preset = PRESETS.get(self.id)
-        values = {**LIBRARY_DEFAULTS, **(preset.to_dict() if preset else {})}
         own = {name: value for name, value in self.to_dict().items() if name != "id" or preset is None}
-        return ModelSpec(**{**values, **own})
+        return ResolvedSpec(**{**(preset.to_dict() if preset else {}), **own})
+
+
+@dataclass(frozen=True)
+class ResolvedSpec(ModelSpec):
+    """A spec in which nothing that the library decides is open any more; ``ModelSpec.resolved`` makes it."""
+
+    steps: int = 20
+    max_batch_size: int = 8
+    max_wait_ms: float = 10.0
+    timeout_s: float = 600.0
+
+    def resolved(self) -> ResolvedSpec:
+        """The spec itself."""
+        return self
+
+
+def rank_device(count: int) -> int:
+    """Index of the CUDA device that belongs to this process's ``LOCAL_RANK``.
+
+    Args:
+        count: How many devices this process sees.
+
+    Raises:
+        ValueError: ``LOCAL_RANK`` is not a number.
+    """
+    rank = os.environ.get("LOCAL_RANK", "0")
+    if not rank.isdecimal():
+        raise ValueError(f"LOCAL_RANK={rank!r}: a launcher sets it to 0, 1, ...; unset it, or give device='cuda:N'")
+    # A launcher that shows each rank one device only numbers it 0 whatever the rank: hence the remainder.
+    return int(rank) % max(count, 1)
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -166,8 +195,6 @@ def _at_least(name: str, value: float | None, least: float, whole: bool = False)
     if value is not None and not (isinstance(value, kind) and math.isfinite(value) and value >= least):
         raise ValueError(f"{name}={value!r}: use a {'whole ' if whole else ''}number of at least {least}")
 
-
-LIBRARY_DEFAULTS: dict[str, Any] = {"steps": 20, "max_batch_size": 8, "max_wait_ms": 10.0, "timeout_s": 600.0}
 
 # Hub ids as they exist today: runwayml/stable-diffusion-inpainting and stabilityai/stable-diffusion-2-inpainting
 # are gone, the ids below are where the same weights live now.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 import torch
 
 from inpaint_transform.core.errors import InpaintError
+from inpaint_transform.core.models import rank_device
 
 
 def choose_device(device: str) -> torch.device:
@@ -49,8 +48,7 @@ def choose_device(device: str) -> torch.device:
         if index >= count:
             raise ValueError(f"device={device!r}: there are {count} CUDA devices here, cuda:0 to cuda:{count - 1}")
     else:
-        # A launcher that shows each rank one device only numbers it 0 whatever the rank: hence the remainder.
-        index = int(os.environ.get("LOCAL_RANK", "0")) % count
+        index = rank_device(count)
     return torch.device("cuda", index)
 
 

@@ -62,9 +62,8 @@ class Engine:
                 f"size={self.size}: a {type(self._pipeline).__name__} works in steps of {multiple} pixels; use"
                 f" {self.size // multiple * multiple or multiple} or {(self.size // multiple + 1) * multiple}"
             )
-        # The defaults of LIBRARY_DEFAULTS: a resolved spec has both.
-        self._steps = spec.steps or 1
-        self._batch = spec.max_batch_size or 1
+        self._steps = spec.steps
+        self._batch = spec.max_batch_size
         default = self._parameters.get(self._adapter.guidance)
         self._guidance = default.default if spec.guidance_scale is None and default else spec.guidance_scale
         self._guided = not self._adapter.distilled_guidance and (self._guidance or 0) > 1

@@ -1,4 +1,4 @@
-"""Who paints: the protocol that the faces speak, whatever is behind it."""
+"""Who paints for a spec: one inpainter a process, made when it is first asked for."""
 
 from __future__ import annotations
 

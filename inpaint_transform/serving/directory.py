@@ -1,6 +1,6 @@
-"""A server's private directory: its socket, secret, identity and log, and who may touch them when.
+"""A server's private directory: its socket, lock, identity and log, and who may touch them when.
 
-Two kernel locks, which end with their holder however it dies, carry everything: the server holds its ``secret`` file
+Two kernel locks, which end with their holder however it dies, carry everything: the server holds its ``lock`` file
 for life, so whoever can lock that file knows that there is no server; and whoever starts or clears away a server
 holds the directory itself meanwhile.
 """
@@ -10,8 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
-import secrets
 import stat
 import sys
 import tempfile
@@ -29,7 +27,10 @@ if sys.platform != "win32":
 
 PREFIX = "inpaint-transform"
 # sun_path holds 108 bytes on Linux and 104 on macOS, the final zero included.
-_LONGEST_SOCKET_PATH = 103
+_MAX_SOCKET_PATH = 103
+
+# The mend where somebody else can reach the folder of the directories.
+PRIVATE_FOLDER = "set XDG_RUNTIME_DIR or TMPDIR to a folder of your own"
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,9 @@ class ServerDirectory:
         return self.path / "socket"
 
     @property
-    def secret(self) -> Path:
-        """What a client must know; locked while the server lives."""
-        return self.path / "secret"
+    def lock(self) -> Path:
+        """Locked while the server lives."""
+        return self.path / "lock"
 
     @property
     def unfinished_socket(self) -> Path:
@@ -86,11 +87,11 @@ class ServerDirectory:
 
     def _check(self, found: os.stat_result) -> None:
         if not stat.S_ISDIR(found.st_mode):
-            raise InpaintError(f"{self.path} is not a directory; remove it, or set XDG_RUNTIME_DIR to a private folder")
+            raise InpaintError(f"{self.path} is not a directory; remove it, or {PRIVATE_FOLDER}")
         if found.st_uid != os.getuid():
             raise InpaintError(
                 f"{self.path} belongs to user {found.st_uid}, not to user {os.getuid()} who runs this: a server is only"
-                " shared by the processes of one user. Set XDG_RUNTIME_DIR or TMPDIR to a folder of your own"
+                f" shared by the processes of one user; {PRIVATE_FOLDER}"
             )
         if found.st_mode & 0o077:
             raise InpaintError(
@@ -141,7 +142,7 @@ class ServerDirectory:
     def occupied(self) -> bool:
         """Whether a server lives here: starting, serving or ending."""
         try:
-            descriptor = os.open(self.secret, os.O_RDONLY | os.O_NOFOLLOW)
+            descriptor = os.open(self.lock, os.O_RDONLY | os.O_NOFOLLOW)
         except FileNotFoundError:
             return False
         try:
@@ -154,7 +155,7 @@ class ServerDirectory:
         return False
 
     def occupy(self) -> int:
-        """Write a new secret and lock it; call it holding the directory, with no server in it.
+        """Make a new lock file and lock it; call it holding the directory, with no server in it.
 
         Returns:
             The descriptor that keeps the lock; the server inherits it.
@@ -163,42 +164,38 @@ class ServerDirectory:
             OSError: The system does not let it.
         """
         self.clear()
-        descriptor = os.open(self.secret, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            os.write(descriptor, secrets.token_hex(32).encode())
         except BaseException:
             os.close(descriptor)
             raise
         return descriptor
 
-    def inode(self) -> tuple[int, int] | None:
-        """What tells this tenancy from a later one in the same place; None once it is over."""
+    def is_locked_by(self, descriptor: int) -> bool:
+        """Whether a descriptor that ``occupy`` gave is still that of the lock file here.
+
+        At a logout the base folder may go, and a cleaner of old files may empty it while a training goes on; then
+        another server may have moved in.
+        """
         try:
-            found = self.secret.stat()
+            return os.path.samestat(os.fstat(descriptor), self.lock.stat())
         except OSError:
-            return None
-        return found.st_dev, found.st_ino
+            return False
 
     def holds_something_else(self) -> bool:
         """Whether something lies here that no server has left."""
         found = set(self.path.iterdir())
-        return bool(found) and not (found <= self._files() and self._has_secret())
-
-    def _has_secret(self) -> bool:
-        try:
-            return self.secret.is_file() and re.fullmatch(r"[0-9a-f]*", self.secret.read_text()) is not None
-        except ValueError:
-            return False
+        return bool(found) and not (found <= self._files() and self.lock.is_file() and not self.lock.stat().st_size)
 
     def _files(self) -> set[Path]:
-        return {self.socket, self.unfinished_socket, self.identity, self.log, self.secret}
+        return {self.socket, self.unfinished_socket, self.identity, self.log, self.lock}
 
     def clear(self) -> None:
-        """Remove the files; the secret last, for a place without it is free."""
-        for file in self._files() - {self.secret}:
+        """Remove the files; the lock last, for a place without it is free."""
+        for file in self._files() - {self.lock}:
             file.unlink(missing_ok=True)
-        self.secret.unlink(missing_ok=True)
+        self.lock.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Remove the directory with its files."""
@@ -277,7 +274,7 @@ def _base() -> Path:
             candidate
             and Path(candidate).is_absolute()
             and os.access(candidate, os.W_OK)
-            and len(os.fsencode(candidate)) + longest <= _LONGEST_SOCKET_PATH
+            and len(os.fsencode(candidate)) + longest <= _MAX_SOCKET_PATH
         ):
             return Path(candidate)
     raise InpaintError(

@@ -6,8 +6,9 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Protocol
+
+import psutil
 
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
@@ -22,7 +23,6 @@ class PaintingEngine(Protocol):
     """What ``engine.Engine`` answers; used by one thread at a time."""
 
     size: int
-    cell: int
 
     def paint(self, requests: Sequence[InpaintRequest]) -> list[InpaintResult]:
         """Paint every request, order kept."""
@@ -47,10 +47,7 @@ def load_engine(spec: ModelSpec) -> PaintingEngine:
 
 def memory_bytes() -> dict[str, int]:
     """Memory of this process: resident, and on the CUDA device where it uses one."""
-    found: dict[str, int] = {}
-    statm = Path("/proc/self/statm")
-    if statm.exists():
-        found["resident_bytes"] = int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    found = {"resident_bytes": psutil.Process().memory_info().rss}
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         found["device_bytes"] = torch.cuda.memory_reserved()

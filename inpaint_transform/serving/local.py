@@ -15,8 +15,8 @@ from inpaint_transform.serving.engines import PaintingEngine, load_engine, memor
 from inpaint_transform.serving.forks import call_after_fork
 from inpaint_transform.serving.placement import resolve_device
 from inpaint_transform.serving.server.batching import Batcher
+from inpaint_transform.serving.server.counters import Counters
 from inpaint_transform.serving.server.engine_thread import paint_batch
-from inpaint_transform.serving.server.statistics import Statistics
 from inpaint_transform.serving.words import Listener
 
 # A model that did not load this often is not tried again: with on_error="skip" every image would wait for it.
@@ -53,7 +53,7 @@ class LocalInpainter:
     work at all where it is on CUDA. The engine names the mends for the latter.
 
     Args:
-        spec: What to paint with.
+        spec: The model that paints.
     """
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -71,11 +71,11 @@ class LocalInpainter:
         self._lock = threading.Lock()
         self._queue_lock = threading.Lock()
         # Nobody waits for a fuller batch: whichever thread gets the engine paints what has come by then.
-        self._batcher: Batcher[tuple[_Call, int]] = Batcher(self._spec.max_batch_size or 1, 0.0)
+        self._batcher: Batcher[tuple[_Call, int]] = Batcher(self._spec.max_batch_size, 0.0)
         self._engine: PaintingEngine | None = None
         self._failures: list[str] = []
         self._size: int | None = None
-        self._statistics = Statistics()
+        self._counters = Counters()
 
     def _load(self) -> PaintingEngine:
         if len(self._failures) >= MAX_LOADS:
@@ -118,7 +118,7 @@ class LocalInpainter:
         thread, now = threading.get_ident(), time.monotonic()
         with self._queue_lock:
             for index, request in enumerate(requests):
-                key = share_key(request, self._spec.steps or 1)
+                key = share_key(request, self._spec.steps)
                 self._batcher.add((call, index), key, thread, now)
         try:
             while call.missing():
@@ -148,7 +148,7 @@ class LocalInpainter:
         for ((call, index), _), answer in zip(taken, answers, strict=True):
             call.answers[index] = answer
         results = [answer for answer in answers if isinstance(answer, InpaintResult)]
-        self._statistics.count_batch(results, len(taken), sum(waited for _, waited in taken), finished - begun)
+        self._counters.count_batch(results, len(taken), sum(waited for _, waited in taken), finished - begun)
         with self._queue_lock:
             self._batcher.finish(finished)
 
@@ -158,7 +158,7 @@ class LocalInpainter:
             "model": self._spec.id,
             "device": resolve_device(self._spec.device),
             "max_batch_size": self._spec.max_batch_size,
-            **self._statistics.snapshot(),
+            **self._counters.snapshot(),
             **memory_bytes(),
         }
 

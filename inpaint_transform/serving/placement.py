@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 
-from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.core.models import ModelSpec, rank_device
 
 
 def resolve_device(device: str) -> str:
@@ -21,8 +20,7 @@ def resolve_device(device: str) -> str:
     count = torch.cuda.device_count()
     if device == "auto" and count == 0:
         return "cpu"
-    # A launcher that shows each rank one device only numbers it 0 whatever the rank: hence the remainder.
-    return f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % max(count, 1)}"
+    return f"cuda:{rank_device(count)}"
 
 
 def resolve_serving(spec: ModelSpec) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+
+import psutil
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,8 @@ class Process:
 
     Attributes:
         pid: Process id.
-        started: Start time in clock ticks since boot; 0 where the system does not tell (no ``/proc``).
+        started: Hundredths of a second from the system's start to its own; 0 for one that had ended before anybody
+            asked, which is never alive.
     """
 
     pid: int
@@ -23,8 +24,12 @@ class Process:
 
     @classmethod
     def of(cls, pid: int) -> Process:
-        """The process that has this pid now."""
-        return cls(pid, _start_time(pid) or 0)
+        """The process that has this pid now, or one that has ended."""
+        try:
+            found = psutil.Process(pid)
+            return cls(pid, 0 if found.status() == psutil.STATUS_ZOMBIE else _start_time(found))
+        except psutil.NoSuchProcess:
+            return cls(pid, 0)
 
     @classmethod
     def parse(cls, text: str) -> Process:
@@ -40,23 +45,33 @@ class Process:
         return f"{self.pid}:{self.started}"
 
     def alive(self) -> bool:
-        """Whether it still runs; a zombie does not."""
-        if self.started:
-            with suppress(OSError):  # out of descriptors: then the pid alone has to do
-                return _start_time(self.pid) == self.started
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
+        """Whether it still runs; one that has ended and that its parent has yet to take note of does not.
+
+        Where the system does not say, for this process has no descriptor left to ask with, it does.
+        """
+        if self.started == 0:
             return False
-        except PermissionError:
-            pass
-        return True
+        try:
+            found = _known.get(self)
+            if found is None:
+                found = psutil.Process(self.pid)
+                if _start_time(found) != self.started:
+                    return False
+                _known[self] = found
+            alive = found.is_running() and found.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            alive = False
+        except (psutil.AccessDenied, OSError):
+            return True
+        if not alive:
+            _known.pop(self, None)
+        return alive
 
     def kill(self) -> None:
         """Send SIGKILL if it still runs."""
-        if self.alive():
-            with suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
+        if self.alive() and (found := _known.get(self)) is not None:
+            with suppress(psutil.NoSuchProcess):
+                found.kill()
 
     def open_pidfd(self) -> int | None:
         """A descriptor that becomes readable when the process ends; None where there is no such thing.
@@ -78,11 +93,15 @@ class Process:
         return descriptor
 
 
-def _start_time(pid: int) -> int | None:
-    """Clock ticks since boot at which a process started; None if it has ended or there is no ``/proc``."""
-    try:
-        # The command name, in parentheses, may hold anything; fields are counted from behind it.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return None if fields[0] in "ZX" else int(fields[19])
+# Processes that were found alive: psutil recognises them from then on without asking when the system has started.
+_known: dict[Process, psutil.Process] = {}
+
+
+def _start_time(process: psutil.Process) -> int:
+    """Hundredths of a second from the system's start to a process's; the same whoever asks and when."""
+    while True:
+        # The time of day may be set anew while a job runs. Both times move with it, their difference does not.
+        begun = psutil.boot_time()
+        started = process.create_time() - begun
+        if psutil.boot_time() == begun:
+            return max(round(100 * started), 1)

@@ -21,6 +21,15 @@ def current_session() -> Session:
     global _session
     # A forked child inherits the variable, so grandchildren keep the first owner.
     if _session is None or not _session.alive():
-        parent = multiprocessing.parent_process()
-        _session = Process.of(os.getpid() if parent is None or parent.pid is None else parent.pid)
+        _session = _find_owner()
     return _session
+
+
+def _find_owner() -> Session:
+    mine = Process.of(os.getpid())
+    parent = multiprocessing.parent_process()
+    if parent is None or parent.pid is None:
+        return mine
+    owner = Process.of(parent.pid)
+    # Who has the parent's pid and is younger than this process is not the parent, which has ended.
+    return owner if owner.started <= mine.started else Process(parent.pid, 0)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inpaint_transform.core.models import LIBRARY_DEFAULTS, PRESETS, ModelSpec
+from inpaint_transform.core.models import PRESETS, ModelSpec, ResolvedSpec, rank_device
 from inpaint_transform.tiny import CHECKPOINT
 
 NAN = float("nan")
@@ -123,7 +123,8 @@ def test_presets_resolve(name: str) -> None:
     resolved = ModelSpec(name).resolved()
     assert resolved.id == PRESETS[name].id
     assert resolved.id not in PRESETS
-    assert all(getattr(resolved, field) is not None for field in LIBRARY_DEFAULTS)
+    assert isinstance(resolved, ResolvedSpec)
+    assert None not in (resolved.steps, resolved.max_batch_size, resolved.max_wait_ms, resolved.timeout_s)
     assert resolved.size is not None
     assert resolved.size % 8 == 0
     for field, value in PRESETS[name].to_dict().items():
@@ -150,7 +151,7 @@ def test_own_fields_win_and_the_rest_of_the_preset_stays() -> None:
 def test_an_id_that_is_no_preset_gets_the_library_defaults() -> None:
     resolved = ModelSpec("someone/some-model", timeout_s=5.0).resolved()
     assert resolved.id == "someone/some-model"
-    assert {field: getattr(resolved, field) for field in LIBRARY_DEFAULTS} == {**LIBRARY_DEFAULTS, "timeout_s": 5.0}
+    assert (resolved.steps, resolved.max_batch_size, resolved.max_wait_ms, resolved.timeout_s) == (20, 8, 10.0, 5.0)
     assert (resolved.size, resolved.guidance_scale, resolved.variant) == (None, None, None)
 
 
@@ -191,7 +192,22 @@ def test_resolving_keeps_what_was_asked_for(spec: ModelSpec) -> None:
         if field != "id":
             assert getattr(resolved, field) == value
     assert resolved.resolved() == resolved
-    assert ModelSpec.of(resolved.to_dict()) == resolved
+    assert ModelSpec.of(resolved.to_dict()).resolved() == resolved
+
+
+@pytest.mark.parametrize(("rank", "count", "index"), [(None, 2, 0), ("1", 4, 1), ("5", 4, 1), ("3", 1, 0), ("2", 0, 0)])
+def test_a_rank_has_a_device_also_where_it_sees_one_only(rank: str | None, count: int, index: int) -> None:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.delenv("LOCAL_RANK", raising=False)
+        if rank is not None:
+            environment.setenv("LOCAL_RANK", rank)
+        assert rank_device(count) == index
+
+
+def test_a_rank_that_is_no_number_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "first")
+    with pytest.raises(ValueError, match="LOCAL_RANK='first'"):
+        rank_device(1)
 
 
 def test_to_dict_holds_only_what_differs() -> None:

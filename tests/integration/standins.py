@@ -12,7 +12,6 @@ from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
 
 SIZE = 16
-CELL = 4
 
 
 class Invert:
@@ -24,7 +23,6 @@ class Invert:
     """
 
     size = SIZE
-    cell = CELL
 
     def __init__(self, spec: ModelSpec) -> None:
         pass

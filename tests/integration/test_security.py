@@ -12,7 +12,6 @@ import socket
 import struct
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -31,11 +30,12 @@ from serving import (
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.serving.client.client import SharedInpainter
+from inpaint_transform.serving.client.connection import Connection
 from inpaint_transform.serving.connect import shutdown
 from inpaint_transform.serving.directory import ServerDirectory, directory_for
 from inpaint_transform.serving.processes import Process
 from inpaint_transform.serving.session import current_session
-from inpaint_transform.serving.transport import handshake, paint_frames, wire
+from inpaint_transform.serving.transport import paint_frames, wire
 from inpaint_transform.serving.transport.wire import Kind
 
 FRAMES = 10_000
@@ -46,19 +46,18 @@ def place(runtime) -> ServerDirectory:  # noqa: F811 - the fixture
     return ServerDirectory(path)
 
 
-def stranger(directory: ServerDirectory) -> tuple[socket.socket, str]:
-    """Connected, with the server's nonce, but not yet known to it."""
+def stranger(directory: ServerDirectory) -> socket.socket:
+    """Connected, but without a HELLO."""
     sock = socket.socket(socket.AF_UNIX)
     sock.settimeout(10)
     sock.connect(os.fspath(directory.socket))
-    return sock, wire.Reader(sock).read().header["nonce"]
+    return sock
 
 
 def acquaintance(directory: ServerDirectory) -> socket.socket:
-    """Past the handshake."""
-    sock, nonce = stranger(directory)
-    proof = handshake.proof(directory.secret.read_bytes(), "client", nonce, "mine")
-    wire.send_some(sock, wire.pack(Kind.PROOF, {"nonce": "mine", "proof": proof, "pid": 1}))
+    """Has said HELLO."""
+    sock = stranger(directory)
+    wire.send_some(sock, wire.pack(Kind.HELLO, {"pid": 1}))
     assert wire.Reader(sock).read().kind is Kind.WELCOME
     return sock
 
@@ -74,12 +73,12 @@ def malformed(rng: random.Random) -> bytes:
         [
             lambda: rng.randbytes(rng.randrange(18, 200)),
             lambda: head(rng.randrange(256), rng.randrange(2**32), rng.randrange(2**64)),
-            lambda: head(rng.choice([1, 3, 5, 6, 9, 10, 0, 200]), len(text), rng.randrange(4)) + text,
-            lambda: head(Kind.REGION, 2, 1) + b"{}\0",
+            lambda: head(rng.choice([1, 2, 4, 5, 8, 9, 10, 0, 200]), len(text), rng.randrange(4)) + text,
+            lambda: head(Kind.SHARED_MEMORY, 2, 1) + b"{}\0",
             lambda: announced(rng.choice([0, 1, 64, 8192, 8193])),
             lambda: head(Kind.PAINT, len(text), 2**30) + text,
             lambda: head(Kind.PAINT, 1 << 22, 0) + b"[" * (1 << 10),  # and hang up in the middle
-            lambda: head(Kind.PROOF, len(text), 0) + text,
+            lambda: head(Kind.HELLO, len(text), 0) + text,
         ]
     )()
 
@@ -91,7 +90,7 @@ def test_ten_thousand_malformed_frames_disturb_nobody(runtime):  # noqa: F811 - 
     server, directory = server_of(client), place(runtime)
     rng = random.Random(0)
     for number in range(FRAMES):
-        sock = acquaintance(directory) if number % 2 else stranger(directory)[0]
+        sock = acquaintance(directory) if number % 2 else stranger(directory)
         with sock, contextlib.suppress(OSError):  # hung up on while still talking
             sock.sendall(malformed(rng))
         if number % 50 == 0:
@@ -102,24 +101,12 @@ def test_ten_thousand_malformed_frames_disturb_nobody(runtime):  # noqa: F811 - 
     assert wait_until(lambda: len(list(Path(f"/proc/{server.pid}/fd").iterdir())) < 30)
 
 
-@pytest.mark.parametrize(
-    "said",
-    [
-        {"nonce": "mine", "proof": "0" * 64, "pid": 1},
-        {"nonce": "mine", "proof": None, "pid": 1},
-        {"nonce": "mine", "proof": "ä", "pid": 1},
-        {"nonce": "\ud800", "proof": "0" * 64, "pid": 1},
-        {"nonce": "mine", "proof": "\ud800", "pid": 1},
-        {"proof": "0" * 64},
-        {},
-    ],
-)
-def test_without_the_secret_nothing_is_answered(runtime, said):  # noqa: F811 - the fixture
+@pytest.mark.parametrize("said", [{}, {"pid": "1"}, {"pid": None}, {"pid": True}, {"pid": 1.5}])
+def test_a_hello_without_a_process_id_is_refused(runtime, said):  # noqa: F811 - the fixture
     client = shared()
     client.paint([request()])
-    sock, _ = stranger(place(runtime))
-    with sock:
-        wire.send_some(sock, wire.pack(Kind.PROOF, said))
+    with stranger(place(runtime)) as sock:
+        wire.send_some(sock, wire.pack(Kind.HELLO, said))
         reader = wire.Reader(sock)
         assert reader.read().kind is Kind.ERROR
         with pytest.raises(ConnectionError):
@@ -127,25 +114,12 @@ def test_without_the_secret_nothing_is_answered(runtime, said):  # noqa: F811 - 
     assert is_right(client.paint([request()])[0], request())
 
 
-def test_a_proof_is_no_use_on_another_connection(runtime):  # noqa: F811 - the fixture
-    client = shared()
-    client.paint([request()])
-    directory = place(runtime)
-    first, nonce = stranger(directory)
-    proof = handshake.proof(directory.secret.read_bytes(), "client", nonce, "mine")
-    second, _ = stranger(directory)
-    with first, second:
-        wire.send_some(second, wire.pack(Kind.PROOF, {"nonce": "mine", "proof": proof, "pid": 1}))
-        assert wire.Reader(second).read().kind is Kind.ERROR
-
-
 @pytest.mark.parametrize("kind", [Kind.SHUTDOWN, Kind.STATS, Kind.READY, Kind.PAINT])
 def test_a_stranger_can_ask_for_nothing(runtime, kind):  # noqa: F811 - the fixture
     client = shared()
     client.paint([request()])
     server = server_of(client)
-    sock, _ = stranger(place(runtime))
-    with sock:
+    with stranger(place(runtime)) as sock:
         text = b'{"entries":[{}]}' if kind is Kind.PAINT else b"{}"
         sock.sendall(head(kind, len(text), 0) + text)
         assert wire.Reader(sock).read().kind is Kind.ERROR
@@ -156,8 +130,7 @@ def test_a_stranger_can_ask_for_nothing(runtime, kind):  # noqa: F811 - the fixt
 def test_strangers_may_not_reserve_memory(runtime):  # noqa: F811 - the fixture
     client = shared()
     client.paint([request()])
-    sock, _ = stranger(place(runtime))
-    with sock:
+    with stranger(place(runtime)) as sock:
         sock.sendall(head(Kind.PAINT, 100, 2**29))
         assert "over the limit" in wire.Reader(sock).read().header["error"]
 
@@ -205,7 +178,7 @@ def test_who_hangs_up_at_once_is_forgotten(runtime):  # noqa: F811 - the fixture
 HANGS_UP = """
 import socket, sys
 from pathlib import Path
-from inpaint_transform.serving.transport import handshake, wire
+from inpaint_transform.serving.transport import wire
 from inpaint_transform.serving.directory import ServerDirectory
 from inpaint_transform.serving.processes import Process
 from inpaint_transform.serving.transport.wire import Kind
@@ -222,11 +195,10 @@ say("listening")
 while True:
     sock, _ = listener.accept()
     reader = wire.Reader(sock)
-    wire.send_some(sock, wire.pack(Kind.CHALLENGE, {"nonce": "n"}))
-    proof = handshake.proof(directory.secret.read_bytes(), "server", "n", reader.read().header["nonce"])
-    wire.send_some(sock, wire.pack(Kind.WELCOME, {"proof": proof, "pid": os.getpid()}))
     reader.read()
-    wire.send_some(sock, wire.pack(Kind.READY, {"size": 16, "cell": 4, "spec": served}))
+    wire.send_some(sock, wire.pack(Kind.WELCOME, {"pid": os.getpid()}))
+    reader.read()
+    wire.send_some(sock, wire.pack(Kind.READY, {"size": 16, "spec": served}))
     reader.read()
     sock.close()
 """
@@ -255,8 +227,8 @@ def test_what_another_user_puts_in_our_place_is_not_believed(runtime, trap):  # 
         fake.identity.write_text(str(Process.of(victim.pid)))
     else:
         os.mkfifo(fake.identity)
-    fake.secret.touch()
-    for path in (fake.identity, fake.secret, fake.path):
+    fake.lock.touch()
+    for path in (fake.identity, fake.lock, fake.path):
         os.chown(path, 12345, 12345)
     shutdown()
     assert victim.poll() is None
@@ -293,45 +265,42 @@ def test_a_second_request_before_the_answer_ends_the_connection(runtime):  # noq
     assert is_right(client.paint([request()])[0], request())
 
 
-def test_a_client_without_the_servers_secret_gets_a_clear_error(runtime):  # noqa: F811 - the fixture
-    client = shared()
-    client.paint([request()])
-    directory = place(runtime)
-    secret = directory.secret.read_text()
-    directory.secret.write_text("x" * len(secret))
-    other = SharedInpainter(ModelSpec("stand-in", address=str(directory.path)), current_session())
-    with pytest.raises(InpaintError, match="turned this process away: refused: wrong secret"):
-        other.paint([request()])
-    directory.secret.write_text(secret)
+AS_ANOTHER_USER = """
+import socket
+from pathlib import Path
+
+os.setuid(12345)
+directory = Path(sys.argv[1])
+directory.mkdir(mode=0o700)
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(str(directory / "socket"))
+listener.listen()
+say("listening")
+time.sleep(1000)
+"""
 
 
-def test_a_server_without_the_secret_is_not_trusted(runtime):  # noqa: F811 - the fixture
-    directory = ServerDirectory(runtime / "fake")
-    with directory.held():
-        os.close(directory.occupy())
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(os.fspath(directory.socket))
-    listener.listen()
-
-    def pretend() -> None:
-        sock, _ = listener.accept()
-        with sock:
-            wire.send_some(sock, wire.pack(Kind.CHALLENGE, {"nonce": "n"}))
-            wire.Reader(sock).read()
-            wire.send_some(sock, wire.pack(Kind.WELCOME, {"proof": "0" * 64, "pid": 1}))
-
-    with listener, ThreadPoolExecutor(1) as pool:
-        pretending = pool.submit(pretend)
-        with pytest.raises(InpaintError, match="does not know the secret"):
-            SharedInpainter(ModelSpec("x", address=str(directory.path)), current_session()).paint([request()])
-        pretending.result()
-    directory.remove()
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
+def test_another_user_who_takes_the_servers_place_is_told_nothing(runtime, monkeypatch):  # noqa: F811 - the fixture
+    """In a shared folder without the sticky bit: between the look at the directory and the connection."""
+    runtime.chmod(0o777)
+    directory = ServerDirectory(runtime / "taken")
+    other = start_script(AS_ANOTHER_USER, directory.path)
+    assert other.stdout.readline()
+    with pytest.raises(InpaintError, match="belongs to user 12345"):
+        Connection(directory)
+    monkeypatch.setattr(ServerDirectory, "check", lambda _: None)  # it was this user's then
+    with pytest.raises(InpaintError, match="user 12345 listens in"):
+        Connection(directory)
+    other.kill()
+    other.communicate()
+    shutil.rmtree(directory.path)
 
 
 def hand_over(sock: socket.socket, *descriptors: int) -> None:
     """Say REGION, with whatever descriptors."""
     with contextlib.suppress(BrokenPipeError):  # hung up on before the descriptor
-        sock.sendall(head(Kind.REGION, 2, 1) + b"{}")
+        sock.sendall(head(Kind.SHARED_MEMORY, 2, 1) + b"{}")
         if descriptors:
             socket.send_fds(sock, [b"\0"], list(descriptors))
         else:
@@ -346,13 +315,13 @@ def memory(size: int, seals: int = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW) -> i
 
 
 def announced(side: int) -> bytes:
-    """A PAINT frame whose pixels lie in a region."""
+    """A PAINT frame whose pixels lie in shared memory."""
     entry = {"side": side, "prompt": "", "negative_prompt": "", "strength": 1.0, "seed": 0}
-    text = json.dumps({"entries": [entry], "timeout": 60.0, "region": True}).encode()
+    text = json.dumps({"entries": [entry], "timeout": 60.0, "shared": True}).encode()
     return head(Kind.PAINT, len(text), 0) + text
 
 
-NEEDS_REGIONS = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="the system has no memfd")
+NEEDS_MEMFD = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="the system has no memfd")
 
 
 def handed_over(server: Process) -> int:
@@ -364,8 +333,8 @@ def handed_over(server: Process) -> int:
     return count
 
 
-@NEEDS_REGIONS
-def test_only_memory_that_cannot_shrink_is_a_region(runtime, tmp_path):  # noqa: F811 - the fixture
+@NEEDS_MEMFD
+def test_only_memory_that_cannot_shrink_is_shared(runtime, tmp_path):  # noqa: F811 - the fixture
     client = shared()
     client.paint([request()])
     server, directory = server_of(client), place(runtime)
@@ -377,10 +346,10 @@ def test_only_memory_that_cannot_shrink_is_a_region(runtime, tmp_path):  # noqa:
         "could shrink": [memory(1 << 20, 0)],
         "of 0 bytes": [memory(0)],
         "of 2147483648 bytes": [memory(2 << 30)],
-        "no region": [os.open(file, os.O_RDWR)],
-        "no region: ": [os.pipe()[0]],
-        "no region: [": [socket.socketpair()[0].detach()],
-        "no region: [E": [memory(1 << 20, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_WRITE)],
+        "not shared memory": [os.open(file, os.O_RDWR)],
+        "not shared memory: ": [os.pipe()[0]],
+        "not shared memory: [": [socket.socketpair()[0].detach()],
+        "cannot be written": [memory(1 << 20, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_WRITE)],
     }
     for said, descriptors in refused.items():
         with acquaintance(directory) as sock:
@@ -389,47 +358,47 @@ def test_only_memory_that_cannot_shrink_is_a_region(runtime, tmp_path):  # noqa:
     for descriptors in refused.values():
         for descriptor in descriptors:
             os.close(descriptor)
-    with stranger(directory)[0] as sock:
+    with stranger(directory) as sock:
         hand_over(sock, memory(1 << 20))
         assert "over the limit" in wire.Reader(sock).read().header["error"]
     assert wait_until(lambda: handed_over(server) <= before)
     assert is_right(client.paint([request()])[0], request())
 
 
-@NEEDS_REGIONS
+@NEEDS_MEMFD
 def test_descriptors_that_nobody_asked_for_are_closed(runtime):  # noqa: F811 - the fixture
     client = shared()
     client.paint([request()])
     server, directory = server_of(client), place(runtime)
     before = handed_over(server)
-    region = memory(1 << 20)
+    shared_memory = memory(1 << 20)
     with acquaintance(directory) as sock:
-        hand_over(sock, *[region] * 50)  # one is taken
+        hand_over(sock, *[shared_memory] * 50)  # one is taken
         for _ in range(50):
-            socket.send_fds(sock, [b"".join(wire.pack(Kind.READY, {}))], [region] * 50)
+            socket.send_fds(sock, [b"".join(wire.pack(Kind.READY, {}))], [shared_memory] * 50)
             assert wire.Reader(sock).read().kind is Kind.READY
         assert handed_over(server) < before + 5
     assert wait_until(lambda: handed_over(server) <= before)
-    os.close(region)
+    os.close(shared_memory)
 
 
-@NEEDS_REGIONS
-def test_pixels_that_are_not_in_the_region_end_the_connection(runtime):  # noqa: F811 - the fixture
+@NEEDS_MEMFD
+def test_pixels_that_are_not_in_the_memory_end_the_connection(runtime):  # noqa: F811 - the fixture
     client = shared()
     client.paint([request()])
     directory = place(runtime)
     with acquaintance(directory) as sock:
         sock.sendall(announced(64))
-        assert "not in the region" in wire.Reader(sock).read().header["error"]
+        assert wire.Reader(sock).read().kind is Kind.NOT_SHARED
     with acquaintance(directory) as sock:
         hand_over(sock, memory(64 * 64 * 3))  # without its mask
         sock.sendall(announced(64))
-        assert "not in the region" in wire.Reader(sock).read().header["error"]
+        assert "not in the shared memory" in wire.Reader(sock).read().header["error"]
     assert is_right(client.paint([request()])[0], request())
 
 
-@NEEDS_REGIONS
-def test_a_region_that_changes_under_the_engine_harms_its_owner_only(runtime):  # noqa: F811 - the fixture
+@NEEDS_MEMFD
+def test_memory_that_changes_under_the_engine_harms_its_owner_only(runtime):  # noqa: F811 - the fixture
     client = shared()
     client.paint([request()])
     with acquaintance(place(runtime)) as sock:
@@ -450,7 +419,7 @@ def test_everything_is_private(runtime):  # noqa: F811 - the fixture
     client.paint([request()])
     directory = place(runtime)
     assert directory.path.stat().st_mode & 0o777 == 0o700
-    assert directory.secret.stat().st_mode & 0o777 == 0o600
+    assert directory.lock.stat().st_mode & 0o777 == 0o600
     assert directory.socket.stat().st_mode & 0o777 == 0o600
 
 
@@ -526,7 +495,7 @@ def test_a_second_user_is_not_spoken_to_where_every_door_is_open(runtime):  # no
     client = shared()
     client.paint([request()])
     directory = place(runtime)
-    for opened in (runtime, directory.path, directory.socket, directory.secret):
+    for opened in (runtime, directory.path, directory.socket, directory.lock):
         opened.chmod(0o777)
 
     def knock() -> str:

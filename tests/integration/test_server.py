@@ -360,8 +360,11 @@ def test_a_server_whose_files_were_cleaned_away_leaves_those_of_the_next_alone(r
     first.paint([request()])
     old = server_of(first)
     [directory] = directories_of(current_session())
-    directory.secret.unlink()
+    directory.lock.unlink()
     second = shared(3)
+    with directory.held():
+        assert not directory.occupied()  # so that the next one moves in while the old one is still there
+    launch.ensure_running(directory, second._locate()[1], current_session())
     second.paint([request()])
     assert wait_until(lambda: not old.alive())
     assert server_of(second).alive()

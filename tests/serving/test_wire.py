@@ -58,17 +58,17 @@ asking = requests.flatmap(
 )
 
 
-# None: no region. A small one: some requests do not fit.
-regions = st.sampled_from([None, 100, 1 << 20]).map(lambda size: size and np.zeros(size, np.uint8))
+# None: nothing shared. Little: some requests do not fit.
+memories = st.sampled_from([None, 100, 1 << 20]).map(lambda size: size and np.zeros(size, np.uint8))
 
 
 @settings(deadline=None)
-@given(st.lists(requests | asking, min_size=1, max_size=5), st.floats(1e-3, 1e6), regions)
-def test_requests_survive(asked, timeout, region):
-    frame = through_socket(paint_frames.pack_requests(asked, timeout, region))
+@given(st.lists(requests | asking, min_size=1, max_size=5), st.floats(1e-3, 1e6), memories)
+def test_requests_survive(asked, timeout, memory):
+    frame = through_socket(paint_frames.pack_requests(asked, timeout, memory))
     assert frame.payload.size in (0, paint_frames.bytes_of(asked))
-    assert region is None or region.size < 1 << 20 or frame.payload.size == 0
-    got, got_timeout = paint_frames.unpack_requests(frame, region)
+    assert memory is None or memory.size < 1 << 20 or frame.payload.size == 0
+    got, got_timeout = paint_frames.unpack_requests(frame, memory)
     assert got_timeout == timeout
     assert len(got) == len(asked)
     for one, other in zip(asked, got, strict=True):
@@ -88,18 +88,18 @@ def test_requests_survive(asked, timeout, region):
 @given(
     st.lists(st.one_of(st.integers(1, 40), st.text(min_size=1, max_size=20)), min_size=1, max_size=6),
     st.none() | st.lists(st.floats(0, 1), min_size=1, max_size=5).map(tuple),
-    regions,
+    memories,
 )
-def test_results_survive(wanted, answer, region):
+def test_results_survive(wanted, answer, memory):
     results = [
         InpaintResult(None, one)
         if isinstance(one, str)
         else InpaintResult(np.full((one, one, 3), one, np.uint8), answer=answer)
         for one in wanted
     ]
-    got = paint_frames.unpack_results(through_socket(paint_frames.pack_results(results, None, region)), region)
-    if region is not None:
-        region[:] = 255  # the next request
+    got = paint_frames.unpack_results(through_socket(paint_frames.pack_results(results, None, memory)), memory)
+    if memory is not None:
+        memory[:] = 255  # the next request
     for one, other in zip(results, got, strict=True):
         assert (one.rejected, one.answer) == (other.rejected, other.answer)
         assert (one.image is None) == (other.image is None)
@@ -107,11 +107,11 @@ def test_results_survive(wanted, answer, region):
 
 
 def test_results_may_be_the_requests_themselves():
-    region = np.zeros(1 << 20, np.uint8)
+    memory = np.zeros(1 << 20, np.uint8)
     asked = [InpaintRequest(np.full((9, 9, 3), i, np.uint8), np.ones((9, 9), bool), "") for i in range(1, 6)]
-    got, _ = paint_frames.unpack_requests(through_socket(paint_frames.pack_requests(asked, 1.0, region)), region)
+    got, _ = paint_frames.unpack_requests(through_socket(paint_frames.pack_requests(asked, 1.0, memory)), memory)
     results = [InpaintResult(None, "flagged") if i == 2 else InpaintResult(one.image) for i, one in enumerate(got)]
-    back = paint_frames.unpack_results(through_socket(paint_frames.pack_results(results, None, region)), region)
+    back = paint_frames.unpack_results(through_socket(paint_frames.pack_results(results, None, memory)), memory)
     assert [None if one.image is None else set(one.image.flat) for one in back] == [{1}, {2}, None, {4}, {5}]
 
 

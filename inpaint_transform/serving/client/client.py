@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from inpaint_transform.core.errors import InpaintError
-from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.core.models import ModelSpec, ResolvedSpec
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
-from inpaint_transform.serving.client.connection import HANDSHAKE_S, Answer, Connection, NotServing
+from inpaint_transform.serving.client.connection import WELCOME_S, Answer, Connection, NotServing
 from inpaint_transform.serving.client.launch import ensure_running
 from inpaint_transform.serving.directory import ServerDirectory, directory_for
 from inpaint_transform.serving.engines import engine_name
@@ -30,9 +30,9 @@ from inpaint_transform.serving.words import Listener
 
 # A server that is lost more often than this under one client will be lost again.
 MAX_RESTARTS = 3
-# How often to knock at a server that is just coming or going.
-_MAX_KNOCKS = 10
-_KNOCK_S = 0.05
+# How often to try a server that is just coming or going.
+_MAX_TRIES = 10
+_PAUSE_S = 0.05
 
 # How a server runs or a client waits: whoever started a server by hand has decided that for all its clients.
 _RUN_FIELDS = {"serving", "address", "timeout_s", "device", "max_batch_size", "max_wait_ms", "memory_fraction"}
@@ -47,7 +47,7 @@ class SharedInpainter:
 
     Args:
         spec: What to paint with. With ``address`` the server there is used, and none is ever started.
-        session: Whose server it is.
+        session: The training job whose server it is.
 
     Raises:
         InpaintError: This system has no Unix sockets.
@@ -61,7 +61,7 @@ class SharedInpainter:
         self._spec = spec.resolved()
         self._listener = Listener(self._spec)
         self._session = session
-        self._timeout: float = self._spec.timeout_s or 0.0
+        self._timeout = self._spec.timeout_s
         self._size: int | None = None
         self._lost: dict[int, str] = {}
         self._start_empty()
@@ -168,12 +168,12 @@ class SharedInpainter:
     def _open(self) -> Connection:
         """A new connection to a server whose model is loaded; starts the server if there is none."""
         problem: Exception | None = None
-        for knock in range(_MAX_KNOCKS):
+        for tried in range(_MAX_TRIES):
             self._check_losses()
-            time.sleep(_KNOCK_S * knock)
+            time.sleep(_PAUSE_S * tried)
             directory, _ = self._locate()
             try:
-                connection = Connection(directory, min(HANDSHAKE_S, self._timeout))
+                connection = Connection(directory, min(WELCOME_S, self._timeout))
             except NotServing as error:
                 problem = error
                 if self._spec.address is not None:
@@ -208,10 +208,10 @@ class SharedInpainter:
             raise
 
     def _end_silent(self, directory: ServerDirectory) -> None:
-        """End a server that listens and does not even answer the handshake: stopped, or deep in native code."""
+        """End a server that listens and does not even answer a HELLO: stopped, or deep in native code."""
         silent = directory.server()
         if silent is not None and self._spec.address is None:
-            self._lose(silent.pid, f"it did not answer for {min(HANDSHAKE_S, self._timeout):g} s and was ended")
+            self._lose(silent.pid, f"it did not answer for {min(WELCOME_S, self._timeout):g} s and was ended")
             silent.kill()
 
     def _wait_for_model(self, connection: Connection, directory: ServerDirectory) -> bool:
@@ -258,7 +258,10 @@ class SharedInpainter:
                 self._place = ServerDirectory(Path(self._spec.address)), self._spec
             else:
                 serve = dataclasses.replace(
-                    self._spec, device=resolve_device(self._spec.device), serving="local", timeout_s=None
+                    self._spec,
+                    device=resolve_device(self._spec.device),
+                    serving="local",
+                    timeout_s=ResolvedSpec.timeout_s,
                 )
                 # Launchers give ranks different devices under the same number.
                 visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
@@ -270,7 +273,7 @@ class SharedInpainter:
         """Raise where a server that was started by hand would paint something else than asked for."""
         if self._spec.address is None:
             return
-        wanted, there = self._spec, ModelSpec.of(served)
+        wanted, there = self._spec, ModelSpec.of(served).resolved()
         for field in dataclasses.fields(ModelSpec):
             mine, theirs = getattr(wanted, field.name), getattr(there, field.name)
             if field.name not in _RUN_FIELDS and mine != theirs:

@@ -1,4 +1,4 @@
-"""One client's connection to a server: the handshake, then a question and its answer at a time."""
+"""One client's connection to a server: a question and its answer at a time."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
-from inpaint_transform.serving.directory import ServerDirectory
-from inpaint_transform.serving.transport import handshake, paint_frames, region, wire
+from inpaint_transform.serving.directory import PRIVATE_FOLDER, ServerDirectory
+from inpaint_transform.serving.transport import credentials, paint_frames, shared_memory, wire
 from inpaint_transform.serving.transport.wire import Frame, Kind, Reader, WireError
 
-HANDSHAKE_S = 30.0
+# From connecting to WELCOME.
+WELCOME_S = 30.0
 
 
 class NotServing(Exception):  # noqa: N818 - a state to act on, not a failure
@@ -42,21 +42,21 @@ class Answer:
 
 
 class Connection:
-    """Open to a server that has shown that it knows the secret too. Used by one thread at a time.
+    """Open to a server that runs as this user. Used by one thread at a time.
 
     Args:
         directory: The server's place.
-        timeout: Longest wait for the handshake in seconds.
+        timeout: Longest wait for its WELCOME in seconds.
 
     Raises:
         NotServing: Nothing listens there.
         InpaintError: It is not private to this user, or the server refuses this client.
-        OSError: The connection broke during the handshake, or the server does not answer.
+        OSError: The connection broke before the WELCOME, or the server does not answer.
     """
 
-    def __init__(self, directory: ServerDirectory, timeout: float = HANDSHAKE_S) -> None:
+    def __init__(self, directory: ServerDirectory, timeout: float = WELCOME_S) -> None:
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._region: np.ndarray | None = None
+        self._memory: np.ndarray | None = None
         self._shares = True
         self._pid = os.getpid()
         try:
@@ -65,7 +65,6 @@ class Connection:
             try:
                 directory.check()
                 self._sock.connect(os.fspath(directory.socket))
-                secret = directory.secret.read_bytes()
             except (FileNotFoundError, ConnectionRefusedError) as error:
                 raise NotServing(f"nothing listens in {directory.path}") from error
             except PermissionError as error:
@@ -73,29 +72,23 @@ class Connection:
                     f"{directory.path} is closed to user {os.getuid()}: a server is only shared by the processes of the"
                     " user who runs it"
                 ) from error
+            user = credentials.peer_user(self._sock)
+            if user != os.getuid():  # the directory was private a moment ago: somebody has put another in its place
+                raise InpaintError(f"user {user} listens in {directory.path}, not this one; {PRIVATE_FOLDER}")
             self._reader = Reader(self._sock)
-            self.server_pid = self._shake_hands(secret, directory, time.monotonic() + timeout)
+            self.server_pid = self._greet(time.monotonic() + timeout)
         except BaseException:
             self._sock.close()
             raise
 
-    def _shake_hands(self, secret: bytes, directory: ServerDirectory, deadline: float) -> int:
-        challenge = self._expect(Kind.CHALLENGE, deadline).get("nonce")
-        mine = handshake.nonce()
-        shown = handshake.proof(secret, "client", str(challenge), mine)
-        self._send(wire.pack(Kind.PROOF, {"nonce": mine, "proof": shown, "pid": os.getpid()}), deadline)
-        welcome = self._expect(Kind.WELCOME, deadline)
-        if not handshake.proves(welcome.get("proof"), handshake.proof(secret, "server", str(challenge), mine)):
-            raise InpaintError(f"whoever listens in {directory.path} does not know the secret of the server there")
-        return int(welcome["pid"])
-
-    def _expect(self, kind: Kind, deadline: float) -> dict[str, Any]:
-        frame = self._receive(deadline)
+    def _greet(self, deadline: float) -> int:
+        """Say HELLO and learn the server's process id."""
+        frame = self.ask(wire.pack(Kind.HELLO, {"pid": os.getpid()}), deadline)
         if frame.kind is Kind.ERROR:
             raise InpaintError(f"the inpainting server turned this process away: {frame.header.get('error')}")
-        if frame.kind is not kind:
-            raise InpaintError(f"the inpainting server said {frame.kind.name} instead of {kind.name}")
-        return frame.header
+        if frame.kind is not Kind.WELCOME or type(frame.header.get("pid")) is not int:
+            raise InpaintError(f"the inpainting server said {frame.kind.name} instead of WELCOME")
+        return int(frame.header["pid"])
 
     def ask(self, question: list[memoryview], deadline: float) -> Frame:
         """Send a frame and wait for the answer.
@@ -118,27 +111,30 @@ class Connection:
             OSError: The connection broke, or the time has passed (``TimeoutError``).
         """
         deadline = time.monotonic() + timeout
-        self._make_room(paint_frames.bytes_of(requests), deadline)
-        frame = self.ask(paint_frames.pack_requests(requests, timeout, self._region), deadline)
+        self._share(paint_frames.bytes_of(requests), deadline)
+        frame = self.ask(paint_frames.pack_requests(requests, timeout, self._memory), deadline)
+        if frame.kind is Kind.NOT_SHARED:
+            self._shares, self._memory = False, None
+            frame = self.ask(paint_frames.pack_requests(requests, timeout), deadline)
         if frame.kind is Kind.ERROR:
             return Answer([], error=wire.unpack_error(frame))
         try:
-            return Answer(paint_frames.unpack_results(frame, self._region), frame.header.get("advice"))
+            return Answer(paint_frames.unpack_results(frame, self._memory), frame.header.get("advice"))
         except WireError as error:
             raise _foreign(error) from error
 
-    def _make_room(self, size: int, deadline: float) -> None:
-        """Share a region that holds this many bytes, where the system has such memory."""
-        if not self._shares or (self._region is not None and self._region.size >= size):
+    def _share(self, size: int, deadline: float) -> None:
+        """Share memory that holds this many bytes, where the system has some."""
+        if not self._shares or (self._memory is not None and self._memory.size >= size):
             return
-        made = region.create(size)
+        made = shared_memory.create(size)
         if made is None:
-            self._shares = False
+            self._shares, self._memory = False, None
             return
-        descriptor, self._region = made
+        descriptor, self._memory = made
         try:
             self._sock.settimeout(max(deadline - time.monotonic(), 1e-3))
-            wire.send_region(self._sock, descriptor)
+            wire.send_memory(self._sock, descriptor)
         finally:
             os.close(descriptor)
 

@@ -44,8 +44,8 @@ def ensure_running(directory: ServerDirectory, spec: ModelSpec, owner: Session) 
 
     Args:
         directory: Its place.
-        spec: What it serves, resolved, with the device it runs on.
-        owner: With whom it ends.
+        spec: The model that it serves, resolved, with the device it runs on.
+        owner: The process whose end ends the server.
 
     Raises:
         InpaintError: It does not come up; the message has the end of its log. Or the owner has ended.
@@ -61,6 +61,7 @@ def ensure_running(directory: ServerDirectory, spec: ModelSpec, owner: Session) 
             return
         # A worker forked in between would hold the server's lock for life, and the pipe on which Popen waits for the
         # new program: that worker would wait for this start, and this start for that worker.
+        process = None
         with no_fork:
             try:
                 lock = directory.occupy()
@@ -72,6 +73,9 @@ def ensure_running(directory: ServerDirectory, spec: ModelSpec, owner: Session) 
                 # The server says so too, but one that hangs at its start never comes to it.
                 directory.identity.write_text(str(Process.of(process.pid)))
             except OSError as error:
+                if process is not None:
+                    process.kill()
+                    process.wait()
                 directory.remove()
                 raise InpaintError(
                     f"the inpainting server cannot be started in {directory.path} with {sys.executable!r}: {error}"

@@ -21,31 +21,31 @@ class EngineThread(threading.Thread):
 
     Args:
         spec: What to load.
-        done: Called here with what happened: once with ``{"size", "cell"}`` or the error that kept the model from
-            loading, then with a list of one answer a request for every batch.
+        report: The function that is called in this thread with what happened: once with ``{"size"}`` or the error that
+            kept the model from loading, then with a list of one answer a request for every batch.
     """
 
-    def __init__(self, spec: ModelSpec, done: Callable[[Any], None]) -> None:
+    def __init__(self, spec: ModelSpec, report: Callable[[Any], None]) -> None:
         super().__init__(name="engine", daemon=True)
         self._spec = spec
-        self._done = done
+        self._report = report
         self._batches: queue.SimpleQueue[list[InpaintRequest] | None] = queue.SimpleQueue()
 
     def run(self) -> None:
         """What the thread does."""
         try:
             engine = load_engine(self._spec)
-            ready = {"size": int(engine.size), "cell": int(engine.cell)}
+            ready = {"size": int(engine.size)}
         except BaseException as error:
             logger.exception("the model does not load")
-            self._done(InpaintError(f"the model does not load: {type(error).__name__}: {error}"))
+            self._report(InpaintError(f"the model does not load: {type(error).__name__}: {error}"))
             return
-        self._done(ready)
+        self._report(ready)
         while (batch := self._batches.get()) is not None:
             answers = paint_batch(engine, batch)
             for failure in dict.fromkeys(answer for answer in answers if isinstance(answer, Exception)):
                 logger.error("the engine failed on a batch of %d", len(batch), exc_info=failure)
-            self._done(answers)
+            self._report(answers)
         engine.close()
 
     def submit(self, batch: list[InpaintRequest]) -> None:

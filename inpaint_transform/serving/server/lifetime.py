@@ -13,7 +13,7 @@ class OwnerWatch:
     """Notices the end of a process, however it ends.
 
     Args:
-        owner: Whom to watch; None for nobody.
+        owner: The process to watch; None for no process.
     """
 
     def __init__(self, owner: Process | None) -> None:

@@ -1,4 +1,4 @@
-"""One client as the server sees it: its socket, the handshake, what it has said and what it has yet to read."""
+"""One client as the server sees it: its socket, what it has said and what it has yet to read."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from contextlib import suppress
 import numpy as np
 
 from inpaint_transform.core.errors import InpaintError
-from inpaint_transform.serving.transport import handshake, region, wire
+from inpaint_transform.serving.transport import shared_memory, wire
 from inpaint_transform.serving.transport.wire import Frame, Kind, WireError
 
 logger = logging.getLogger(__name__)
 
-HANDSHAKE_S = 10.0
+# From connecting to HELLO.
+HELLO_S = 10.0
 
 
 class Peer:
@@ -27,13 +28,12 @@ class Peer:
     Args:
         sock: Accepted socket.
         selector: Where the peer waits for its socket; the data of its key is a function of the events.
-        secret: What the other side has to know.
-        hear: Called with every frame of a peer that has shown that it does.
-        lost: Called once when the connection is closed.
+        on_frame: The function that gets every frame of a peer that has said HELLO.
+        on_close: The function that is called once when the connection is closed.
 
     Attributes:
-        client: Process id that the peer gave, once it is admitted.
-        region: The memory it shares with this process, ``(n,)`` uint8; None while it has not handed over any.
+        client: Process id that the peer gave, once it has said HELLO.
+        memory: The memory it shares with this process, ``(n,)`` uint8; None while it has not handed over any.
         open: Whether there still is a connection.
     """
 
@@ -41,31 +41,27 @@ class Peer:
         self,
         sock: socket.socket,
         selector: selectors.BaseSelector,
-        secret: bytes,
-        hear: Callable[[Peer, Frame], None],
-        lost: Callable[[Peer], None],
+        on_frame: Callable[[Peer, Frame], None],
+        on_close: Callable[[Peer], None],
     ) -> None:
         sock.setblocking(False)
         for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
             sock.setsockopt(socket.SOL_SOCKET, option, wire.SOCKET_BUFFER)
         self.client: int | None = None
-        self.region: np.ndarray | None = None
+        self.memory: np.ndarray | None = None
         self.open = True
         self._sock = sock
         self._selector = selector
-        self._secret = secret
-        self._hear = hear
-        self._lost = lost
+        self._on_frame = on_frame
+        self._on_close = on_close
         self._reader = wire.Reader(sock, wire.MAX_HEADER_UNKNOWN, 0)
-        self._nonce = handshake.nonce()
-        self._until = time.monotonic() + HANDSHAKE_S
+        self._hello_due = time.monotonic() + HELLO_S
         self._outgoing: list[memoryview] = []
         selector.register(sock, selectors.EVENT_READ, self._serve)
-        self.answer(wire.pack(Kind.CHALLENGE, {"nonce": self._nonce}))
 
-    def silent(self, now: float) -> bool:
-        """Whether it has let the time for the handshake pass."""
-        return self.client is None and now > self._until
+    def overdue(self, now: float) -> bool:
+        """Whether it has let the time for its HELLO pass."""
+        return self.client is None and now > self._hello_due
 
     def answer(self, buffers: list[memoryview]) -> None:
         """Send a frame, now or when the peer reads on."""
@@ -80,10 +76,10 @@ class Peer:
         """Hang up."""
         if self.open:
             self.open = False
-            self.region = None  # now, and not when a collector comes by: peers and their callbacks refer to each other
+            self.memory = None  # now, and not when a collector comes by: peers and their callbacks refer to each other
             self._selector.unregister(self._sock)
             self._sock.close()
-            self._lost(self)
+            self._on_close(self)
 
     def _serve(self, events: int) -> None:
         if not self.open:  # closed since, by what another socket brought
@@ -93,7 +89,7 @@ class Peer:
                 self._flush()
             # One frame at a time, so that a client that never stops talking leaves the others their turn.
             elif (frame := self._reader.read()) is not None:
-                self._understand(frame)
+                self._handle(frame)
         except WireError as error:
             logger.warning("dropped a client: %s", error)
             self._refuse(str(error))
@@ -103,28 +99,30 @@ class Peer:
             logger.exception("dropped a client")
             self._refuse(f"{type(error).__name__}: {error}")
 
-    def _understand(self, frame: Frame) -> None:
+    def _handle(self, frame: Frame) -> None:
         if self.client is None:
             self._admit(frame)
-        elif frame.descriptor is not None:
-            try:
-                self.region = region.accept(frame.descriptor, wire.MAX_PAYLOAD)
-            except region.RegionError as error:
-                raise WireError(str(error)) from error
+        elif frame.kind is Kind.SHARED_MEMORY:
+            self.memory = None if frame.descriptor is None else self._map(frame.descriptor)
         else:
-            self._hear(self, frame)
+            self._on_frame(self, frame)
+
+    def _map(self, descriptor: int) -> np.ndarray | None:
+        try:
+            return shared_memory.accept(descriptor, wire.MAX_PAYLOAD)
+        except shared_memory.SharedMemoryError as error:
+            raise WireError(str(error)) from error
+        except OSError as error:
+            logger.warning("no room for the memory that a client shares: %s", error)
+            return None
 
     def _admit(self, frame: Frame) -> None:
-        said = frame.header
-        client_nonce, pid = said.get("nonce"), said.get("pid")
-        if frame.kind is not Kind.PROOF or not isinstance(client_nonce, str) or type(pid) is not int:
-            raise WireError("no handshake")
-        if not handshake.proves(said.get("proof"), handshake.proof(self._secret, "client", self._nonce, client_nonce)):
-            raise WireError("wrong secret")
+        pid = frame.header.get("pid")
+        if frame.kind is not Kind.HELLO or type(pid) is not int:
+            raise WireError("no HELLO")
         self.client = pid
         self._reader.admit()
-        mine = handshake.proof(self._secret, "server", self._nonce, client_nonce)
-        self.answer(wire.pack(Kind.WELCOME, {"proof": mine, "pid": os.getpid()}))
+        self.answer(wire.pack(Kind.WELCOME, {"pid": os.getpid()}))
 
     def _flush(self) -> None:
         # Who does not read its answers is not listened to either, or they would pile up here.

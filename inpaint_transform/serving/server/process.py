@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,6 +26,7 @@ IDLE_LIMIT_S = 3600.0
 def serve(
     spec: ModelSpec,
     directory: ServerDirectory,
+    lock: int,
     owner: Process | None = None,
     idle_limit: float | None = None,
     on_ready: Callable[[], None] = lambda: None,
@@ -35,16 +36,17 @@ def serve(
     Only in the main thread. The directory is gone afterwards.
 
     Args:
-        spec: What to serve; resolved here.
-        directory: Where to listen; occupied by the caller.
-        owner: With whom to end; None for nobody.
-        idle_limit: Seconds without a request after which to end; None for no limit.
-        on_ready: Called once the model is loaded.
+        spec: The model that it serves; resolved here.
+        directory: The directory of its socket.
+        lock: The descriptor that ``directory.occupy`` gave.
+        owner: The process whose end ends the server; None for no such process.
+        idle_limit: Seconds without a request after which it ends; None for no limit.
+        on_ready: The function that is called once the model is loaded.
 
     Raises:
         InpaintError: The model did not load.
     """
-    server = Server(directory, spec.resolved(), owner, idle_limit, on_ready)
+    server = Server(directory, lock, spec.resolved(), owner, idle_limit, on_ready)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, server.stop)
     try:
@@ -54,21 +56,22 @@ def serve(
             directory.remove()
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main() -> None:
     """The process that ``launch`` starts."""
-    parser = argparse.ArgumentParser(prog="inpaint_transform.serving.server.process")
+    parser = argparse.ArgumentParser()
     parser.add_argument("--directory", type=Path, required=True)
-    parser.add_argument("--lock", type=int, required=True, help="inherited descriptor of the locked secret")
+    parser.add_argument("--lock", type=int, required=True, help="inherited descriptor of the locked file")
     parser.add_argument("--owner", type=Process.parse, required=True)
     parser.add_argument("--spec", type=json.loads, required=True)
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_args()
     _start_afresh(arguments.owner)
     # Held for life, but not by whatever the engine may start.
     os.set_inheritable(arguments.lock, False)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     code = 1
     try:
-        serve(ModelSpec.of(arguments.spec), ServerDirectory(arguments.directory), arguments.owner, IDLE_LIMIT_S)
+        directory = ServerDirectory(arguments.directory)
+        serve(ModelSpec.of(arguments.spec), directory, arguments.lock, arguments.owner, IDLE_LIMIT_S)
         code = 0
     except Exception:
         logger.exception("the server failed")
@@ -87,11 +90,7 @@ def _start_afresh(owner: Process) -> None:
             os.sched_setaffinity(0, os.sched_getaffinity(owner.pid))
     import resource  # not on Windows, where there are no servers
 
-    # Every client has a socket and a region: the usual limit of 1024 descriptors is little for hundreds of threads.
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # Each client has a socket and shared memory: the usual limit of 1024 descriptors is little for hundreds of threads.
+    _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(OSError, ValueError):  # macOS says "unlimited" and means less
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-if __name__ == "__main__":
-    main()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))

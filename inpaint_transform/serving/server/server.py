@@ -5,7 +5,6 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
-import queue
 import selectors
 import socket
 import time
@@ -15,17 +14,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from inpaint_transform.core.errors import InpaintError
-from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.core.models import ResolvedSpec
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult, share_key
 from inpaint_transform.serving.directory import ServerDirectory
 from inpaint_transform.serving.engines import memory_bytes
 from inpaint_transform.serving.processes import Process
 from inpaint_transform.serving.server.batching import Batcher
+from inpaint_transform.serving.server.counters import Counters
 from inpaint_transform.serving.server.engine_thread import EngineThread, loses_context
+from inpaint_transform.serving.server.inbox import Inbox
 from inpaint_transform.serving.server.lifetime import IdleWatch, OwnerWatch
 from inpaint_transform.serving.server.peer import Peer
-from inpaint_transform.serving.server.statistics import Statistics
-from inpaint_transform.serving.transport import handshake, paint_frames, wire
+from inpaint_transform.serving.transport import credentials, paint_frames, wire
 from inpaint_transform.serving.transport.wire import Frame, Kind, WireError
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ TICK_S = 0.25
 FAILED_LINGER_S = 5.0
 STANDSTILL_S = 60.0
 # From this many batches on, their mean size says something about the training loop.
-ENOUGH_BATCHES = 50
+MIN_BATCHES = 50
 
 
 @dataclass(eq=False)
@@ -67,68 +67,54 @@ class Server:
     """Serves one engine to the processes of one user.
 
     Args:
-        directory: Where it lives; occupied by the caller.
-        spec: What to serve, resolved.
-        owner: With whom it ends; None for nobody.
+        directory: The directory of its socket.
+        lock: The descriptor that ``directory.occupy`` gave.
+        spec: The model that it serves.
+        owner: The process whose end ends the server; None for no such process.
         idle_limit: Seconds without a request after which it ends; None for no limit.
-        on_ready: Called once the model is loaded.
+        on_ready: The function that is called once the model is loaded.
     """
 
     def __init__(
         self,
         directory: ServerDirectory,
-        spec: ModelSpec,
+        lock: int,
+        spec: ResolvedSpec,
         owner: Process | None,
         idle_limit: float | None,
         on_ready: Callable[[], None],
     ) -> None:
         self._directory = directory
         self._on_ready = on_ready
-        self._secret = directory.secret.read_bytes()
-        self._home = directory.inode()
+        self._lock = lock
         self._spec = spec
         self._owner = OwnerWatch(owner)
         self._idle = IdleWatch(idle_limit)
         self._selector = selectors.DefaultSelector()
         self._peers: set[Peer] = set()
         self._calls: dict[Peer, _Call] = {}
-        self._curious: set[Peer] = set()  # who has asked whether the model is loaded
-        self._batcher: Batcher[_Job] = Batcher(spec.max_batch_size or 1, (spec.max_wait_ms or 0) / 1e3)
+        self._awaiting_ready: set[Peer] = set()
+        self._batcher: Batcher[_Job] = Batcher(spec.max_batch_size, spec.max_wait_ms / 1e3)
         self._running: list[_Job] = []
         self._waited = 0.0
         self._busy_since = 0.0
-        self._statistics = Statistics()
+        self._counters = Counters()
         self._ready: dict[str, Any] | None = None
         self._failure: Exception | None = None
         self._ends_at = float("inf")
         self._advice_given = False
         self._stopping = False
-        self._news: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._bell, self._rope = socket.socketpair()
-        self._bell.setblocking(False)
-        self._rope.setblocking(False)
-        self._engine = EngineThread(spec, self._tell)
-
-    def _tell(self, news: Any) -> None:
-        """From the engine's thread to the other one."""
-        self._news.put(news)
-        self._ring()
-
-    def _ring(self) -> None:
-        with suppress(BlockingIOError):  # a full socket rings already
-            self._rope.send(b"!")
+        self._inbox = Inbox()
+        self._engine = EngineThread(spec, self._inbox.post)
 
     def stop(self, *_: object) -> None:
         """End soon; callable from a signal handler."""
         self._stopping = True
-        self._ring()
+        self._inbox.wake()
 
     def at_home(self) -> bool:
-        """Whether the directory still is this server's, and not removed or someone else's since.
-
-        At a logout its base folder may go, and a cleaner of old files may empty it while a training goes on.
-        """
-        return self._directory.inode() == self._home
+        """Whether the directory still is this server's, and not removed or someone else's since."""
+        return self._directory.is_locked_by(self._lock)
 
     def run(self) -> None:
         """Serve until the end of the owner, a stop, or the idle limit.
@@ -138,18 +124,18 @@ class Server:
         """
         listener = self._listen()
         self._selector.register(listener, selectors.EVENT_READ, lambda _: self._accept(listener))
-        self._selector.register(self._bell, selectors.EVENT_READ, lambda _: self._hear())
+        self._selector.register(self._inbox.socket, selectors.EVENT_READ, lambda _: self._read_inbox())
         if self._owner.descriptor is not None:
             self._selector.register(self._owner.descriptor, selectors.EVENT_READ, lambda _: self.stop())
         self._engine.start()
-        next_look = 0.0
+        next_tick = 0.0
         while not self._stopping:
             for key, events in self._selector.select(self._timeout()):
                 key.data(events)
             self._start_batch()
-            if time.monotonic() >= next_look:
-                self._look()
-                next_look = time.monotonic() + TICK_S
+            if time.monotonic() >= next_tick:
+                self._tick()
+                next_tick = time.monotonic() + TICK_S
         faulthandler.cancel_dump_traceback_later()
         if self.at_home():
             # First of all out of sight, so that whoever comes now waits for the end and starts the next one.
@@ -181,7 +167,7 @@ class Server:
         wake = self._batcher.wake_at(time.monotonic()) if self._ready is not None else None
         return TICK_S if wake is None else min(TICK_S, max(wake - time.monotonic(), 0.0))
 
-    def _look(self) -> None:
+    def _tick(self) -> None:
         """What is due by the clock."""
         if self._ready is not None:
             # Ends the process where this thread stands still for long, because native code of the engine keeps the
@@ -194,7 +180,7 @@ class Server:
             limit = max(job.call.timeout for job in self._running)
             if now - self._busy_since > limit:
                 self._give_up(limit)
-        for peer in [peer for peer in self._peers if peer.silent(now)]:
+        for peer in [peer for peer in self._peers if peer.overdue(now)]:
             peer.close()
         if not self.at_home():  # nobody can reach this server any more, and the next one needs the device
             logger.error("%s is gone; the server ends", self._directory.path)
@@ -221,22 +207,22 @@ class Server:
         # Out of descriptors: the next one is accepted when a silent stranger has been hung up on.
         with suppress(OSError):
             sock, _ = listener.accept()
-            if not handshake.same_user(sock):
+            if credentials.peer_user(sock) != os.getuid():
                 logger.warning("refused a process of another user")
                 sock.close()
                 return
-            peer = Peer(sock, self._selector, self._secret, self._understand, self._lose)
+            peer = Peer(sock, self._selector, self._handle, self._forget)
             if peer.open:  # it may have hung up already
                 self._peers.add(peer)
 
-    def _understand(self, peer: Peer, frame: Frame) -> None:
+    def _handle(self, peer: Peer, frame: Frame) -> None:
         if peer in self._calls:
             raise WireError("a request before the answer to the last one")
         if frame.kind is Kind.PAINT:
-            self._take(peer, frame)
+            self._queue(peer, frame)
         elif frame.kind is Kind.READY:
-            self._curious.add(peer)
-            self._tell_ready(peer)
+            self._awaiting_ready.add(peer)
+            self._answer_ready(peer)
         elif frame.kind is Kind.STATS:
             peer.answer(wire.pack(Kind.STATS, self._stats()))
         elif frame.kind is Kind.SHUTDOWN:
@@ -244,9 +230,12 @@ class Server:
         else:
             raise WireError(f"{frame.kind.name} is not for a client to say")
 
-    def _take(self, peer: Peer, frame: Frame) -> None:
+    def _queue(self, peer: Peer, frame: Frame) -> None:
         """Queue the requests of a frame."""
-        requests, timeout = paint_frames.unpack_requests(frame, peer.region)
+        if frame.header.get("shared") and peer.memory is None:
+            peer.answer(wire.pack(Kind.NOT_SHARED, {}))
+            return
+        requests, timeout = paint_frames.unpack_requests(frame, peer.memory)
         if self._failure is not None:
             peer.answer(wire.pack_error(self._failure))
             return
@@ -254,14 +243,14 @@ class Server:
         self._idle.touch()
         call = self._calls[peer] = _Call(peer, requests, timeout, [None] * len(requests), len(requests))
         for index, request in enumerate(requests):
-            self._batcher.add(_Job(call, index), share_key(request, self._spec.steps or 1), peer.client, now)
+            self._batcher.add(_Job(call, index), share_key(request, self._spec.steps), peer.client, now)
         self._start_batch()
 
-    def _tell_ready(self, peer: Peer) -> None:
+    def _answer_ready(self, peer: Peer) -> None:
         """Answer a client that waits for the model, if there is an answer yet."""
-        if peer not in self._curious or (self._ready is None and self._failure is None):
+        if peer not in self._awaiting_ready or (self._ready is None and self._failure is None):
             return
-        self._curious.discard(peer)
+        self._awaiting_ready.discard(peer)
         if self._failure is not None:
             peer.answer(wire.pack_error(self._failure))
         else:
@@ -275,14 +264,14 @@ class Server:
             "max_batch_size": self._spec.max_batch_size,
             "clients": len({peer.client for peer in self._peers if peer.client is not None}),
             "queued": len(self._batcher),
-            **self._statistics.snapshot(),
+            **self._counters.snapshot(),
             **memory_bytes(),
         }
 
-    def _lose(self, peer: Peer) -> None:
+    def _forget(self, peer: Peer) -> None:
         """Forget what is queued for a client that has gone; what already runs, runs on."""
         self._peers.discard(peer)
-        self._curious.discard(peer)
+        self._awaiting_ready.discard(peer)
         self._calls.pop(peer, None)
         self._batcher.drop(lambda job: job.call.peer is peer, time.monotonic())
         if peer.client is not None and all(other.client != peer.client for other in self._peers):
@@ -300,29 +289,25 @@ class Server:
             self._busy_since = time.monotonic()
             self._engine.submit([job.request for job in self._running])
 
-    def _hear(self) -> None:
-        """News from the engine's thread, or a signal."""
-        with suppress(BlockingIOError):
-            while self._bell.recv(4096):
-                pass
-        with suppress(queue.Empty):
-            while True:
-                self._learn(self._news.get_nowait())
+    def _read_inbox(self) -> None:
+        """What the engine's thread reports."""
+        for message in self._inbox.take_all():
+            if isinstance(message, list):
+                self._finish_batch(message)
+            else:
+                self._finish_loading(message)
 
-    def _learn(self, news: Any) -> None:
-        if isinstance(news, list):
-            self._finish_batch(news)
-            return
-        if isinstance(news, Exception):
-            self._failure = news
+    def _finish_loading(self, message: dict[str, Any] | Exception) -> None:
+        if isinstance(message, Exception):
+            self._failure = message
             self._ends_at = time.monotonic() + FAILED_LINGER_S
         else:
-            self._ready = news
-            logger.info("ready: %s", news)
+            self._ready = message
+            logger.info("ready: %s", message)
             self._on_ready()
         self._idle.touch()
         for peer in list(self._peers):
-            self._tell_ready(peer)
+            self._answer_ready(peer)
         if self._failure is not None:
             self._fail(self._calls, self._failure)
         self._start_batch()
@@ -331,7 +316,7 @@ class Server:
         jobs, self._running = self._running, []
         now = time.monotonic()
         results = [answer for answer in answers if isinstance(answer, InpaintResult)]
-        self._statistics.count_batch(results, len(jobs), self._waited, now - self._busy_since)
+        self._counters.count_batch(results, len(jobs), self._waited, now - self._busy_since)
         self._busy_since = 0.0
         self._idle.touch()
         self._batcher.finish(now)
@@ -355,7 +340,7 @@ class Server:
             return wire.pack_error(call.error)
         results = [result for result in call.results if result is not None]
         try:
-            return paint_frames.pack_results(results, self._advice(), call.peer.region)
+            return paint_frames.pack_results(results, self._advice(), call.peer.memory)
         except Exception as error:
             logger.exception("the engine's results cannot be sent")
             return wire.pack_error(InpaintError(f"the engine gave something else than results: {error}"))
@@ -364,13 +349,13 @@ class Server:
         """A warning about small batches, for one client, once."""
         if self._advice_given:
             return None
-        most = self._spec.max_batch_size or 1
-        batches, mean = self._statistics.batches()
-        if batches < ENOUGH_BATCHES or mean >= most / 4:
+        limit = self._spec.max_batch_size
+        batches, mean = self._counters.batches()
+        if batches < MIN_BATCHES or mean >= limit / 4:
             return None
         self._advice_given = True
         return (
-            f"the inpainting server got batches of {mean:.1f} on average where max_batch_size={most} would fit: a"
+            f"the inpainting server got batches of {mean:.1f} on average where max_batch_size={limit} would fit: a"
             " transform that paints one image at a time fills at most as many places as there are workers. Use more"
             " DataLoader workers, or inpaint_transform.batch to paint a worker's whole mini-batch at once"
         )

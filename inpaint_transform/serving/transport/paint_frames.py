@@ -1,6 +1,6 @@
 """PAINT and PAINTED frames: requests and results as headers and pixels.
 
-The pixels lie in the region that client and server share, where there is one, and in the frame otherwise.
+The pixels lie in the memory that client and server share, where there is some, and in the frame otherwise.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ from inpaint_transform.serving.transport.wire import (
 )
 
 
-def _pixels(frame: Frame, region: np.ndarray | None) -> np.ndarray:
+def _pixels(frame: Frame, memory: np.ndarray | None) -> np.ndarray:
     """Where a frame's pixels lie."""
-    if not frame.header.get("region"):
+    if not frame.header.get("shared"):
         return frame.payload
     needed = pixel_bytes(frame.kind, frame.header)
-    if region is None or needed > region.size:
-        raise WireError(f"{needed} bytes of pixels are not in the region")
-    return region
+    if memory is None or needed > memory.size:
+        raise WireError(f"{needed} bytes of pixels are not in the shared memory")
+    return memory
 
 
 def _pack_pixels(
-    kind: Kind, header: dict[str, Any], pixels: list[np.ndarray], region: np.ndarray | None
+    kind: Kind, header: dict[str, Any], pixels: list[np.ndarray], memory: np.ndarray | None
 ) -> list[memoryview]:
-    if region is None or sum(part.nbytes for part in pixels) > region.size:
+    if memory is None or sum(part.nbytes for part in pixels) > memory.size:
         return pack(kind, header, pixels)
     start = 0
     for part in pixels:
-        region[start : start + part.size].reshape(part.shape)[...] = part
+        memory[start : start + part.size].reshape(part.shape)[...] = part
         start += part.size
-    return pack(kind, {**header, "region": True})
+    return pack(kind, {**header, "shared": True})
 
 
 def bytes_of(requests: Sequence[InpaintRequest]) -> int:
@@ -106,14 +106,14 @@ def _check_question(question: Question, side: int) -> None:
 
 
 def pack_requests(
-    requests: Sequence[InpaintRequest], timeout: float, region: np.ndarray | None = None
+    requests: Sequence[InpaintRequest], timeout: float, memory: np.ndarray | None = None
 ) -> list[memoryview]:
     """A PAINT frame.
 
     Args:
         requests: Checked requests, at most ``requests_per_frame`` of them.
         timeout: Seconds after which a single engine call with them counts as hung.
-        region: Where to leave the pixels if they fit; None to send them.
+        memory: Where to leave the pixels if they fit; None to send them.
     """
     entries = []
     for request in requests:
@@ -129,16 +129,16 @@ def pack_requests(
             entry["question"] = {"box": [int(corner) for corner in box], "texts": list(texts)}
         entries.append(entry)
     pixels = [part for request in requests for part in (request.image, np.packbits(request.mask))]
-    return _pack_pixels(Kind.PAINT, {"entries": entries, "timeout": timeout}, pixels, region)
+    return _pack_pixels(Kind.PAINT, {"entries": entries, "timeout": timeout}, pixels, memory)
 
 
-def unpack_requests(frame: Frame, region: np.ndarray | None = None) -> tuple[list[InpaintRequest], float]:
-    """What ``pack_requests`` wrote; the images are views of the frame's payload or of the region.
+def unpack_requests(frame: Frame, memory: np.ndarray | None = None) -> tuple[list[InpaintRequest], float]:
+    """What ``pack_requests`` wrote; the images are views of the frame's payload or of the shared memory.
 
     Raises:
         WireError: A field is missing or out of its range.
     """
-    pixels = _pixels(frame, region)
+    pixels = _pixels(frame, memory)
     timeout = frame.header.get("timeout")
     if not _is_number(timeout) or not 0 < timeout <= MAX_TIMEOUT_S:
         raise WireError(f"timeout={timeout!r} is not a number of seconds")
@@ -192,14 +192,14 @@ def _is_number(value: object) -> TypeGuard[float]:
 
 
 def pack_results(
-    results: Sequence[InpaintResult], advice: str | None = None, region: np.ndarray | None = None
+    results: Sequence[InpaintResult], advice: str | None = None, memory: np.ndarray | None = None
 ) -> list[memoryview]:
     """A PAINTED frame.
 
     Args:
         results: In the order of the requests.
         advice: A warning for the user of this client.
-        region: Where to leave the pixels if they fit; None to send them. The requests may still lie there: no result
+        memory: Where to leave the pixels if they fit; None to send them. The requests may still lie there: no result
             begins behind the request that it answers.
     """
     entries: list[dict[str, Any]] = []
@@ -211,16 +211,16 @@ def pack_results(
         else:
             entries.append({"side": result.image.shape[0], "answer": [float(chance) for chance in result.answer]})
     images = [result.image for result in results if result.image is not None]
-    return _pack_pixels(Kind.PAINTED, {"entries": entries, "advice": advice}, images, region)
+    return _pack_pixels(Kind.PAINTED, {"entries": entries, "advice": advice}, images, memory)
 
 
-def unpack_results(frame: Frame, region: np.ndarray | None = None) -> list[InpaintResult]:
-    """What ``pack_results`` wrote; the images stay as they are when the region is used again.
+def unpack_results(frame: Frame, memory: np.ndarray | None = None) -> list[InpaintResult]:
+    """What ``pack_results`` wrote; the images stay as they are when the memory is used again.
 
     Raises:
-        WireError: The pixels are not in the region, or an answer is none.
+        WireError: The pixels are not in the shared memory, or an answer is none.
     """
-    pixels = _pixels(frame, region)
+    pixels = _pixels(frame, memory)
     results = []
     start = 0
     for entry in entries_of(frame.header):
@@ -231,7 +231,7 @@ def unpack_results(frame: Frame, region: np.ndarray | None = None) -> list[Inpai
         side = side_of(entry)
         stop = start + 3 * side**2
         image = pixels[start:stop].reshape(side, side, 3)
-        results.append(InpaintResult(image.copy() if pixels is region else image, answer=_answer_of(entry)))
+        results.append(InpaintResult(image.copy() if pixels is memory else image, answer=_answer_of(entry)))
         start = stop
     return results
 

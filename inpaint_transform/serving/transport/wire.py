@@ -1,6 +1,6 @@
 """The wire: frames of a fixed head, a JSON header and raw pixel bytes over a stream socket.
 
-The pixels of PAINT and PAINTED lie in the region that client and server share, where there is one, and in the frame
+The pixels of PAINT and PAINTED lie in the memory that client and server share, where there is some, and in the frame
 otherwise.
 
 Nothing is unpickled. Every length is checked against its limit, and against what the header announces, before
@@ -23,7 +23,7 @@ import numpy as np
 from inpaint_transform.core.errors import InpaintError
 
 MAGIC = b"INPT"
-VERSION = 2
+VERSION = 3
 _HEAD = struct.Struct("<4sBBIQ")  # magic, version, kind, header bytes, payload bytes
 
 MAX_SIDE = 8192
@@ -31,7 +31,7 @@ MAX_REQUESTS = 64
 MAX_TEXT = 16_384
 MAX_HEADER = 32 << 20  # MAX_REQUESTS of the longest texts, six bytes a character
 MAX_PAYLOAD = 1 << 30
-# Before the peer has shown the secret it may only send the frames of the handshake.
+# Before a client has said HELLO it may send nothing else.
 MAX_HEADER_UNKNOWN = 1024
 
 # A 512x512 request fits whole: the sender is done before the receiver wakes up. The system may cap it.
@@ -52,18 +52,22 @@ class WireError(Exception):
 
 
 class Kind(enum.IntEnum):
-    """What a frame says. Only PAINT and PAINTED carry pixels; REGION carries a descriptor, on one byte."""
+    """What a frame says.
 
-    CHALLENGE = 1
-    PROOF = 2
-    WELCOME = 3
-    READY = 4
-    PAINT = 5
-    PAINTED = 6
-    STATS = 7
-    SHUTDOWN = 8
-    ERROR = 9
-    REGION = 10
+    Only PAINT and PAINTED carry pixels. SHARED_MEMORY carries a descriptor, on one byte. NOT_SHARED answers a PAINT
+    whose pixels lie in memory that did not reach the server, for want of descriptors: the client sends them instead.
+    """
+
+    HELLO = 1
+    WELCOME = 2
+    READY = 3
+    PAINT = 4
+    PAINTED = 5
+    STATS = 6
+    SHUTDOWN = 7
+    ERROR = 8
+    SHARED_MEMORY = 9
+    NOT_SHARED = 10
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,8 @@ class Frame:
         kind: What it says.
         header: JSON object.
         payload: Raw bytes as a uint8 array ``(n,)``.
-        descriptor: What REGION brought; whoever reads the frame owns it.
+        descriptor: What SHARED_MEMORY brought, None where this process had no descriptor left for it; whoever reads
+            the frame owns it.
     """
 
     kind: Kind
@@ -112,9 +117,9 @@ def send_some(sock: socket.socket, buffers: list[memoryview]) -> bool:
     return True
 
 
-def send_region(sock: socket.socket, descriptor: int) -> None:
-    """Hand a region over on a blocking socket; the sender keeps its own descriptor."""
-    sock.sendall(b"".join(pack(Kind.REGION, {}, [np.zeros(1, np.uint8)]))[:-1])
+def send_memory(sock: socket.socket, descriptor: int) -> None:
+    """Hand shared memory over on a blocking socket; the sender keeps its own descriptor."""
+    sock.sendall(b"".join(pack(Kind.SHARED_MEMORY, {}, [np.zeros(1, np.uint8)]))[:-1])
     socket.send_fds(sock, [b"\0"], [descriptor])
 
 
@@ -169,11 +174,12 @@ class Reader:
 
     def _receive(self) -> int:
         """Take what is there of the part that is expected; how many bytes it was."""
-        if self._kind is not Kind.REGION or self._header is None:
+        if self._kind is not Kind.SHARED_MEMORY or self._header is None:
             return self._sock.recv_into(self._view[self._filled :])
-        data, descriptors, _, _ = socket.recv_fds(self._sock, 1, 1)
-        if data and not descriptors:
-            raise WireError("a region without a descriptor")
+        data, descriptors, flags, _ = socket.recv_fds(self._sock, 1, 1)
+        # Cut short: there was one, and this process is at its limit.
+        if data and not descriptors and not flags & socket.MSG_CTRUNC:
+            raise WireError("shared memory without a descriptor")
         self._descriptor = next(iter(descriptors), None)
         return len(data)
 
@@ -225,9 +231,9 @@ def _parse(text: memoryview) -> dict[str, Any]:
 
 
 def _announced_bytes(kind: Kind, header: dict[str, Any]) -> int:
-    if kind is Kind.REGION:
+    if kind is Kind.SHARED_MEMORY:
         return 1
-    return 0 if header.get("region") else pixel_bytes(kind, header)
+    return 0 if header.get("shared") else pixel_bytes(kind, header)
 
 
 def pixel_bytes(kind: Kind, header: dict[str, Any]) -> int:

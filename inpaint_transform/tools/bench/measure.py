@@ -107,7 +107,7 @@ def measure_shared(settings: Settings, pictures: Sequence[Picture]) -> Iterator[
 def _warm_up(spec: ModelSpec, pictures: Sequence[Picture]) -> float:
     """Load the model and paint once, for the first call is slow; when the engine's counters began."""
     inpainter = connect(spec)
-    requests = requests_of(pictures, inpainter.size, spec.resolved().max_batch_size or 1)
+    requests = requests_of(pictures, inpainter.size, spec.resolved().max_batch_size)
     begun = time.perf_counter()
     inpainter.paint(requests)
     return begun

@@ -135,7 +135,7 @@ def export(
         done = job.finished
         edits, accepted = sum(copy.edits for copy in done), sum(copy.accepted for copy in done)
         if len(done) < len(plan.copies):
-            batch = spec.resolved().max_batch_size or 1
+            batch = spec.resolved().max_batch_size
             painting = job.paint(recipe, load(spec_with_clip(spec, judge)), batch, workers, report, judge)
             with tqdm(painting, "painting", len(plan.copies), initial=len(done), unit="image") as progress:
                 for copy in progress:

@@ -83,10 +83,10 @@ def _serve(spec: ModelSpec, address: Path | None) -> None:
             raise InpaintError(f"a server runs in {directory.path} already; end it first, or give another --address")
         if directory.holds_something_else():
             raise InpaintError(f"address={str(directory.path)!r}: other files lie there; give an empty or new folder")
-        directory.occupy()  # the lock lasts as long as this process, for nobody closes the descriptor
+        lock = directory.occupy()
     model = {**spec.to_dict(), "address": str(directory.path)}
 
     def tell() -> None:
         say(f"serving; use it with model={model}; the address is\n{directory.path}")
 
-    serve_here(spec, directory, on_ready=tell)
+    serve_here(spec, directory, lock, on_ready=tell)

@@ -16,18 +16,18 @@ if sys.platform != "win32":
     import fcntl
 
 # Sizes are powers of two from here on, so that a client whose requests vary does not need a new one for each.
-_LEAST_BYTES = 1 << 20
+_MIN_BYTES = 1 << 20
 
 
-class RegionError(Exception):
-    """A descriptor that is no region."""
+class SharedMemoryError(Exception):
+    """A descriptor that is not such memory."""
 
 
-def create(least: int) -> tuple[int, np.ndarray] | None:
-    """Make a region.
+def create(min_bytes: int) -> tuple[int, np.ndarray] | None:
+    """Make memory that can be shared.
 
     Args:
-        least: How many bytes it must hold.
+        min_bytes: The bytes that it must hold.
 
     Returns:
         Its descriptor, which the caller closes once it is handed over, and its bytes as a uint8 array ``(n,)``; None
@@ -35,7 +35,7 @@ def create(least: int) -> tuple[int, np.ndarray] | None:
     """
     if not hasattr(os, "memfd_create"):
         return None
-    size = max(_LEAST_BYTES, 1 << (least - 1).bit_length())
+    size = max(_MIN_BYTES, 1 << (min_bytes - 1).bit_length())
     try:
         descriptor = os.memfd_create("inpaint_transform", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     except OSError:
@@ -49,29 +49,33 @@ def create(least: int) -> tuple[int, np.ndarray] | None:
         return None
 
 
-def accept(descriptor: int, most: int) -> np.ndarray:
-    """The bytes of a region that somebody else has made.
+def accept(descriptor: int, max_bytes: int) -> np.ndarray:
+    """Map memory that somebody else has made.
 
     Args:
-        descriptor: Closed here, whatever comes of it.
-        most: How many bytes it may have.
+        descriptor: Its descriptor; closed here, whatever comes of it.
+        max_bytes: The bytes that it may have.
 
     Returns:
         uint8 array ``(n,)``; what is written there is seen on both sides.
 
     Raises:
-        RegionError: It is no memory, it could shrink, or it is too large.
+        SharedMemoryError: It is no memory, it could shrink, or it is too large.
+        OSError: It is right, and this process has no room for it.
     """
     try:
-        # Of anything but a memfd there are no seals to get.
-        if not fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK:
-            raise RegionError("a region that could shrink")
+        try:
+            seals = fcntl.fcntl(descriptor, fcntl.F_GET_SEALS)
+        except OSError as error:  # anything but a memfd
+            raise SharedMemoryError(f"not shared memory: {error}") from error
+        if not seals & fcntl.F_SEAL_SHRINK:
+            raise SharedMemoryError("shared memory that could shrink")
+        if seals & fcntl.F_SEAL_WRITE:
+            raise SharedMemoryError("shared memory that cannot be written")
         size = os.fstat(descriptor).st_size
-        if not 0 < size <= most:
-            raise RegionError(f"a region of {size} bytes")
+        if not 0 < size <= max_bytes:
+            raise SharedMemoryError(f"shared memory of {size} bytes")
         return _map(descriptor, size)
-    except OSError as error:
-        raise RegionError(f"no region: {error}") from error
     finally:
         os.close(descriptor)
 

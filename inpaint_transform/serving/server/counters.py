@@ -11,7 +11,7 @@ from typing import Any
 from inpaint_transform.core.protocol import InpaintResult
 
 
-class Statistics:
+class Counters:
     """Thread-safe counters of one engine."""
 
     def __init__(self) -> None:
