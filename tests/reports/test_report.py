@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from browser import needs_browser, overflow
 from PIL import Image
 
 from inpaint_transform.core.edit import Edit, Outcome
@@ -222,3 +223,13 @@ def test_scores_that_are_no_numbers_are_left_out_of_the_drawing(tmp_path: Path) 
 def test_an_edit_without_scores_and_picture_is_counted(tmp_path: Path) -> None:
     log = write(tmp_path / "log.jsonl", outcome("cone", 0, accepted=False, scores={}, after=lambda: None))
     assert "no picture: clip" in page(log).words
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [400, 1200])
+def test_the_page_fits_a_phone_and_a_screen(log: Path, width: int) -> None:
+    write(
+        log, outcome("cone " * 30 + "x" * 200, 0.4, prompt="a" * 300, reason="x" * 300, accepted=False), key="k" * 300
+    )
+    text = report.page(report.summarise(provenance.read(log), 5), log)
+    assert overflow(text, log.with_name("page.html"), width) <= 0
