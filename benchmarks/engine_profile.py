@@ -171,10 +171,10 @@ def milliseconds(rounds: list[Round]) -> dict[str, float]:
 
 def random_unet(folder: Path, **changes: Any) -> str:
     """Save the tiny checkpoint with another UNet, of random weights: honest for speed only."""
-    from inpaint_transform.engine.loading import silence
+    from inpaint_transform.engine.quiet import quiet
     from inpaint_transform.tiny import CHECKPOINT
 
-    with silence(), torch.random.fork_rng(devices=[]):
+    with quiet(), torch.random.fork_rng(devices=[]):
         tiny = diffusers.StableDiffusionInpaintPipeline.from_pretrained(CHECKPOINT, local_files_only=True)
         torch.manual_seed(0)
         tiny.register_modules(unet=diffusers.UNet2DConditionModel.from_config({**tiny.unet.config, **changes}))

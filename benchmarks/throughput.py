@@ -6,7 +6,6 @@ The same as ``inpaint-transform bench``, written to ``results/throughput.json`` 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 
 from benchmarks.report import RESULTS
@@ -22,7 +21,6 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--model", default="tiny")
     arguments = parser.parse_args()
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     settings = Settings(ModelSpec(arguments.model), **(QUICK if arguments.quick else {}))
     command = ("python -m benchmarks.throughput", sys.argv[1:])
     run(settings, samples.embedded(), RESULTS / "throughput.json", command, print, "embedded")

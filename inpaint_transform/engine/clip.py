@@ -17,7 +17,8 @@ from transformers.image_processing_base import ImageProcessingMixin
 from inpaint_transform import tiny
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.protocol import Question
-from inpaint_transform.engine.loading import HUB_ID, load_error, silence
+from inpaint_transform.engine.loading import HUB_ID, load_error
+from inpaint_transform.engine.quiet import quiet
 
 # Of the last used texts: a CLIP feature has at most 1280 numbers, so all of them take 20 MB at most.
 TEXTS_KEPT = 4096
@@ -50,7 +51,7 @@ class Clip:
         folder = os.fspath(tiny.CLIP) if where == "tiny" else str(Path(where).expanduser())
         _check_is_clip(folder, where)
         try:
-            with silence():
+            with quiet():
                 model, report = transformers.CLIPModel.from_pretrained(
                     folder, use_safetensors=True, dtype=dtype, output_loading_info=True
                 )

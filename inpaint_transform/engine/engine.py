@@ -22,6 +22,7 @@ from inpaint_transform.engine.devices import choose_dtype
 from inpaint_transform.engine.edges import canny_maps
 from inpaint_transform.engine.embeddings import PromptCache, TokenLimit
 from inpaint_transform.engine.loading import load
+from inpaint_transform.engine.quiet import quiet
 from inpaint_transform.engine.speed import batch_buckets, bucket_for, compile_parts, compiling, use_channels_last
 from inpaint_transform.engine.verdicts import verdicts
 
@@ -43,6 +44,7 @@ class Engine:
         InpaintError: The hub or the device does not give what is needed.
     """
 
+    @quiet()
     def __init__(self, spec: ModelSpec) -> None:
         spec = spec.resolved()
         self._pipeline: Any

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import difflib
 import inspect
 import json
 import logging
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import diffusers
 import torch
-import transformers
 from packaging.version import Version
 
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import PRESETS, ModelSpec
 from inpaint_transform.engine.devices import choose_device, choose_dtype, limit_memory
+from inpaint_transform.engine.quiet import quiet
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +65,7 @@ def load(spec: ModelSpec) -> tuple[Any, torch.device]:
     dtype = choose_dtype(spec.dtype, device)
     limit_memory(spec.memory_fraction, device)
     try:
-        with silence():
+        with quiet():
             pipeline = _load_pipeline(spec, dtype)
             if spec.scheduler is not None:
                 pipeline.scheduler = _scheduler_class(spec.scheduler).from_config(pipeline.scheduler.config)
@@ -272,17 +270,3 @@ def _fuse_lora(pipeline: Any, where: str) -> None:
 
 def _no_lora(pipeline: Any, where: str, why: str) -> ValueError:
     return ValueError(f"lora={where!r} is no LoRA for a {type(pipeline).__name__}: {' '.join(why.split())}")
-
-
-@contextlib.contextmanager
-def silence() -> Iterator[None]:
-    """Keep the loaders' progress bars off the training log, and leave the user's own setting as it was."""
-    logs = (diffusers.utils.logging, transformers.utils.logging)
-    shown = [log for log in logs if log.is_progress_bar_enabled()]
-    for log in shown:
-        log.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for log in shown:
-            log.enable_progress_bar()

@@ -1,6 +1,5 @@
 """The bench command."""
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -55,8 +54,6 @@ def bench(
         spec = ModelSpec(model, device=device, dtype=dtype, size=size, steps=steps)
         settings = Settings(spec, **{**(QUICK if quick else {}), **chosen})
 
-    # Whoever measures has no use for remarks on image processors that no pipeline here needs.
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     from inpaint_transform.tools.bench import plot, samples
     from inpaint_transform.tools.bench.run import run
 

@@ -1,6 +1,5 @@
 """What every command that paints does first and last: load the model, write the picture."""
 
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,8 +18,6 @@ def load(spec: ModelSpec) -> "Inpainter":
     from inpaint_transform.serving.connect import connect
     from inpaint_transform.serving.words import words_of
 
-    # Whoever paints pictures has no use for remarks on image processors that no pipeline here needs.
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     warn(f"loading {words_of(spec.resolved()) or spec.id} ...")
     inpainter = connect(spec)
     inpainter.size  # noqa: B018 - asking for the size is what loads the model
