@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import sys
 from pathlib import Path
 
@@ -184,3 +185,30 @@ def test_the_doors_that_users_know_open(door: str) -> None:
     for wanted in DOORS[door]:
         assert hasattr(module, wanted)
         assert wanted in module.__all__
+
+
+README = TESTS.parent / "README.md"
+READMES = [README, *sorted(ROOT.rglob("README.md")), *sorted((TESTS.parent / "benchmarks").rglob("README.md"))]
+
+
+@pytest.mark.parametrize("readme", READMES, ids=lambda path: path.parent.name)
+def test_links_lead_somewhere(readme: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", readme.read_text("utf-8"))
+    assert [link for link in links if not (readme.parent / link).exists()] == []
+
+
+def test_the_readme_leads_to_every_other() -> None:
+    text = README.read_text("utf-8")
+    others = [path.relative_to(README.parent).as_posix() for path in READMES[1:]]
+    assert [other for other in others if f"({other})" not in text] == []
+
+
+def test_the_readmes_are_in_the_package_of_their_room() -> None:
+    rooms = {path.parent.name for path in READMES if ROOT in path.parents}
+    assert rooms >= {"datasets", "engine", "faces", "gates", "serving"}
+
+
+def test_the_check_runs_the_readmes_test_command() -> None:
+    commands = re.findall(r"```bash\n(.*pytest)\n```", README.read_text("utf-8"))
+    assert len(commands) == 1
+    assert commands[0] in (TESTS.parent / ".ci" / "run").read_text("utf-8").splitlines()
