@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inpaint_transform.core.boxes import from_normalized, from_pixels, intersection, sides
+from inpaint_transform.core.boxes import from_normalized, from_pixels, intersection, iou, sides
 
 WIDEST, TALLEST = 8000, 6000
 
@@ -121,3 +121,22 @@ def test_intersection_is_the_shared_pixels(a: tuple[int, int, int, int], b: tupl
     assert intersection(b, a) == shared
     width, height = sides(a)
     assert width * height == len(pixels(a))
+
+
+solid = st.tuples(st.integers(0, 30), st.integers(0, 30), st.integers(1, 10), st.integers(1, 10)).map(
+    lambda b: (b[0], b[1], b[0] + b[2], b[1] + b[3])
+)
+
+
+@given(solid, solid)
+def test_iou_against_counted_pixels(one, other):
+    grid = np.zeros((2, 64, 64), bool)
+    for layer, (x0, y0, x1, y1) in zip(grid, (one, other), strict=True):
+        layer[y0:y1, x0:x1] = True
+    assert iou(one, other) == pytest.approx((grid[0] & grid[1]).sum() / (grid[0] | grid[1]).sum())
+    assert iou(one, other) == iou(other, one)
+
+
+def test_iou_of_inverted_and_empty_boxes():
+    assert iou((10, 10, 30, 30), (30, 30, 10, 10)) == 0
+    assert iou((5, 5, 5, 5), (5, 5, 5, 5)) == 0
