@@ -92,6 +92,9 @@ UNTESTED = {
 }
 # Modules whose tests stand elsewhere, and why.
 TESTED_ELSEWHERE = {
+    "serving/ray/painter.py": ("integration/test_ray.py", "an actor of a cluster"),
+    "serving/ray/painters.py": ("integration/test_ray.py", "needs a cluster"),
+    "serving/ray/ray_engine.py": ("integration/test_ray.py", "needs a cluster"),
     "tools/cli/painting.py": ("tools/test_cli.py", "first and last steps of every command that paints"),
     "tools/cli/serve.py": ("tools/test_cli.py", "needs a process of its own"),
 }

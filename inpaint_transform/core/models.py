@@ -15,7 +15,7 @@ from inpaint_transform.tiny import CHECKPOINT
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 DTYPES = ("auto", "float32", "float16", "bfloat16")
-SERVING = ("auto", "local", "shared")
+SERVING = ("auto", "local", "shared", "ray")
 
 # Eleven days; a socket counts the milliseconds of its time-out in 32 bits.
 MAX_TIMEOUT_S = 1e6
@@ -58,9 +58,11 @@ class ModelSpec:
         memory_fraction: Share of the CUDA device's memory that this model may take, in (0, 1].
         reproducible: Pad every pipeline call to ``max_batch_size``, so that a result does not depend on which
             requests shared its call.
-        serving: ``"local"`` (this process), ``"shared"`` (one server for all processes of a job) or ``"auto"``
-            (local in a main process on the CPU, shared otherwise).
-        address: Socket folder of a server started by hand with ``inpaint-transform serve``.
+        serving: ``"local"`` (this process), ``"shared"`` (one server for all processes of a job), ``"ray"`` (that
+            server hands on to the painters of a Ray cluster) or ``"auto"`` (local in a main process on the CPU,
+            shared otherwise).
+        address: Socket folder of a server started by hand with ``inpaint-transform serve``. With ``serving="ray"`` the
+            cluster: ``"host:port"`` of its head, or ``"auto"`` (the default), the one that this machine belongs to.
         timeout_s: Longest wait in seconds for one answer of the shared server, in (0, 1e6]. Default 600.
 
     Raises:
@@ -110,6 +112,11 @@ class ModelSpec:
             raise ValueError(f"clip={self.clip!r}: give the folder or hub id of a CLIP model, 'tiny' or None")
         if self.address is not None and (not isinstance(self.address, str) or not self.address):
             raise ValueError(f"address={self.address!r}: give the folder that 'inpaint-transform serve' prints")
+        if self.serving == "ray" and self.address is not None and not is_cluster_address(self.address):
+            raise ValueError(
+                f"address={self.address!r}: with serving='ray' give 'auto' or the 'host:port' that 'ray start --head'"
+                " printed (not ray://, which is too slow for pixels)"
+            )
         _at_least("size", self.size, 8, whole=True)
         _at_least("steps", self.steps, 1, whole=True)
         _at_least("guidance_scale", self.guidance_scale, 0)
@@ -183,6 +190,13 @@ def rank_device(count: int) -> int:
         raise ValueError(f"LOCAL_RANK={rank!r}: a launcher sets it to 0, 1, ...; unset it, or give device='cuda:N'")
     # A launcher that shows each rank one device only numbers it 0 whatever the rank: hence the remainder.
     return int(rank) % max(count, 1)
+
+
+def is_cluster_address(address: str) -> bool:
+    """Whether an address is that of a Ray cluster: ``"auto"`` or ``"host:port"``."""
+    host, _, port = address.rpartition(":")
+    named = re.fullmatch(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", host) is not None
+    return address == "auto" or (named and re.fullmatch("[0-9]{1,5}", port) is not None and 0 < int(port) < 65536)
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -20,12 +20,12 @@ ENGINE_VARIABLE = "INPAINT_TRANSFORM_ENGINE"
 
 
 class PaintingEngine(Protocol):
-    """What ``engine.Engine`` answers; used by one thread at a time."""
+    """What ``engine.Engine`` answers; used by one thread at a time, or by as many as its ``slots`` if it has any."""
 
     size: int
 
-    def paint(self, requests: Sequence[InpaintRequest]) -> list[InpaintResult]:
-        """Paint every request, order kept."""
+    def paint(self, requests: Sequence[InpaintRequest]) -> Sequence[InpaintResult | Exception]:
+        """Paint every request, order kept; an error in place of a result is that request's only."""
         ...
 
     def close(self) -> None:
@@ -39,7 +39,11 @@ def engine_name() -> str:
 
 
 def load_engine(spec: ModelSpec) -> PaintingEngine:
-    """Load the model; diffusers is imported only here."""
+    """Load the model, or find the painters that have; diffusers and Ray are imported only here."""
+    if spec.serving == "ray":
+        from inpaint_transform.serving.ray.ray_engine import RayEngine
+
+        return RayEngine(spec)
     module, _, factory = engine_name().partition(":")
     engine: PaintingEngine = getattr(importlib.import_module(module), factory)(spec)
     return engine

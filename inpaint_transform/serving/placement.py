@@ -6,6 +6,13 @@ import multiprocessing
 
 from inpaint_transform.core.models import ModelSpec, rank_device
 
+# How a model is run or waited for, and not what it paints: whoever started a server or painter by hand has decided
+# that for all who ask it.
+RUN_FIELDS = {"serving", "address", "timeout_s", "device", "max_batch_size", "max_wait_ms", "memory_fraction"}
+
+# Crops in one call of a painter: with fewer the call costs more than it carries, with more painters wait for crops.
+MIN_CALL, MAX_CALL = 8, 16
+
 
 def resolve_device(device: str) -> str:
     """Turn ``ModelSpec.device`` into ``"cpu"``, ``"mps"`` or ``"cuda:N"``; whether it exists is the engine's question.
@@ -24,11 +31,13 @@ def resolve_device(device: str) -> str:
 
 
 def resolve_serving(spec: ModelSpec) -> str:
-    """Turn ``ModelSpec.serving`` into ``"local"`` or ``"shared"``.
+    """Turn ``ModelSpec.serving`` into ``"local"``, ``"shared"`` or ``"ray"``.
 
     Raises:
         ValueError: The spec asks for this process and for a server's address at once.
     """
+    if spec.serving == "ray":
+        return "ray"
     if spec.address is not None:
         if spec.serving == "local":
             raise ValueError(f"serving='local' and address={spec.address!r} exclude each other; leave one of them out")

@@ -236,3 +236,16 @@ def test_of_reads_a_name_a_dict_and_a_spec() -> None:
 def test_of_names_what_is_wrong_with_a_dict(model: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         ModelSpec.of(model)
+
+
+@pytest.mark.parametrize("address", [None, "auto", "head:6379", "10.0.0.7:6379", "[::1]:6379", "a-b.c_d:1"])
+def test_addresses_of_a_cluster(address):
+    assert ModelSpec("sd15", serving="ray", address=address).resolved().address == address
+
+
+@pytest.mark.parametrize(
+    "address", ["ray://head:10001", "head", "head:", ":6379", "head:0", "head:70000", "/tmp/x", "a b:1"]
+)
+def test_what_is_no_address_of_a_cluster(address):
+    with pytest.raises(ValueError, match=r"address=.*host:port"):
+        ModelSpec("sd15", serving="ray", address=address)

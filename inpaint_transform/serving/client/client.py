@@ -22,7 +22,7 @@ from inpaint_transform.serving.client.launch import ensure_running
 from inpaint_transform.serving.directory import ServerDirectory, directory_for
 from inpaint_transform.serving.engines import engine_name
 from inpaint_transform.serving.forks import call_after_fork
-from inpaint_transform.serving.placement import resolve_device
+from inpaint_transform.serving.placement import MAX_CALL, MIN_CALL, RUN_FIELDS, resolve_device
 from inpaint_transform.serving.session import Session
 from inpaint_transform.serving.transport import paint_frames, wire
 from inpaint_transform.serving.transport.wire import Kind
@@ -33,10 +33,6 @@ MAX_RESTARTS = 3
 # How often to try a server that is just coming or going.
 _MAX_TRIES = 10
 _PAUSE_S = 0.05
-
-# How a server runs or a client waits: whoever started a server by hand has decided that for all its clients.
-_RUN_FIELDS = {"serving", "address", "timeout_s", "device", "max_batch_size", "max_wait_ms", "memory_fraction"}
-
 
 # The clients of this process, for its end.
 _clients: weakref.WeakSet[SharedInpainter] = weakref.WeakSet()
@@ -61,6 +57,8 @@ class SharedInpainter:
         self._spec = spec.resolved()
         self._listener = Listener(self._spec)
         self._session = session
+        # The folder of a server that was started by hand; None where this job's processes start theirs.
+        self._folder = None if self._spec.serving == "ray" else self._spec.address
         self._timeout = self._spec.timeout_s
         self._size: int | None = None
         self._lost: dict[int, str] = {}
@@ -176,7 +174,7 @@ class SharedInpainter:
                 connection = Connection(directory, min(WELCOME_S, self._timeout))
             except NotServing as error:
                 problem = error
-                if self._spec.address is not None:
+                if self._folder is not None:
                     raise InpaintError(
                         f"address={self._spec.address!r}: no server listens there; start it with"
                         " 'inpaint-transform serve' and give the folder that it prints"
@@ -210,7 +208,7 @@ class SharedInpainter:
     def _end_silent(self, directory: ServerDirectory) -> None:
         """End a server that listens and does not even answer a HELLO: stopped, or deep in native code."""
         silent = directory.server()
-        if silent is not None and self._spec.address is None:
+        if silent is not None and self._folder is None:
             self._lose(silent.pid, f"it did not answer for {min(WELCOME_S, self._timeout):g} s and was ended")
             silent.kill()
 
@@ -254,8 +252,13 @@ class SharedInpainter:
     def _locate(self) -> tuple[ServerDirectory, ModelSpec]:
         """The server's directory, and what it is to serve if it has to be started."""
         if self._place is None:
-            if self._spec.address is not None:
-                self._place = ServerDirectory(Path(self._spec.address)), self._spec
+            if self._folder is not None:
+                self._place = ServerDirectory(Path(self._folder)), self._spec
+            elif self._spec.serving == "ray":
+                calls = min(max(self._spec.max_batch_size, MIN_CALL), MAX_CALL)
+                serve = dataclasses.replace(self._spec, max_batch_size=calls, timeout_s=ResolvedSpec.timeout_s)
+                key = [serve.to_dict(), os.environ.get("RAY_ADDRESS", ""), engine_name()]
+                self._place = directory_for(self._session, key), serve
             else:
                 serve = dataclasses.replace(
                     self._spec,
@@ -271,12 +274,12 @@ class SharedInpainter:
 
     def _check_address(self, served: dict[str, Any]) -> None:
         """Raise where a server that was started by hand would paint something else than asked for."""
-        if self._spec.address is None:
+        if self._folder is None:
             return
         wanted, there = self._spec, ModelSpec.of(served).resolved()
         for field in dataclasses.fields(ModelSpec):
             mine, theirs = getattr(wanted, field.name), getattr(there, field.name)
-            if field.name not in _RUN_FIELDS and mine != theirs:
+            if field.name not in RUN_FIELDS and mine != theirs:
                 raise InpaintError(
                     f"{field.name}={mine!r}: the server at address={self._spec.address!r} runs with {theirs!r}; use"
                     f" {field.name}={theirs!r}, or start another server"

@@ -6,6 +6,8 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 from inpaint_transform.core.errors import InpaintError
@@ -15,41 +17,80 @@ from inpaint_transform.serving.engines import PaintingEngine, load_engine
 
 logger = logging.getLogger(__name__)
 
+# Batches that an engine with slots is given at once; its threads only wait.
+MAX_SLOTS = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Painted:
+    """What became of a batch.
+
+    Attributes:
+        batch: The very list that was submitted.
+        answers: One for each of its requests.
+    """
+
+    batch: list[InpaintRequest]
+    answers: list[InpaintResult | Exception]
+
 
 class EngineThread(threading.Thread):
-    """Loads the engine and runs batch after batch; the only thread that touches it.
+    """Loads the engine and runs batch after batch.
 
     Args:
         spec: What to load.
         report: The function that is called in this thread with what happened: once with ``{"size"}`` or the error that
-            kept the model from loading, then with a list of one answer a request for every batch.
+            kept the model from loading, then with ``Painted`` for every batch.
     """
 
     def __init__(self, spec: ModelSpec, report: Callable[[Any], None]) -> None:
         super().__init__(name="engine", daemon=True)
         self._spec = spec
         self._report = report
+        self._engine: PaintingEngine | None = None
         self._batches: queue.SimpleQueue[list[InpaintRequest] | None] = queue.SimpleQueue()
 
     def run(self) -> None:
         """What the thread does."""
         try:
-            engine = load_engine(self._spec)
+            engine = self._engine = load_engine(self._spec)
             ready = {"size": int(engine.size)}
+        except InpaintError as error:
+            logger.error("%s", error)
+            self._report(error)
+            return
         except BaseException as error:
             logger.exception("the model does not load")
             self._report(InpaintError(f"the model does not load: {type(error).__name__}: {error}"))
             return
         self._report(ready)
+        # An engine without slots is touched by this thread only.
+        threads = ThreadPoolExecutor(MAX_SLOTS, "painting") if hasattr(engine, "slots") else None
         while (batch := self._batches.get()) is not None:
-            answers = paint_batch(engine, batch)
-            for failure in dict.fromkeys(answer for answer in answers if isinstance(answer, Exception)):
-                logger.error("the engine failed on a batch of %d", len(batch), exc_info=failure)
-            self._report(answers)
+            if threads is None:
+                self._paint(engine, batch)
+            else:
+                threads.submit(self._paint, engine, batch)
         engine.close()
 
+    def _paint(self, engine: PaintingEngine, batch: list[InpaintRequest]) -> None:
+        answers = paint_batch(engine, batch)
+        for failure in dict.fromkeys(answer for answer in answers if isinstance(answer, Exception)):
+            logger.error("the engine failed on a batch of %d", len(batch), exc_info=failure)
+        self._report(Painted(batch, answers))
+
+    @property
+    def slots(self) -> int:
+        """How many batches it takes at once now."""
+        return min(getattr(self._engine, "slots", 1), MAX_SLOTS)
+
+    def stats(self) -> dict[str, Any]:
+        """What the engine has to say of itself."""
+        counters: Callable[[], dict[str, Any]] = getattr(self._engine, "stats", dict)
+        return counters()
+
     def submit(self, batch: list[InpaintRequest]) -> None:
-        """Hand over the next batch; the last one must be done."""
+        """Hand over the next batch; fewer than ``slots`` are running."""
         self._batches.put(batch)
 
     def stop(self) -> None:

@@ -21,7 +21,7 @@ from inpaint_transform.serving.engines import memory_bytes
 from inpaint_transform.serving.processes import Process
 from inpaint_transform.serving.server.batching import Batcher
 from inpaint_transform.serving.server.counters import Counters
-from inpaint_transform.serving.server.engine_thread import EngineThread, loses_context
+from inpaint_transform.serving.server.engine_thread import EngineThread, Painted, loses_context
 from inpaint_transform.serving.server.inbox import Inbox
 from inpaint_transform.serving.server.lifetime import IdleWatch, OwnerWatch
 from inpaint_transform.serving.server.peer import Peer
@@ -63,6 +63,20 @@ class _Job:
         return self.call.requests[self.index]
 
 
+@dataclass(eq=False)
+class _Batch:
+    """Requests that the engine paints together."""
+
+    taken: list[tuple[_Job, float]]
+    requests: list[InpaintRequest]
+    since: float
+
+    @property
+    def timeout(self) -> float:
+        # Every client has its own deadline besides; the least patient one must not end it for the others.
+        return max(job.call.timeout for job, _ in self.taken)
+
+
 class Server:
     """Serves one engine to the processes of one user.
 
@@ -95,9 +109,7 @@ class Server:
         self._calls: dict[Peer, _Call] = {}
         self._awaiting_ready: set[Peer] = set()
         self._batcher: Batcher[_Job] = Batcher(spec.max_batch_size, spec.max_wait_ms / 1e3)
-        self._running: list[_Job] = []
-        self._waited = 0.0
-        self._busy_since = 0.0
+        self._running: list[_Batch] = []
         self._counters = Counters()
         self._ready: dict[str, Any] | None = None
         self._failure: Exception | None = None
@@ -144,7 +156,7 @@ class Server:
         for peer in list(self._peers):
             peer.close()
         self._owner.close()
-        if self._busy_since == 0.0:
+        if not self._running:
             self._engine.stop()
             self._engine.join(1.0)
         if self._failure is not None:
@@ -164,7 +176,7 @@ class Server:
         return listener
 
     def _timeout(self) -> float:
-        wake = self._batcher.wake_at(time.monotonic()) if self._ready is not None else None
+        wake = self._batcher.wake_at(time.monotonic(), self._engine.slots) if self._ready is not None else None
         return TICK_S if wake is None else min(TICK_S, max(wake - time.monotonic(), 0.0))
 
     def _tick(self) -> None:
@@ -175,11 +187,9 @@ class Server:
             # a slow disk under that lock.
             faulthandler.dump_traceback_later(STANDSTILL_S, exit=True, file=2)
         now = time.monotonic()
-        if self._busy_since:
-            # Every client has its own deadline besides; the least patient one must not end it for the others.
-            limit = max(job.call.timeout for job in self._running)
-            if now - self._busy_since > limit:
-                self._give_up(limit)
+        for batch in self._running:
+            if now - batch.since > batch.timeout:
+                self._give_up(batch)
         for peer in [peer for peer in self._peers if peer.overdue(now)]:
             peer.close()
         if not self.at_home():  # nobody can reach this server any more, and the next one needs the device
@@ -188,12 +198,13 @@ class Server:
         if self._owner.gone() or now > self._ends_at or (not self._running and self._idle.expired()):
             self._stopping = True
 
-    def _give_up(self, limit: float) -> None:
+    def _give_up(self, batch: _Batch) -> None:
         """The engine hangs, and a thread cannot be interrupted: this process has to end."""
+        limit = batch.timeout
         logger.error("an engine call hangs for more than timeout_s=%g; the server ends", limit)
         error = InpaintError(f"the engine hangs: one call took more than timeout_s={limit:g}; the server was ended")
         # Whoever is only queued loses the connection and asks the next server.
-        self._fail({job.call.peer for job in self._running}, error)
+        self._fail({job.call.peer for job, _ in batch.taken}, error)
         self._stopping = True
 
     def _fail(self, peers: Iterable[Peer], error: Exception) -> None:
@@ -265,6 +276,7 @@ class Server:
             "clients": len({peer.client for peer in self._peers if peer.client is not None}),
             "queued": len(self._batcher),
             **self._counters.snapshot(),
+            **self._engine.stats(),
             **memory_bytes(),
         }
 
@@ -282,17 +294,16 @@ class Server:
     def _start_batch(self) -> None:
         if self._ready is None:
             return
-        taken = self._batcher.take(time.monotonic())
-        if taken:
-            self._running = [job for job, _ in taken]
-            self._waited = sum(waited for _, waited in taken)
-            self._busy_since = time.monotonic()
-            self._engine.submit([job.request for job in self._running])
+        now = time.monotonic()
+        while taken := self._batcher.take(now, self._engine.slots):
+            batch = _Batch(taken, [job.request for job, _ in taken], now)
+            self._running.append(batch)
+            self._engine.submit(batch.requests)
 
     def _read_inbox(self) -> None:
         """What the engine's thread reports."""
         for message in self._inbox.take_all():
-            if isinstance(message, list):
+            if isinstance(message, Painted):
                 self._finish_batch(message)
             else:
                 self._finish_loading(message)
@@ -312,16 +323,17 @@ class Server:
             self._fail(self._calls, self._failure)
         self._start_batch()
 
-    def _finish_batch(self, answers: list[InpaintResult | Exception]) -> None:
-        jobs, self._running = self._running, []
+    def _finish_batch(self, painted: Painted) -> None:
+        batch = next(batch for batch in self._running if batch.requests is painted.batch)
+        self._running.remove(batch)
         now = time.monotonic()
-        results = [answer for answer in answers if isinstance(answer, InpaintResult)]
-        self._counters.count_batch(results, len(jobs), self._waited, now - self._busy_since)
-        self._busy_since = 0.0
+        results = [answer for answer in painted.answers if isinstance(answer, InpaintResult)]
+        waited = sum(waited for _, waited in batch.taken)
+        self._counters.count_batch(results, len(batch.taken), waited, now - batch.since)
         self._idle.touch()
-        self._batcher.finish(now)
+        self._batcher.finish(now, batch.taken)
         self._start_batch()  # before the answers go out, so that the device does not wait for them
-        for job, answer in zip(jobs, answers, strict=True):
+        for (job, _), answer in zip(batch.taken, painted.answers, strict=True):
             call = job.call
             call.missing -= 1
             if isinstance(answer, Exception):
@@ -331,7 +343,7 @@ class Server:
             if not call.missing and self._calls.get(call.peer) is call:
                 del self._calls[call.peer]
                 call.peer.answer(self._reply(call))
-        if any(map(loses_context, answers)):
+        if any(map(loses_context, painted.answers)):
             logger.error("the CUDA context is lost; the server ends")
             self._stopping = True
 

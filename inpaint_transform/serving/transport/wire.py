@@ -25,6 +25,7 @@ from inpaint_transform.core.errors import InpaintError
 MAGIC = b"INPT"
 VERSION = 3
 _HEAD = struct.Struct("<4sBBIQ")  # magic, version, kind, header bytes, payload bytes
+HEAD_BYTES = _HEAD.size
 
 MAX_SIDE = 8192
 MAX_REQUESTS = 64

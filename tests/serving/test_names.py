@@ -1,0 +1,70 @@
+"""Which painters a server finds: those that paint the same, however they are run."""
+
+import dataclasses
+
+import pytest
+
+from inpaint_transform.core.models import PRESETS, ModelSpec
+from inpaint_transform.serving.engines import ENGINE_VARIABLE
+from inpaint_transform.serving.placement import RUN_FIELDS
+from inpaint_transform.serving.ray import names
+
+SPEC = ModelSpec("sd15", serving="ray")
+OTHER = {
+    "id": "sd2",
+    "revision": "main",
+    "variant": "other",
+    "dtype": "bfloat16",
+    "size": 256,
+    "steps": 9,
+    "guidance_scale": 3.0,
+    "scheduler": "LCMScheduler",
+    "lora": "folder",
+    "vae": "folder",
+    "controlnet": "folder",
+    "clip": "tiny",
+    "compile": True,
+    "channels_last": False,
+    "safety_checker": True,
+    "reproducible": True,
+    "serving": "local",
+    "address": "10.0.0.1:6379",
+    "timeout_s": 7.0,
+    "device": "cuda:3",
+    "max_batch_size": 3,
+    "max_wait_ms": 77.0,
+    "memory_fraction": 0.5,
+}
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(ModelSpec)])
+def test_painters_are_told_apart_by_what_they_paint(field):
+    other = dataclasses.replace(SPEC, **{field: OTHER.get(field, "folder")})
+    same = names.family(other) == names.family(SPEC)
+    assert same == (field in RUN_FIELDS)
+    differs = names.difference(SPEC, names.portable(other))
+    assert differs is None if same else differs.startswith(f"{field}=") or field == "id"
+
+
+def test_a_preset_is_what_it_stands_for():
+    assert names.family(ModelSpec("sd15", steps=20)) == names.family(SPEC) == names.family(SPEC.resolved())
+
+
+def test_the_embedded_model_has_the_same_name_wherever_it_is_installed(monkeypatch):
+    here = names.family(ModelSpec("tiny"))
+    elsewhere = dataclasses.replace(PRESETS["tiny"], id="/opt/other/site-packages/checkpoint")
+    monkeypatch.setitem(PRESETS, "tiny", elsewhere)
+    assert names.family(ModelSpec("tiny")) == here
+    assert names.portable(ModelSpec("tiny"))["id"] == "tiny"
+
+
+def test_another_engine_is_another_painter(monkeypatch):
+    before = names.family(SPEC)
+    monkeypatch.setenv(ENGINE_VARIABLE, "elsewhere:Engine")
+    assert names.family(SPEC) != before
+
+
+def test_new_names_belong_to_the_family_and_differ():
+    found = {names.new_name(SPEC) for _ in range(20)}
+    assert len(found) == 20
+    assert all(name.startswith(names.family(SPEC)) for name in found)
