@@ -28,8 +28,9 @@ from typer.testing import CliRunner
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.datasets.layout import find_parts
 from inpaint_transform.datasets.reading import Annotation, BoxFormat, read
-from inpaint_transform.reports.log import Record, replay
+from inpaint_transform.reports.log import Record
 from inpaint_transform.reports.log import read as read_log
+from inpaint_transform.reports.replay import replay
 from inpaint_transform.serving.connect import connect
 from inpaint_transform.tools.cli import app
 
