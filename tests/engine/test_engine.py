@@ -12,17 +12,13 @@ import numpy as np
 import pipelines
 import pytest
 import torch
+from crop_requests import SIZE, STEPS, checkpoints, count_calls, difference, make, pixels, request
 from diffusers.pipelines import auto_pipeline
 
 from inpaint_transform.core.crops import align_mask
 from inpaint_transform.core.errors import InpaintError
-from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
-from inpaint_transform.engine import Engine, embeddings
-from inpaint_transform.engine.verdicts import verdicts
-
-SIZE = pipelines.SIZE
-STEPS = 4
+from inpaint_transform.engine import Engine
 
 # Inpainting classes of diffusers that no test here runs, by a part of their names, and why.
 NOT_RUN = {
@@ -47,53 +43,12 @@ LATENT_CHANNELS = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Checkpoint folders by the names in ``pipelines.SAVERS``, written when first asked for."""
-    root = tmp_path_factory.mktemp("checkpoints")
-
-    def get(name: str) -> Path:
-        path = root / name
-        return path if path.exists() else pipelines.SAVERS[name](path)
-
-    return get
+    return checkpoints(tmp_path_factory.mktemp("checkpoints"))
 
 
 @pytest.fixture(scope="module")
 def sd(folder: Callable[[str], Path]) -> Engine:
     return make(folder("StableDiffusionInpaintPipeline-9"))
-
-
-def make(path: Path, **fields: Any) -> Engine:
-    return Engine(ModelSpec(str(path), **{"device": "cpu", "size": SIZE, "steps": STEPS, **fields}))
-
-
-def request(seed: int = 0, **fields: Any) -> InpaintRequest:
-    """A noise picture of its own for every seed, and a mask that no latent cell aligns with."""
-    image = np.random.default_rng(seed).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
-    mask = np.zeros((SIZE, SIZE), bool)
-    mask[9:22, 7:25] = True
-    return InpaintRequest(image, mask, **{"prompt": f"a thing {seed}", "seed": seed, **fields})
-
-
-def pixels(result: InpaintResult) -> np.ndarray:
-    assert result.rejected is None
-    assert result.image is not None
-    assert result.image.dtype == np.uint8
-    assert result.image.shape == (SIZE, SIZE, 3)
-    return result.image.astype(int)
-
-
-def difference(a: InpaintResult, b: InpaintResult) -> int:
-    """The largest difference in grey levels."""
-    return int(np.abs(pixels(a) - pixels(b)).max())
-
-
-def count_calls(module: torch.nn.Module) -> list[int]:
-    """A list that grows by the batch size of every call of ``module``."""
-    sizes: list[int] = []
-    module.register_forward_pre_hook(
-        lambda _, args, kwargs: sizes.append(len(args[0] if args else kwargs["sample"])), with_kwargs=True
-    )
-    return sizes
 
 
 # Every pipeline class
@@ -350,26 +305,6 @@ def test_the_global_random_generators_are_untouched(folder: Callable[[str], Path
     assert np.array_equal(numpy_before, np.random.get_state()[1])  # see above
 
 
-def test_cached_and_evicted_prompts_paint_the_same(
-    folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    requests = [request(seed, prompt=prompt) for seed, prompt in enumerate(["a", "b", "a", "c"])]
-    path = folder("StableDiffusionXLInpaintPipeline-9")
-    engine = make(path)
-    encoder_calls = count_calls(engine._pipeline.text_encoder.get_input_embeddings())
-    first = engine.paint(requests)
-    # Three prompts; SDXL takes zeros for an empty negative prompt.
-    assert encoder_calls == [1, 1, 1]
-    encoder_calls.clear()
-    again = engine.paint(requests)
-    assert encoder_calls == []
-    monkeypatch.setattr(embeddings, "CACHE_BYTES", 1)
-    uncached = make(path).paint(requests)
-    for one, two, three in zip(first, again, uncached, strict=True):
-        assert difference(one, two) == 0
-        assert difference(one, three) == 0
-
-
 # What gets in and what does not
 
 
@@ -416,18 +351,6 @@ def test_broken_output_is_rejected(edit: Callable[..., torch.Tensor], reason: st
     assert make(tmp_path).paint([request(), request(1)]) == [InpaintResult(None, reason)] * 2
 
 
-def test_only_the_broken_image_of_a_batch_is_rejected() -> None:
-    images = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    masks = torch.zeros(4, 1, 8, 8)
-    masks[:, :, 2:6, 2:6] = 1
-    images[1, 2, 0, 0] = float("nan")
-    # Flat where it was painted, whatever is around.
-    images[2, :, 2:6, 2:6] = 0.5
-    # Flat in two channels only.
-    images[3, :2, 2:6, 2:6] = 0
-    assert verdicts(images, masks) == [None, "not finite", "near constant", None]
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -451,13 +374,6 @@ def test_bad_requests_are_named_before_anything_is_painted(change: dict[str, Any
     with pytest.raises(ValueError, match=message):
         sd.paint([request(), bad])
     assert sizes == []
-
-
-def test_a_prompt_may_be_as_long_as_the_longest_text_encoder_reads(folder: Callable[[str], Path]) -> None:
-    engine = make(folder("StableDiffusion3InpaintPipeline"))
-    engine.check(request(prompt="word " * 40))
-    with pytest.raises(ValueError, match="reads 256"):
-        engine.check(request(prompt="word " * 80))
 
 
 def test_a_closed_engine_says_so(folder: Callable[[str], Path]) -> None:
@@ -496,62 +412,3 @@ def test_parts_of_the_spec_change_the_picture(
     requests = [request(), request(1, strength=0.6)]
     for plain, changed in zip(make(path).paint(requests), make(path, **{field: value}).paint(requests), strict=True):
         assert difference(plain, changed) > 1
-
-
-@pytest.mark.parametrize("name", pipelines.SAVERS)
-def test_the_memory_format_changes_nothing_to_be_seen(name: str, folder: Callable[[str], Path]) -> None:
-    requests = [request(), request(1, strength=0.6)]
-    plain = make(folder(name), channels_last=False).paint(requests)
-    for one, other in zip(plain, make(folder(name), channels_last=True).paint(requests), strict=True):
-        assert difference(one, other) <= 1
-
-
-@pytest.mark.parametrize(("limit", "left"), [(8, 4), (6, 2), (3, 1)])
-def test_a_full_device_leaves_a_compiled_model_a_batch_size_that_it_has(
-    limit: int, left: int, folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Which sizes are painted does not depend on the compiler, and compiling takes a minute.
-    monkeypatch.setattr(torch.nn.Module, "compile", lambda *_, **__: None)
-    path = folder("StableDiffusionInpaintPipeline-9")
-    engine = make(path, compile=True, max_batch_size=limit, guidance_scale=1.0)
-    sizes = count_calls(engine._pipeline.unet)
-
-    def out_of_memory(_: Any, args: Any) -> None:
-        if len(args[0]) > left:
-            raise torch.OutOfMemoryError("no room")
-
-    engine._pipeline.unet.register_forward_pre_hook(out_of_memory)
-    requests = [request(seed) for seed in range(limit)]
-    roomy = make(path, guidance_scale=1.0).paint(requests)
-    for result, expected in zip(engine.paint(requests), roomy, strict=True):
-        assert difference(result, expected) <= 1
-    assert sizes[0] == limit
-    assert set(sizes[1:]) <= {1, 2, 4}
-
-
-@pytest.mark.slow  # a minute on a core of its own: three batch sizes of three modules go through the C++ compiler
-@pytest.mark.timeout(900)
-def test_a_compiled_model_paints_the_same_and_compiles_nothing_later() -> None:
-    def sized(seed: int, strength: float) -> InpaintRequest:
-        image = np.random.default_rng(seed).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-        mask = np.zeros((64, 64), bool)
-        mask[9:40, 7:45] = True
-        return InpaintRequest(image, mask, "a red blood cell", strength=strength, seed=seed)
-
-    random_state = torch.get_rng_state()
-    before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
-    plain, compiled = (
-        Engine(ModelSpec("tiny", device="cpu", steps=2, max_batch_size=4, compile=switch)) for switch in (False, True)
-    )
-    programs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
-    assert programs > before
-    for count, strength in [(1, 1.0), (3, 1.0), (2, 0.5), (8, 1.0), (1, 0.5)]:
-        requests = [sized(seed, strength) for seed in range(count)]
-        theirs, ours = plain.paint(requests), compiled.paint(requests)
-        assert len(ours) == count
-        for one, other in zip(theirs, ours, strict=True):
-            assert one.image is not None
-            assert other.image is not None
-            assert np.abs(one.image.astype(int) - other.image).max() <= 1
-    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == programs
-    assert torch.equal(random_state, torch.get_rng_state())

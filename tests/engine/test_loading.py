@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ import torch
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.engine import Engine
-from inpaint_transform.engine.devices import choose_device, choose_dtype
 
 
 @pytest.fixture(scope="module")
@@ -212,71 +210,3 @@ def test_a_lora_leaves_no_layers_behind(sd: Path, tmp_path: Path) -> None:
 def test_a_safety_checker_that_the_checkpoint_lacks(sd: Path) -> None:
     with pytest.raises(ValueError, match=r"safety_checker=True: the checkpoint .* has none"):
         load(sd, safety_checker=True)
-
-
-# Devices
-
-
-@pytest.fixture
-def no_cuda() -> None:
-    if torch.cuda.is_available():
-        pytest.skip("there is a CUDA device here")
-
-
-@pytest.mark.usefixtures("no_cuda")
-def test_cuda_where_there_is_none(sd: Path) -> None:
-    for device in ("cuda", "cuda:1"):
-        with pytest.raises(ValueError, match=f"device='{device}': .*finds no CUDA device here; use device='cpu'"):
-            load(sd, device=device)
-    assert choose_device("auto") == torch.device("cpu")
-
-
-def test_metal_where_there_is_none() -> None:
-    if torch.backends.mps.is_available():
-        pytest.skip("there is a Metal device here")
-    with pytest.raises(ValueError, match="device='mps': PyTorch finds no Metal device"):
-        choose_device("mps")
-
-
-@pytest.mark.parametrize("device", ["auto", "cuda", "cuda:0"])
-def test_a_forked_worker_is_told_the_mends(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without CUDA no process is ever in that state, so PyTorch's own flag is set by hand."""
-    monkeypatch.setattr(torch.cuda, "_is_in_bad_fork", lambda: True)
-    with pytest.raises(InpaintError, match=r"forked.*serving='shared'.*spawn.*num_workers=0"):
-        choose_device(device)
-    assert choose_device("cpu") == torch.device("cpu")
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-def test_a_really_forked_worker_is_told_the_mends() -> None:
-    torch.zeros(1, device="cuda")
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            choose_device("auto")
-        except InpaintError as error:
-            os.write(writer, str(error).encode())
-        os._exit(0)
-    os.close(writer)
-    os.waitpid(child, 0)
-    assert b"serving='shared'" in os.read(reader, 10_000)
-    os.close(reader)
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
-def test_devices_of_a_machine_with_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
-    count = torch.cuda.device_count()
-    monkeypatch.setenv("LOCAL_RANK", str(count))
-    assert choose_device("auto") == torch.device("cuda:0")
-    with pytest.raises(ValueError, match=f"device='cuda:{count}': there are {count} CUDA devices"):
-        choose_device(f"cuda:{count}")
-    assert choose_dtype("auto", torch.device("cuda:0")) == torch.float16
-
-
-def test_precision_by_device() -> None:
-    assert choose_dtype("auto", torch.device("cpu")) == torch.float32
-    assert choose_dtype("auto", torch.device("cuda:0")) == torch.float16
-    assert choose_dtype("bfloat16", torch.device("cpu")) == torch.bfloat16
