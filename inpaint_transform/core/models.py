@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from reprlib import repr as shorten
 from typing import Any
 
 from inpaint_transform.tiny import CHECKPOINT
@@ -16,6 +17,10 @@ from inpaint_transform.tiny import CHECKPOINT
 DEVICES = ("auto", "cpu", "cuda", "mps")
 DTYPES = ("auto", "float32", "float16", "bfloat16")
 SERVING = ("auto", "local", "shared", "ray")
+
+# The fields that may name a file or folder; they take a ``pathlib.Path`` too.
+PLACES = ("id", "lora", "vae", "controlnet", "clip", "address")
+NETWORK_ADDRESS = re.compile(r"\w+://|[\w.-]+:[0-9]+$")
 
 # Eleven days; a socket counts the milliseconds of its time-out in 32 bits.
 MAX_TIMEOUT_S = 1e6
@@ -98,6 +103,9 @@ class ModelSpec:
     timeout_s: float | None = None
 
     def __post_init__(self) -> None:
+        for name in PLACES:
+            if isinstance(value := getattr(self, name), os.PathLike):
+                object.__setattr__(self, name, os.fspath(value))
         if not isinstance(self.id, str) or not self.id:
             raise ValueError(f"id={self.id!r}: give a preset name ({', '.join(PRESETS)}), a hub id or a folder")
         if not isinstance(self.device, str) or not (self.device in DEVICES or re.fullmatch("cuda:[0-9]+", self.device)):
@@ -117,6 +125,11 @@ class ModelSpec:
                 f"address={self.address!r}: with serving='ray' give 'auto' or the 'host:port' that 'ray start --head'"
                 " printed (not ray://, which is too slow for pixels)"
             )
+        if self.address is not None and self.serving != "ray" and NETWORK_ADDRESS.match(self.address):
+            raise ValueError(
+                f"address={self.address!r}: a server is reached on its own machine only, by the folder that "
+                f"'inpaint-transform serve' prints there; for painters on other machines use serving='ray'"
+            )
         _at_least("size", self.size, 8, whole=True)
         _at_least("steps", self.steps, 1, whole=True)
         _at_least("guidance_scale", self.guidance_scale, 0)
@@ -130,16 +143,22 @@ class ModelSpec:
             raise ValueError(f"timeout_s={wait!r}: use a number of seconds above 0 and at most {MAX_TIMEOUT_S:g}")
 
     @classmethod
-    def of(cls, model: str | Mapping[str, Any] | ModelSpec) -> ModelSpec:
-        """Read what a transform's ``model`` argument may be: a name, a dict of fields or a spec.
+    def of(cls, model: str | os.PathLike[str] | Mapping[str, Any] | ModelSpec) -> ModelSpec:
+        """Read what a transform's ``model`` argument may be: a name, a path, a dict of fields or a spec.
 
         Raises:
-            ValueError: The dict has an unknown field or lacks ``id``.
+            ValueError: It is something else, or the dict has an unknown field or lacks ``id``.
         """
         if isinstance(model, ModelSpec):
             return model
-        if isinstance(model, str):
-            return cls(model)
+        if isinstance(model, str | os.PathLike):
+            return cls(os.fspath(model))
+        if not isinstance(model, Mapping):
+            raise ValueError(
+                f"model={shorten(model)}: give a preset ({', '.join(PRESETS)}), a hub id, a folder in the diffusers "
+                f"layout, or a ModelSpec; a pipeline that is loaded already cannot be shared with workers, so save it "
+                f"with save_pretrained(FOLDER) and give the folder"
+            )
         known = [field.name for field in dataclasses.fields(cls)]
         unknown = sorted(set(model) - set(known))
         if unknown or "id" not in model:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -17,8 +16,8 @@ from transformers.image_processing_base import ImageProcessingMixin
 from inpaint_transform import tiny
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.protocol import Question
-from inpaint_transform.engine.loading import HUB_ID, load_error
 from inpaint_transform.engine.quiet import quiet
+from inpaint_transform.engine.sources import hub_options, load_error, read_config
 
 # Of the last used texts: a CLIP feature has at most 1280 numbers, so all of them take 20 MB at most.
 TEXTS_KEPT = 4096
@@ -53,9 +52,9 @@ class Clip:
         try:
             with quiet():
                 model, report = transformers.CLIPModel.from_pretrained(
-                    folder, use_safetensors=True, dtype=dtype, output_loading_info=True
+                    folder, use_safetensors=True, dtype=dtype, output_loading_info=True, **hub_options(folder)
                 )
-                self._tokenizer = transformers.CLIPTokenizer.from_pretrained(folder)
+                self._tokenizer = transformers.CLIPTokenizer.from_pretrained(folder, **hub_options(folder))
             self._model: Any = model.to(device).eval()
         except torch.cuda.OutOfMemoryError as error:
             raise InpaintError(f"clip={where!r} does not fit into the memory of {device}: use a smaller one") from error
@@ -153,27 +152,8 @@ class Clip:
 
 def _check_is_clip(folder: str, where: str) -> None:
     """Raise where a folder or hub repository is no CLIP model."""
-    if Path(folder).is_dir():
-        file = Path(folder) / "config.json"
-        if not file.is_file():
-            raise FileNotFoundError(
-                f"clip={where!r}: the folder has no config.json; give the folder of a transformers CLIP model, as"
-                " save_pretrained() and `hf download --local-dir` write it"
-            )
-        try:
-            config = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"clip={where!r}: its config.json is no JSON ({error}); copy the folder again") from error
-    elif not HUB_ID.fullmatch(folder):
-        raise FileNotFoundError(
-            f"clip={where!r}: there is no such folder, and it is neither a hub id (owner/name) nor 'tiny'"
-        )
-    else:
-        try:
-            config, _ = transformers.CLIPConfig.get_config_dict(folder)
-        except (OSError, ValueError) as error:
-            raise load_error("clip", where, error) from error
-    kind = config.get("model_type") if isinstance(config, dict) else None
+    config = read_config("clip", folder, "config.json")
+    kind = config.get("model_type")
     if kind != "clip":
         raise ValueError(
             f"clip={where!r}: holds a model of type {kind!r}; give a CLIP model with both encoders, for instance"
@@ -184,7 +164,7 @@ def _check_is_clip(folder: str, where: str) -> None:
 def _preprocessing(folder: str) -> dict[str, Any]:
     """How the model wants its pictures; read as a dict, because the processors themselves want torchvision."""
     try:
-        settings, _ = ImageProcessingMixin.get_image_processor_dict(folder)
+        settings, _ = ImageProcessingMixin.get_image_processor_dict(folder, **hub_options(folder))
     except OSError:
         return {}
     return dict(settings)

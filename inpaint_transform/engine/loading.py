@@ -5,9 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import inspect
-import json
 import logging
-import re
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +14,10 @@ import torch
 from packaging.version import Version
 
 from inpaint_transform.core.errors import InpaintError
-from inpaint_transform.core.models import PRESETS, ModelSpec
+from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.engine.devices import choose_device, choose_dtype, limit_memory
 from inpaint_transform.engine.quiet import quiet
+from inpaint_transform.engine.sources import check_place, hub_options, load_error, read_config
 
 logger = logging.getLogger(__name__)
 
@@ -39,11 +38,6 @@ CONTROLLED = {
 AUTOENCODERS = ("AutoencoderKL", "AutoencoderTiny", "AsymmetricAutoencoderKL")
 # Renamed in diffusers 0.40; the old name warns there and the new one is ignored before.
 DTYPE_ARGUMENT = "dtype" if Version(diffusers.__version__) >= Version("0.40") else "torch_dtype"
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-OFFLINE = (
-    "On a machine without network: download it elsewhere (`hf download {id} --local-dir FOLDER`), copy the folder and"
-    " give its path; or fill the Hugging Face cache once and set HF_HUB_OFFLINE=1"
-)
 
 
 def load(spec: ModelSpec) -> tuple[Any, torch.device]:
@@ -61,6 +55,9 @@ def load(spec: ModelSpec) -> tuple[Any, torch.device]:
         InpaintError: The hub cannot be reached, or the weights do not load or do not fit into memory.
     """
     spec = _with_home_folder(spec)
+    for argument in ("id", "vae", "lora", "controlnet"):  # before anything is downloaded
+        if getattr(spec, argument) is not None:
+            check_place(argument, getattr(spec, argument))
     device = choose_device(spec.device)
     dtype = choose_dtype(spec.dtype, device)
     limit_memory(spec.memory_fraction, device)
@@ -98,9 +95,9 @@ def _with_home_folder(spec: ModelSpec) -> ModelSpec:
 
 
 def _load_pipeline(spec: ModelSpec, dtype: torch.dtype) -> Any:
-    index = _read_config(diffusers.DiffusionPipeline, "id", spec.id, spec.revision)
+    index = read_config("id", spec.id, diffusers.DiffusionPipeline.config_name, spec.revision)
     loader = _loader(index.get("_class_name", ""), spec)
-    arguments: dict[str, Any] = {DTYPE_ARGUMENT: dtype, "use_safetensors": True, "revision": spec.revision}
+    arguments = {**_arguments(spec.id, dtype), "revision": spec.revision}
     if spec.controlnet is not None:
         arguments["controlnet"] = _load_controlnet(spec.controlnet, dtype)
     if spec.vae is not None:
@@ -115,6 +112,11 @@ def _load_pipeline(spec: ModelSpec, dtype: torch.dtype) -> Any:
         raise load_error("id", spec.id, error) from error
 
 
+def _arguments(where: str, dtype: torch.dtype) -> dict[str, Any]:
+    """What every loader of diffusers is told."""
+    return {DTYPE_ARGUMENT: dtype, "use_safetensors": True, **hub_options(where)}
+
+
 def _from_pretrained(loader: Any, where: str, variant: str | None, arguments: dict[str, Any]) -> Any:
     try:
         return loader.from_pretrained(where, variant=variant, **arguments)
@@ -123,61 +125,6 @@ def _from_pretrained(loader: Any, where: str, variant: str | None, arguments: di
             raise
         logger.info("%s has no %r variant; loading its plain weights", where, variant)
     return loader.from_pretrained(where, **arguments)
-
-
-def _read_config(cls: Any, argument: str, where: str, revision: str | None = None) -> dict[str, Any]:
-    """Read the config that says what a folder or hub repository holds; see ``load`` for the errors."""
-    folder = Path(where)
-    name = cls.config_name
-    if folder.is_dir():
-        file = folder / name
-        if not file.is_file():
-            raise FileNotFoundError(
-                f"{argument}={where!r}: the folder has no {name}; give a folder in the diffusers layout, as"
-                " save_pretrained() and `hf download --local-dir` write it"
-            )
-        try:
-            config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{argument}={where!r}: its {name} is no JSON ({error}); copy the folder again") from error
-        return config
-    if not HUB_ID.fullmatch(where):
-        raise FileNotFoundError(
-            f"{argument}={where!r}: there is no such folder, and it is neither a hub id (owner/name) nor a preset"
-            f" ({', '.join(PRESETS)})"
-        )
-    try:
-        return dict(cls.load_config(where, revision=revision))
-    except (OSError, ValueError) as error:
-        raise load_error(argument, where, error) from error
-
-
-def load_error(argument: str, where: str, error: Exception) -> Exception:
-    """The error a user can act upon, in place of what diffusers, transformers or the hub said."""
-    said = " ".join(str(error).split())
-    if "AutoPipeline can't find" in said:
-        return ValueError(
-            f"{argument}={where!r}: this kind of checkpoint cannot inpaint ({said}); use a Stable Diffusion, SDXL, SD3,"
-            f" Flux, Qwen-Image or Z-Image checkpoint, or a preset ({', '.join(PRESETS)})"
-        )
-    folder = Path(where)
-    if folder.is_dir():
-        unsafe = [part.name for part in (folder, *folder.iterdir()) if _has_only_bin_files(part)]
-        if unsafe:
-            return ValueError(
-                f"{argument}={where!r}: {', '.join(unsafe)} has .bin weights only, which can run code when they are"
-                " opened and are never read. Convert them: load the folder with diffusers on a machine where you trust"
-                " it, and call save_pretrained(FOLDER, safe_serialization=True)"
-            )
-        return InpaintError(f"{argument}={where!r}: the folder does not load: {said}")
-    return InpaintError(
-        f"{argument}={where!r}: no local folder of that name, and the Hugging Face hub did not give it. Check the"
-        f" spelling, the network and, for a gated model, `hf auth login`. {OFFLINE.format(id=where)} ({said})"
-    )
-
-
-def _has_only_bin_files(folder: Path) -> bool:
-    return any(folder.glob("*.bin")) and not any(folder.glob("*.safetensors"))
 
 
 def _loader(name: str, spec: ModelSpec) -> Any:
@@ -208,22 +155,24 @@ def _present_variant(spec: ModelSpec) -> str | None:
 
 
 def _load_controlnet(where: str, dtype: torch.dtype) -> Any:
-    name = _read_config(diffusers.ControlNetModel, "controlnet", where).get("_class_name")
+    name = read_config("controlnet", where, diffusers.ControlNetModel.config_name).get("_class_name")
     if name != "ControlNetModel":
         raise ValueError(f"controlnet={where!r}: holds a {name}; use a ControlNetModel that was trained on Canny edges")
     try:
-        return diffusers.ControlNetModel.from_pretrained(where, use_safetensors=True, **{DTYPE_ARGUMENT: dtype})
+        return diffusers.ControlNetModel.from_pretrained(where, **_arguments(where, dtype))
     except Exception as error:  # as in _load_pipeline
         raise load_error("controlnet", where, error) from error
 
 
 def _load_vae(spec: ModelSpec, where: str, dtype: torch.dtype) -> Any:
-    name = _read_config(diffusers.AutoencoderKL, "vae", where).get("_class_name")
+    name = read_config("vae", where, diffusers.AutoencoderKL.config_name).get("_class_name")
     if name not in AUTOENCODERS:
         raise ValueError(f"vae={where!r}: holds a {name}; use one of {', '.join(AUTOENCODERS)}")
     try:
-        vae = getattr(diffusers, name).from_pretrained(where, use_safetensors=True, **{DTYPE_ARGUMENT: dtype})
-        own = diffusers.AutoencoderKL.load_config(spec.id, subfolder="vae", revision=spec.revision)
+        vae = getattr(diffusers, name).from_pretrained(where, **_arguments(where, dtype))
+        own = diffusers.AutoencoderKL.load_config(
+            spec.id, subfolder="vae", revision=spec.revision, **hub_options(spec.id)
+        )
     except Exception as error:  # as in _load_pipeline
         raise load_error("vae", where, error) from error
     if own["_class_name"] not in AUTOENCODERS or own["latent_channels"] != vae.config.latent_channels:
@@ -250,14 +199,12 @@ def _scheduler_class(name: str) -> Any:
 def _fuse_lora(pipeline: Any, where: str) -> None:
     """Add a LoRA's weights to the pipeline's own, so that it costs nothing afterwards."""
     path = Path(where)
-    if not path.exists() and not HUB_ID.fullmatch(where):
-        raise FileNotFoundError(f"lora={where!r}: there is no such folder or file, and it is no hub id (owner/name)")
     if not hasattr(pipeline, "load_lora_weights"):
         raise ValueError(f"lora={where!r}: a {type(pipeline).__name__} takes no LoRA")
     if path.is_dir() and not any(path.glob("*.safetensors")):
         raise FileNotFoundError(f"lora={where!r}: the folder has no .safetensors file, so it is no LoRA")
     try:
-        pipeline.load_lora_weights(where, use_safetensors=True)
+        pipeline.load_lora_weights(where, use_safetensors=True, **hub_options(where))
     except OSError as error:
         raise load_error("lora", where, error) from error
     except (ValueError, KeyError, RuntimeError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -249,3 +250,27 @@ def test_addresses_of_a_cluster(address):
 def test_what_is_no_address_of_a_cluster(address):
     with pytest.raises(ValueError, match=r"address=.*host:port"):
         ModelSpec("sd15", serving="ray", address=address)
+
+
+def test_a_path_is_a_place_too(tmp_path: Path) -> None:
+    spec = ModelSpec.of(tmp_path)
+    assert spec == ModelSpec(str(tmp_path)) == ModelSpec(tmp_path)  # type: ignore[arg-type] # at runtime it may be
+    parts = {name: tmp_path / name for name in ("lora", "vae", "controlnet", "clip", "address")}
+    assert ModelSpec("tiny", **parts).to_dict() == {"id": "tiny", **{name: str(part) for name, part in parts.items()}}
+
+
+@pytest.mark.parametrize("model", [None, 3, object(), ["tiny"], b"tiny"])
+def test_of_names_what_is_no_model_at_all(model: Any) -> None:
+    with pytest.raises(ValueError, match=r"^model=.*: give a preset \(tiny, .*save_pretrained"):
+        ModelSpec.of(model)
+
+
+@pytest.mark.parametrize("address", ["gpu1:8000", "10.0.0.7:80", "http://gpu1/x", "tcp://gpu1:1", "localhost:8000"])
+def test_a_server_on_another_machine_cannot_be_reached(address: str) -> None:
+    with pytest.raises(ValueError, match=f"address='{address}': .*on its own machine only.*serving='ray'"):
+        ModelSpec("tiny", address=address)
+
+
+@pytest.mark.parametrize("address", ["/run/user/1/inpaint-x", "servers/a", "C:\\servers\\a", "servers:old/1"])
+def test_folders_are_addresses(address: str) -> None:
+    assert ModelSpec("tiny", address=address).address == address

@@ -215,7 +215,7 @@ def test_a_missing_folder(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_model(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"clip=.*the folder has no config.json; give the folder of a trans"):
+    with pytest.raises(FileNotFoundError, match=r"clip=.*the folder has no config.json; give a folder in the trans"):
         Clip(str(tmp_path), CPU, torch.float32)
 
 
@@ -229,7 +229,8 @@ def test_a_diffusion_checkpoint(sd: Path) -> None:
     [
         ('{"model_type": "siglip"}', "holds a model of type 'siglip'; give a CLIP model"),
         ('{"model_type": "clip_text_model"}', "holds a model of type 'clip_text_model'"),
-        ("[]", "holds a model of type None"),
+        ("[]", "its config.json holds no JSON object"),
+        ("{}", "holds a model of type None"),
         ('{"model_type', "its config.json is no JSON"),
     ],
 )
