@@ -43,7 +43,8 @@ class Nodes:
         arguments = {"num_cpus": 1, "object_store_memory": MEMORY, "include_dashboard": False}
         self._cluster = Cluster(initialize_head=True, head_node_args=arguments)
         self.address: str = self._cluster.address
-        self.nodes = [self.add() for _ in range(2)]
+        for _ in range(2):
+            self.add()
 
     def add(self) -> Any:
         """One more node for painters."""
@@ -51,9 +52,8 @@ class Nodes:
 
     def kill(self, node: Any) -> None:
         """Kill a node with all that runs on it, as a power cut does."""
-        self._cluster.remove_node(node, allow_graceful=False)
-        if node in self.nodes:
-            self.nodes.remove(node)
+        if node in self._cluster.list_all_nodes():
+            self._cluster.remove_node(node, allow_graceful=False)
 
     def shutdown(self) -> None:
         """End all nodes."""

@@ -112,14 +112,14 @@ def by_id(spec: ModelSpec):
 
 
 def cramped(spec: ModelSpec):
-    """The real engine on a device that has memory for two crops."""
+    """The embedded model on a device that has memory for one crop at a time."""
     import torch
 
     from inpaint_transform.engine import Engine
 
     class Cramped(Engine):
         def _paint_batch(self, requests):
-            if len(requests) > 2:
+            if len(requests) > 1:
                 raise torch.cuda.OutOfMemoryError("out of memory")
             return super()._paint_batch(requests)
 

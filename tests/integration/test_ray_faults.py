@@ -10,7 +10,6 @@ from ray_cluster import (
     RESOURCE,
     client_of,
     needs_ray,
-    nodes,  # noqa: F401 - a fixture
     painting,
     processes_with,
     ray_spec,
@@ -62,7 +61,7 @@ def said(actors):
     return list(painters.look(actors).values())
 
 
-def test_a_painter_killed_in_the_middle_of_a_call(nodes):  # noqa: F811
+def test_a_painter_killed_in_the_middle_of_a_call(nodes):
     with painting(nodes, 2) as started:
         client = client_of(nodes)
         asked = [request("sleep 0.1", seed=i) for i in range(32)]
@@ -77,7 +76,7 @@ def test_a_painter_killed_in_the_middle_of_a_call(nodes):  # noqa: F811
         assert wait_until(lambda: all(row["usable"] for row in rows(client)), PATIENCE_S)
 
 
-def test_a_request_that_kills_every_painter_is_given_up(nodes):  # noqa: F811
+def test_a_request_that_kills_every_painter_is_given_up(nodes):
     with painting(nodes, 1):
         client = client_of(nodes)
         with pytest.raises(InpaintError, match="lost|left"):
@@ -87,7 +86,7 @@ def test_a_request_that_kills_every_painter_is_given_up(nodes):  # noqa: F811
         assert is_right(client.paint([asked])[0], asked)
 
 
-def test_a_node_killed_in_the_middle_of_a_call(nodes):  # noqa: F811
+def test_a_node_killed_in_the_middle_of_a_call(nodes):
     extra = nodes.add()
     try:
         with painting(nodes, 3) as started:
@@ -101,11 +100,10 @@ def test_a_node_killed_in_the_middle_of_a_call(nodes):  # noqa: F811
             assert len(results) == len(asked)
             assert all(map(is_right, results, asked))
     finally:
-        if extra in nodes.extra:
-            nodes.kill(extra)
+        nodes.kill(extra)
 
 
-def test_all_painters_gone(nodes):  # noqa: F811
+def test_all_painters_gone(nodes):
     with painting(nodes, 2) as started:
         client = client_of(nodes)
         assert client.size
@@ -125,7 +123,7 @@ def test_all_painters_gone(nodes):  # noqa: F811
             painters.end(more, drain_s=0.0)
 
 
-def test_the_nodes_server_killed(nodes):  # noqa: F811
+def test_the_nodes_server_killed(nodes):
     with painting(nodes, 1) as started:
         client = client_of(nodes)
         first = server_of(client) if client.size else None
@@ -142,7 +140,7 @@ def test_the_nodes_server_killed(nodes):  # noqa: F811
         assert said(started)[0]["queued"] == 0
 
 
-def test_painters_drop_what_a_killed_server_had_queued(nodes):  # noqa: F811
+def test_painters_drop_what_a_killed_server_had_queued(nodes):
     job = """
 from ray_cluster import ray_spec
 client = connect(ModelSpec(**json.loads(sys.argv[1])))

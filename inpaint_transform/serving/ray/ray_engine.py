@@ -160,7 +160,8 @@ class RayEngine:
                     painter = min(usable, key=lambda one: (one.outstanding, random.random()))  # noqa: S311 - a tie
                     painter.outstanding += crops
                     return painter
-                left = self._none_since + GRACE_S - time.monotonic()
+                # None that Ray could start anew: then there is nothing to wait for.
+                left = self._none_since + GRACE_S - time.monotonic() if self._painters else 0.0
                 if left <= 0 or self._closing.is_set():
                     raise InpaintError(self._why_none())
                 self._changed.wait(left)
