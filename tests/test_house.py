@@ -36,11 +36,6 @@ TOO_LONG = {
 }
 MISNAMED: set[str] = set()
 UNTESTED = {
-    "core/edit.py",
-    "core/labels.py",
-    "core/paint.py",
-    "core/protocol.py",
-    "core/recipe.py",
     "datasets/export_plan.py",
     "datasets/files.py",
     "datasets/layout.py",

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inpaint_transform.core.labels import lookup, noun
 from inpaint_transform.core.prompts import check, draw, slots_of, templates_of
 
 
@@ -25,6 +24,17 @@ def all_drawn(prompts: Any, label: Any = "car", **given: Any) -> set[str]:
 
 
 # What a prompt says
+
+
+@pytest.mark.parametrize(
+    ("label", "names", "word"), [("car", None, "car"), (1, {1: "bus"}, "bus"), (0, ["car"], "car")]
+)
+def test_a_label_is_said_by_its_noun(label: Any, names: Any, word: str) -> None:
+    assert drawn("a {label}", label, class_names=names) == f"a {word}"
+
+
+def test_prompts_by_integer_labels_survive_json() -> None:
+    assert templates_of(json.loads(json.dumps({3: "a bus"})), 3) == ["a bus"]
 
 
 def test_label_and_attributes_fill_their_slots() -> None:
@@ -88,73 +98,13 @@ def test_the_generator_decides_and_no_other(seed: int) -> None:
     assert np.array_equal(np.random.get_state()[1], numpy_before)
 
 
-# Labels as words
-
-
-@pytest.mark.parametrize(
-    ("label", "class_names", "expected"),
-    [
-        ("car", None, "car"),
-        ("car", {"car": "sports car"}, "sports car"),
-        (1, {1: "bus"}, "bus"),
-        (1, {"1": "bus"}, "bus"),
-        (1.0, {1: "bus"}, "bus"),
-        (1.0, {"1": "bus"}, "bus"),
-        (0, ["car", "bus"], "car"),
-        (1, ["car", "bus"], "bus"),
-        (1.0, ["car", "bus"], "bus"),
-        (1, ("car", "bus"), "bus"),
-        ("bus", ["car", "bus"], "bus"),
-    ],
-)
-def test_class_names_turn_labels_into_nouns(label: Any, class_names: Any, expected: str) -> None:
-    assert noun(label, class_names) == expected
-    assert drawn("a {label}", label, class_names=class_names) == f"a {expected}"
-
-
-@given(st.dictionaries(st.integers(-5, 100), st.text(min_size=1), min_size=1))
-def test_integer_keys_survive_json(names: dict[int, str]) -> None:
-    through_json = json.loads(json.dumps(names))
-    for label, name in names.items():
-        assert lookup(through_json, label) == name
-        assert noun(label, through_json) == name
-        assert noun(float(label), through_json) == name
-        assert templates_of(through_json, label) == [name]
-
-
-@pytest.mark.parametrize("label", [3, 2.0, 0.5])
-def test_a_bare_number_without_class_names_is_refused(label: float) -> None:
-    with pytest.raises(ValueError, match=r"label .* is a number; give class_names="):
-        noun(label, None)
-
-
-@pytest.mark.parametrize(
-    ("label", "class_names"),
-    [
-        (2, ["car", "bus"]),
-        (-1, ["car", "bus"]),
-        (0.5, ["car", "bus"]),
-        ("van", ["car", "bus"]),
-        ("van", {"car": "sports car"}),
-        (7, {1: "bus"}),
-        (0, []),
-        (0, {}),
-    ],
-)
-def test_a_label_without_a_name_is_refused(label: Any, class_names: Any) -> None:
-    with pytest.raises(ValueError, match=r"class_names=.*has no entry for label .*; add it"):
-        noun(label, class_names)
+# Mistakes
 
 
 def test_a_sample_without_labels_is_refused_only_where_the_prompt_needs_one() -> None:
     assert drawn("a photo", None) == "a photo"
     with pytest.raises(ValueError, match=r"prompt needs \{label\}, but the sample has no labels; give BboxParams"):
         drawn("a {label}", None)
-    with pytest.raises(ValueError, match="the sample has no labels"):
-        noun(None, ["car"])
-
-
-# Mistakes
 
 
 def test_an_unknown_label_is_named_with_the_known_ones() -> None:
