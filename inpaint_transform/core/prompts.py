@@ -1,12 +1,14 @@
 """Prompts: from a label and lists of words to the sentence that the model paints.
 
-A prompt is a string with ``{label}`` and free ``{attribute}`` slots, a list of such strings (one is drawn), or a
-mapping from label to either. Values for the slots come from ``attributes`` and from the sample itself.
+A prompt is a string with the slots ``{label}`` and ``{a_label}`` ("cup" and "a cup", "ace" and "an ace") and free
+``{attribute}`` slots, a list of such strings (one is drawn), or a mapping from label to either. Values for the free
+slots come from ``attributes`` and from the sample itself.
 """
 
 from __future__ import annotations
 
 import random
+import re
 import string
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -15,6 +17,37 @@ from inpaint_transform.core.labels import ClassNames, Label, lookup, noun
 
 PromptFunction = Callable[[Label, Mapping[str, str], random.Random], str]
 Prompts = str | Sequence[str] | Mapping[Any, str | Sequence[str]] | PromptFunction
+
+LABEL_SLOTS = ("label", "a_label")
+# Where the letters of a word mislead: "an hour" and "a unicorn".
+_AN = re.compile(r"(hour|honest|honou?r|heir)", re.IGNORECASE)
+_A = re.compile(r"(uni([^mn]|$)|us[aeiu]|uk[aeu]|ut[ei]|ur[ai]|ubi|eu|ew|one\b|once\b|ouija)", re.IGNORECASE)
+# Numbers whose names begin with a vowel: 8 and 80, 11 and 18.
+_AN_NUMBER = re.compile(r"8|1[18](?![0-9])")
+# An abbreviation is read letter by letter, and these letters' names begin with a vowel: an RBC, an X-ray.
+_AN_LETTERS = "AEFHILMNORSX"
+
+
+def with_article(noun: str) -> str:
+    """A noun with "a" or "an" before it, by its sound as far as its letters tell.
+
+    Examples:
+        >>> [with_article(noun) for noun in ("cup", "ace", "hourglass", "unicorn", "RBC", "X-ray", "8-ball")]
+        ['a cup', 'an ace', 'an hourglass', 'a unicorn', 'an RBC', 'an X-ray', 'an 8-ball']
+    """
+    word = re.split(r"[\W_]", noun.strip(), maxsplit=1)[0]
+    if word[:1].isdecimal():
+        vowel = bool(_AN_NUMBER.match(word))
+    elif word.isupper() and (len(word) == 1 or not set(word) & set("AEIOUY")):
+        vowel = word[0] in _AN_LETTERS
+    else:
+        vowel = bool(_AN.match(word)) or (word[:1].lower() in set("aeiou") and not _A.match(word))
+    return f"{'an' if vowel else 'a'} {noun}"
+
+
+def label_slots(noun: str) -> dict[str, str]:
+    """What the ``LABEL_SLOTS`` are filled with for a noun."""
+    return {"label": noun, "a_label": with_article(noun)}
 
 
 def slots_of(template: str) -> list[str]:
@@ -81,7 +114,7 @@ def check(prompts: Prompts, attributes: Mapping[str, Sequence[str]], sample_slot
             if not isinstance(template, str):
                 raise ValueError(f"prompts={prompts!r}: {template!r} is not a string")
             for slot in slots_of(template):
-                if slot != "label" and slot not in attributes and not sample_slots:
+                if slot not in LABEL_SLOTS and slot not in attributes and not sample_slots:
                     raise ValueError(
                         f"prompts={template!r}: nothing fills {{{slot}}}; give attributes={{{slot!r}: [...]}}, or "
                         f"prompt_key to read slots from the sample"
@@ -124,8 +157,8 @@ def draw(
     for slot in slots_of(template):
         if slot in filled:
             continue
-        if slot == "label":
-            filled[slot] = noun(label, class_names)
+        if slot in LABEL_SLOTS:
+            filled[slot] = label_slots(noun(label, class_names))[slot]
         elif slot in values:
             filled[slot] = _pick(values[slot], rng)
         else:

@@ -97,7 +97,7 @@ class Recipe:
         if callable(self.prompts) or isinstance(self.prompts, Mapping):
             return False
         templates = [self.prompts] if isinstance(self.prompts, str) else self.prompts
-        return any("label" in prompts.slots_of(template) for template in templates)
+        return any(set(prompts.LABEL_SLOTS) & set(prompts.slots_of(template)) for template in templates)
 
     def scaled(self, share: float) -> Recipe:
         """The recipe with ``share`` times its ``box_p``, as a schedule wants it."""

@@ -56,9 +56,9 @@ class BBoxInpaint(_Sampling, DualTransform):
 
     Args:
         model (str | dict | ModelSpec): Preset name, hub id, local diffusers folder, or a ``ModelSpec``.
-        prompts (str | list | dict | callable): What to paint: a prompt with ``{label}`` and attribute slots, a list
-            of prompts to draw from, or either by label. A function ``(label, slots, rng) -> str`` also works, but a
-            transform that holds one does not serialise.
+        prompts (str | list | dict | callable): What to paint: a prompt with ``{label}`` or ``{a_label}`` ("a cup", "an
+            ace") and attribute slots, a list of prompts to draw from, or either by label. A function
+            ``(label, slots, rng) -> str`` also works, but a transform that holds one does not serialise.
         negative_prompt (str | None): What to avoid.
         attributes (dict[str, list[str]] | None): Values to draw for the slots, e.g. ``{"color": ["red", "blue"]}``.
         label_field (str | None): Which of ``BboxParams(label_fields=...)`` names the class. Default: the first.

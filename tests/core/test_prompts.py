@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inpaint_transform.core.prompts import check, draw, slots_of, templates_of
+from inpaint_transform.core.prompts import check, draw, slots_of, templates_of, with_article
 
 
 def drawn(prompts: Any, label: Any = "car", seed: int = 0, **given: Any) -> str:
@@ -41,6 +41,54 @@ def test_label_and_attributes_fill_their_slots() -> None:
     assert drawn("a {color} {label}, {color}", attributes={"color": ["red"]}) == "a red car, red"
     assert drawn("no slot at all") == "no slot at all"
     assert drawn("{{literal}} {label}") == "{literal} car"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "a cup",
+        "an ace",
+        "a nine",
+        "an eight",
+        "an 8",
+        "an 11",
+        "a 110",
+        "a 2 of clubs",
+        "an hour hand",
+        "a unicorn",
+        "a uniform",
+        "an uninflated ball",
+        "an umbrella",
+        "a used car",
+        "a European bus",
+        "a one-way sign",
+        "an onion",
+        "an RBC",
+        "a WBC",
+        "an X-ray",
+        "a DOG",
+        "an ESP8266",
+        "an orange_cone",
+        "a ",
+        "a 信号",
+    ],
+)
+def test_the_article_goes_by_the_sound(words: str) -> None:
+    assert drawn("{a_label}!", words.partition(" ")[2]) == f"{words}!"
+
+
+@given(st.text())
+def test_an_article_changes_nothing_of_the_noun(word: str) -> None:
+    article, _, rest = with_article(word).partition(" ")
+    assert article in ("a", "an")
+    assert rest == word
+
+
+def test_the_article_belongs_to_the_name_not_to_the_id() -> None:
+    assert drawn("{a_label}", 1, class_names={1: "ace"}) == "an ace"
+    check("{a_label} and {label}", {}, False)
+    with pytest.raises(ValueError, match="{an_label}"):
+        check("{an_label}", {}, False)
 
 
 def test_a_value_with_braces_is_not_filled_again() -> None:

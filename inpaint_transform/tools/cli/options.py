@@ -34,7 +34,8 @@ Prompts = Annotated[
     typer.Option(
         "--prompt",
         help="What to paint: for every label, or LABEL=PROMPT for one. Repeat it for several, one of which is taken "
-        "for each painting. With LABEL=PROMPT only, other labels are left alone. Default: 'a photo of a {label}'.",
+        "for each painting. With LABEL=PROMPT only, other labels are left alone. Default: 'a photo of a {label}'; "
+        "{a_label} puts a or an before it.",
     ),
 ]
 Only = Annotated[list[str] | None, typer.Option("--only", metavar="LABEL", help="Paint this label only. Repeatable.")]
@@ -88,9 +89,9 @@ def read_prompts(texts: Iterable[str]) -> Templates:
         texts: What was typed; without any, every label is painted as a photo of itself.
 
     Raises:
-        ValueError: A prompt is empty or has a slot other than ``{label}``.
+        ValueError: A prompt is empty or has a slot other than ``{label}`` and ``{a_label}``.
     """
-    from inpaint_transform.core.prompts import slots_of
+    from inpaint_transform.core.prompts import LABEL_SLOTS, slots_of
 
     templates: dict[str | None, list[str]] = {}
     for text in texts or ("a photo of a {label}",):
@@ -99,9 +100,11 @@ def read_prompts(texts: Iterable[str]) -> Templates:
         chosen = template.strip() if own else text.strip()
         if not chosen:
             raise ValueError(f"prompt {text!r} is empty; say what to paint")
-        unfilled = [slot for slot in slots_of(chosen) if slot != "label"]
+        unfilled = [slot for slot in slots_of(chosen) if slot not in LABEL_SLOTS]
         if unfilled:
-            raise ValueError(f"prompt {text!r}: nothing fills {{{unfilled[0]}}}; here {{label}} is the only slot")
+            raise ValueError(
+                f"prompt {text!r}: nothing fills {{{unfilled[0]}}}; here {{label}} and {{a_label}} are the only slots"
+            )
         templates.setdefault(label.strip() if own else None, []).append(chosen)
     return templates
 
@@ -154,12 +157,13 @@ def recipe_for(recipe: "Recipe", templates: Templates, only: Collection[str] = (
         ValueError: There is a swap, and no template for a label that is to be painted, or ``only`` leaves out a label
             that is swapped.
     """
+    from inpaint_transform.core.prompts import label_slots
 
     def fill(label: "Label", _: Mapping[str, str], rng: random.Random) -> str:
         own = templates.get(str(label))
         wanted = templates[None] if own is None else own
         template = rng.choice(wanted) if turn is None else wanted[turn % len(wanted)]
-        return template.format(label=label)
+        return template.format(**label_slots(str(label)))
 
     labels = None if None in templates else [label for label in templates if label is not None]
     if recipe.relabel is not None:
