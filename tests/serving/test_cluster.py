@@ -95,6 +95,7 @@ def test_something_else_than_a_cluster_does_not_hang(no_tokens, monkeypatch):
         (RuntimeError("Version mismatch: The cluster was started with: Ray: 2.52"), "same versions of Ray and Python"),
         (RuntimeError("InvalidAuthToken: Authentication token is missing"), "auth_token"),
         (ConnectionError("Could not find any running Ray instance"), "ray start --head"),
+        (ConnectionError("Failed to connect to Ray cluster at 10.0.0.3:6379"), "auth_token"),
         (RuntimeError("This node has an IP address of 10.0.0.3"), "ray start --address"),
         (SystemExit(15), "ray start --address"),
     ],

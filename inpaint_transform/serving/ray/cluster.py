@@ -128,8 +128,13 @@ def _explain(error: BaseException, address: str) -> InpaintError:
         mend = "install the same versions of Ray and Python on all nodes"
     elif "oken" in said or "uthent" in said:
         mend = "copy the head's ~/.ray/auth_token to this machine, and set RAY_AUTH_MODE=token"
-    elif isinstance(error, ConnectionError):
+    elif "not find" in said:
         mend = "start a cluster with 'ray start --head', or give the host:port of one"
+    elif isinstance(error, ConnectionError):
+        mend = (
+            "the cluster wants another token (copy the head's ~/.ray/auth_token to this machine and set"
+            " RAY_AUTH_MODE=token), or another program has that port"
+        )
     else:
         mend = "this machine must be a node of the cluster: run 'ray start --address=HOST:PORT' on it first"
     return InpaintError(f"address={address!r}: cannot join the Ray cluster: {said[:600]}; {mend}")

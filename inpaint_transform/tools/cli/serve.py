@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from inpaint_transform.core.errors import InpaintError
-from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.core.models import ModelSpec, is_cluster_address
 from inpaint_transform.tools.cli.options import Guidance, Steps, usage_errors
 from inpaint_transform.tools.cli.terminal import say
 
@@ -16,10 +16,26 @@ from inpaint_transform.tools.cli.terminal import say
 def serve(
     model: Annotated[str | None, typer.Argument(help="Preset, hub id or diffusers folder.")] = None,
     stats: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Serve nothing; print the counters of the server there.")
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Serve nothing; print the counters of the server there. auto or host:port: the painters of a Ray"
+            " cluster.",
+        ),
     ] = None,
     address: Annotated[
-        Path | None, typer.Option(help="Folder for the socket, private to you. Default: a new one.")
+        Path | None,
+        typer.Option(
+            help="Folder for the socket, private to you. Default: a new one. With --ray the cluster: host:port of its"
+            " head. Default: auto, that of this machine."
+        ),
+    ] = None,
+    ray: Annotated[bool, typer.Option("--ray", help="Start painters in a Ray cluster, for all its nodes.")] = False,
+    painters: Annotated[int, typer.Option(min=1, help="With --ray: how many to start, a GPU each.")] = 1,
+    keep: Annotated[bool, typer.Option("--keep", help="With --ray: leave them when they are ready.")] = False,
+    end: Annotated[bool, typer.Option("--end", help="With --ray: end all painters of MODEL, kept ones too.")] = False,
+    resource: Annotated[
+        str | None, typer.Option(help="With --ray: the cluster's resource that each takes one of instead of a GPU.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, float32, float16 or bfloat16.")] = "auto",
@@ -38,9 +54,16 @@ def serve(
     """Run the resident pipeline by hand, until Ctrl-C; ModelSpec(..., address=...) reaches it."""
     if (model is None) == (stats is None):
         raise typer.BadParameter("give either a MODEL to serve or --stats ADDRESS")
+    if not ray and (painters != 1 or keep or end or resource):
+        raise typer.BadParameter("--painters, --keep, --end and --resource go with --ray")
     if stats is not None:
         _print_stats(stats)
         return
+    cluster = str(address or "auto")
+    if ray and not is_cluster_address(cluster):
+        raise typer.BadParameter(f"--address {cluster}: with --ray give auto or the host:port of the cluster's head")
+    if ray and ":" in device:
+        raise typer.BadParameter(f"--device {device}: Ray gives each painter a device; use auto, cuda or cpu")
     with usage_errors():
         spec = ModelSpec(
             str(model),
@@ -58,10 +81,23 @@ def serve(
             memory_fraction=memory_fraction,
             reproducible=reproducible,
         )
-    _serve(spec, address)
+    if not ray:
+        _serve(spec, address)
+        return
+    from inpaint_transform.tools.cli import painters as commands
+
+    if end:
+        commands.end(spec, cluster)
+    else:
+        commands.serve(spec, painters, cluster, keep, resource)
 
 
 def _print_stats(address: str) -> None:
+    if is_cluster_address(address) and not Path(address).exists():
+        from inpaint_transform.tools.cli import painters as commands
+
+        commands.show_once(address)
+        return
     from inpaint_transform.serving.connect import connect
 
     # The counters do not depend on the model, so any will do to ask for them.
