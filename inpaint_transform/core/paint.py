@@ -37,6 +37,7 @@ def paint_all(
     edits: Sequence[Sequence[Edit]],
     inpainter: Inpainter,
     gate: Judge | None = None,
+    together: bool = False,
 ) -> tuple[list[np.ndarray], list[list[Outcome]]]:
     """Paint the edits of several images in one batch.
 
@@ -51,6 +52,7 @@ def paint_all(
             and rejected where nothing remains.
         inpainter: Who paints.
         gate: Who judges what was painted, beyond the checks that always run: finite, not flat, not flagged, changed.
+        together: Whether the images are one sample with the same edits, so that each edit is in all or in none.
 
     Returns:
         The images, the very same array where nothing was painted, and an outcome for each of their edits.
@@ -79,6 +81,9 @@ def paint_all(
         elapsed = (time.perf_counter() - start) * 1e3
         for job in pending:
             job.milliseconds += elapsed
+    if together:
+        for same in zip(*found, strict=True):
+            _agree(same)
 
     results = [_composed(image, of_image) for image, of_image in zip(images, found, strict=True)]
     outcomes = [
@@ -93,6 +98,15 @@ def _job(recipe: Recipe, image: np.ndarray, edit: Edit) -> _Job | None:
     if fitted is None or not (mask := fitted.mask(recipe.shape)).any():
         return None
     return _Job(fitted, _window_rgb8(image, fitted.window), mask, image.shape[:2])
+
+
+def _agree(jobs: Sequence[_Job | None]) -> None:
+    """Take an edit back everywhere where it was not accepted in all of a sample's images."""
+    if all(job is not None and job.accepted for job in jobs):
+        return
+    for job in jobs:
+        if job is not None and job.accepted:
+            job.accepted, job.reason = False, "rejected in another image"
 
 
 def _composed(image: np.ndarray, jobs: Sequence[_Job | None]) -> np.ndarray:

@@ -4,47 +4,25 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import albumentations as A
-import numpy as np
-from albumentations.core.transforms_interface import BaseTransformInitSchema, DualTransform
 from albumentations.core.type_definitions import ALL_TARGETS
-from torch.utils.data import get_worker_info
 
-from inpaint_transform.core import boxes as pixel_boxes
-from inpaint_transform.core import seeds, stale
-from inpaint_transform.core.boxes import Box
 from inpaint_transform.core.edit import Edit
-from inpaint_transform.core.labels import Label
 from inpaint_transform.core.models import ModelSpec
-from inpaint_transform.core.plan import Scene
 from inpaint_transform.core.protocol import Inpainter
-from inpaint_transform.faces.albumentations_labels import LabelColumns, check_linked
-from inpaint_transform.faces.arguments import arguments_of
+from inpaint_transform.faces.albumentations_hooks import Hooks, box_processor
+from inpaint_transform.faces.albumentations_sample import Sample
+from inpaint_transform.faces.arguments import arguments_of, known_only
 from inpaint_transform.faces.editor import Editor
 
-# AlbumentationsX, the same import name, replaced the sampling hook and made its generators aware of workers.
-_SAMPLES_PARAMETERS = hasattr(A.BasicTransform, "sample_parameters")
+# Whoever configures all transforms of Albumentations alike hands them these.
+GEOMETRY = ("interpolation", "mask_interpolation", "border_mode", "fill", "fill_mask", "strict")
 
 
-class _Sampling:
-    """The 2.0.8 sampling hook, on a mixin: AlbumentationsX refuses a transform class that declares it itself."""
-
-    py_random: random.Random
-    _forced: bool
-
-    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
-        return self._draw(params, data, self.py_random, forced=self._forced)
-
-    def _draw(
-        self, params: dict[str, Any], data: dict[str, Any], stream: random.Random, *, forced: bool
-    ) -> dict[str, Any]:
-        raise NotImplementedError
-
-
-class BBoxInpaint(_Sampling, DualTransform):
+class BBoxInpaint(Hooks, A.DualTransform):
     """Repaint the inside of bounding boxes with a diffusion inpainting model.
 
     With probability ``p`` one or more labelled boxes of the image get new content, painted to a prompt made from
@@ -154,46 +132,7 @@ class BBoxInpaint(_Sampling, DualTransform):
     mask_field: str | None
     log_key: str | None
 
-    class InitSchema(BaseTransformInitSchema):
-        model: Any
-        prompts: Any
-        negative_prompt: str | None
-        attributes: dict[str, list[str]] | None
-        label_field: str | None
-        class_names: Any
-        prompt_key: str | None
-        relabel: Any
-        linked_fields: dict[str, Any] | None
-        num_boxes: int | tuple[int, int]
-        box_p: float | dict[Any, float] | None
-        min_box_size: int
-        area_range: tuple[float, float]
-        include_labels: list[Any] | None
-        exclude_labels: list[Any] | None
-        truncated: bool
-        context: float
-        strength: float | tuple[float, float]
-        shape: str
-        mask_field: str | None
-        mask_dilation: float
-        protect: bool
-        stale: str
-        feather: float
-        match_border: bool
-        when_no_box: str
-        retries: int
-        gate: Any
-        schedule: Any
-        log: Any
-        log_key: str | None
-        log_crops: bool
-        on_error: Literal["raise", "skip"]
-        seed: int | None
-
-        def model_dump(self, **options: Any) -> dict[str, Any]:
-            """The arguments, gates as they are: pydantic would take them apart, for they are dataclasses."""
-            return {**super().model_dump(**options), "gate": self.gate}
-
+    @known_only(ignored=GEOMETRY)
     def __init__(
         self,
         model: str | dict[str, Any] | ModelSpec = "tiny",
@@ -240,169 +179,32 @@ class BBoxInpaint(_Sampling, DualTransform):
             # A.Compose overwrites seed in every transform with its own, and p is set.
             if name not in ("seed", "p"):
                 setattr(self, name, value)
-        self._worker_seed: int | None = None
-        self._forced = False
-
-    if _SAMPLES_PARAMETERS:
-
-        def sample_parameters(self, params: Any, data: Any, targets: Any, sampling: Any) -> Any:  # noqa: ARG002
-            """Draw the edits; the sampling hook of AlbumentationsX."""
-            # It has decided about p before it comes here.
-            return A.SampledParams(params=self._draw(params, data, sampling.py_random, forced=True))
-
-    def should_apply(self, force_apply: bool = False) -> bool:
-        """Leave the decision to the hook, which sees the sample."""
-        self._reseed_in_worker()
-        self._forced = force_apply
-        return self.p > 0
-
-    def _reseed_in_worker(self) -> None:
-        """Give every worker and every epoch draws of its own: Albumentations 2.0.8 gives all of them the same."""
-        info = get_worker_info()
-        if info is None or info.seed == self._worker_seed:
-            return
-        self._worker_seed = info.seed
-        name = type(self).__name__
-        self.set_random_state(
-            np.random.default_rng(seeds.worker_rng(info.seed, 0, name).getrandbits(64)),
-            seeds.worker_rng(info.seed, self.py_random.getrandbits(64), name),
-        )
-
-    def _draw(
-        self, params: dict[str, Any], data: dict[str, Any], stream: random.Random, *, forced: bool
-    ) -> dict[str, Any]:
-        """The edits, and an empty list in which painting notes which of them were accepted."""
-        edits = self.editor.draw(_Sample(self, params, data), self.p, stream, forced=forced)
-        if "image" not in data and any(edit.new_label is not None for edit in edits):
-            raise ValueError("relabel needs image=...: of a stack, some images may be accepted and others not")
-        key = data.get(self.log_key) if self.log_key is not None else None
-        return {
-            "edits": [edit.to_dict() for edit in edits],
-            "accepted": [],
-            "key": None if key is None or not edits else str(key),
-        }
-
-    def read_boxes(
-        self, data: dict[str, Any], height: int, width: int
-    ) -> tuple[list[Box], list[Label] | None, list[np.ndarray] | None]:
-        """The sample's pixel boxes, their labels, and their instance masks."""
-        rows = data.get("bboxes")
-        if rows is None or len(rows) == 0:
-            return [], None, None
-        columns, rows = self._columns(), np.asarray(rows)
-        if self.editor.recipe.relabel is not None:
-            check_linked(columns.fields, columns.field, self.editor.linked_fields)
-        masks = data.get("masks")
-        if masks is not None and self.mask_field is not None:
-            masks = [_mask_at(masks, position) for position in columns.values(rows, self.mask_field)]
-        elif masks is not None and len(masks) != len(rows):
-            if self.editor.recipe.shape == "mask":
-                raise ValueError(
-                    f"the sample has {len(masks)} masks for {len(rows)} boxes; give a mask for each box in the same "
-                    f"order, or mask_field=..., a label field with each box's position among the masks"
-                )
-            masks = None
-        boxes = pixel_boxes.from_normalized(rows, height, width)
-        return boxes, columns.read(rows), None if masks is None else list(masks)
-
-    def _columns(self) -> LabelColumns:
-        processor = self.get_processor("bboxes")
-        if processor is None:
-            raise ValueError(
-                "bboxes came without A.Compose(bbox_params=...), so their format is unknown; put the transform into "
-                "A.Compose([...], bbox_params=A.BboxParams(format, label_fields=[...]))"
-            )
-        return LabelColumns(processor, self.label_field)
-
-    def annotated(self, data: Mapping[str, Any], index: int) -> list[np.ndarray]:
-        """The masks that repainting box ``index`` would make stale."""
-        own = self.editor.recipe.shape == "mask" and self.mask_field is None
-        masks = [mask for number, mask in enumerate(data.get("masks", ())) if not (own and number == index)]
-        return masks + ([data["mask"]] if data.get("mask") is not None else [])
 
     @property
     def inpainter(self) -> Inpainter:
         """Who paints for this transform in this process; loads nothing by itself."""
         return self.editor.inpainter
 
-    def apply_with_params(self, params: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Apply to every target, images first: labels, masks and keypoints depend on what became of them."""
-        order = sorted(kwargs, key=lambda key: key not in _IMAGES)
-        result = super().apply_with_params(params, *args, **{key: kwargs[key] for key in order})
-        return {key: result[key] for key in kwargs}
+    def draw(self, data: Mapping[str, Any], stream: random.Random, *, forced: bool) -> dict[str, Any]:
+        """Draw the edits."""
+        edits = self.editor.draw(self._sample(data), self.p, stream, forced=forced)
+        key = data.get(self.log_key) if self.log_key is not None else None
+        return {"edits": [edit.to_dict() for edit in edits], "key": None if key is None else str(key)}
 
-    def _paint(self, images: Sequence[np.ndarray], params: Mapping[str, Any]) -> list[np.ndarray]:
-        wanted = [Edit.from_dict(edit) for edit in params["edits"]]
-        painted, outcomes = self.editor.paint_each(images, [wanted] * len(images), [params["key"]] * len(images))
-        params["accepted"][:] = [
-            number for number in range(len(wanted)) if all(found[number].accepted for found in outcomes)
-        ]
-        return painted
+    def paint(self, drawn: Mapping[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+        """Paint the edits into all images, and write into the annotations what follows."""
+        edits = [Edit.from_dict(edit) for edit in drawn["edits"]]
+        if not edits:
+            return data
+        sample = self._sample(data)
+        painted, accepted = self.editor.paint_same(sample.frames(), edits, drawn["key"])
+        if not accepted:
+            return data
+        return {**data, **sample.painted(painted), **sample.annotations(accepted)}
 
-    def _painted(self, params: Mapping[str, Any]) -> dict[int, Edit]:
-        """The edits whose pixels are in the image."""
-        return {number: Edit.from_dict(params["edits"][number]) for number in params["accepted"]}
-
-    def apply(self, img: np.ndarray, *args: Any, **params: Any) -> np.ndarray:  # noqa: ARG002
-        """Paint the edits into one image."""
-        return self._paint([img], params)[0] if params["edits"] else img
-
-    def apply_to_images(self, images: np.ndarray, *args: Any, **params: Any) -> np.ndarray:  # noqa: ARG002
-        """Paint the same edits into every image of a stack, in one batch."""
-        return np.stack(self._paint(list(images), params)) if params["edits"] else images
-
-    def apply_to_volumes(self, volumes: np.ndarray, *args: Any, **params: Any) -> np.ndarray:
-        """Paint the same edits into every slice of every volume."""
-        return np.stack([self.apply_to_images(volume, *args, **params) for volume in volumes])
-
-    def apply_to_mask(self, mask: np.ndarray, *args: Any, **params: Any) -> np.ndarray:  # noqa: ARG002
-        """Masks pass through, or are cleared where pixels were painted."""
-        return stale.cleared(mask, self._stale(params)) if self._clears else mask
-
-    def apply_to_masks(self, masks: Any, *args: Any, **params: Any) -> Any:  # noqa: ARG002
-        """Instance masks pass through, or are cleared where pixels were painted."""
-        if not self._clears:
-            return masks
-        own = self.editor.recipe.shape == "mask"
-        result = [
-            stale.cleared(mask, self._stale(params, number if own else None)) for number, mask in enumerate(masks)
-        ]
-        return np.stack(result) if isinstance(masks, np.ndarray) else result
-
-    def apply_to_mask3d(self, mask: np.ndarray, *args: Any, **params: Any) -> np.ndarray:
-        """Volumes' masks, slice by slice."""
-        return np.stack([self.apply_to_mask(part, *args, **params) for part in mask]) if self._clears else mask
-
-    def apply_to_masks3d(self, masks: np.ndarray, *args: Any, **params: Any) -> np.ndarray:
-        """Volumes' masks, slice by slice."""
-        return np.stack([self.apply_to_mask3d(mask, *args, **params) for mask in masks]) if self._clears else masks
-
-    @property
-    def _clears(self) -> bool:
-        return self.editor.recipe.stale == "clear"
-
-    def _stale(self, params: Mapping[str, Any], own: int | None = None) -> list[tuple[Box, np.ndarray]]:
-        """What was painted, without the edit of box ``own``."""
-        shape = self.editor.recipe.shape
-        edits = self._painted(params).values()
-        return [(edit.window, edit.mask(shape)) for edit in edits if own is None or edit.index != own]
-
-    def apply_to_bboxes(self, bboxes: np.ndarray, *args: Any, **params: Any) -> np.ndarray:  # noqa: ARG002
-        """Boxes pass through; labels too, unless an accepted edit has given one a new class."""
-        changes = {
-            edit.index: edit.new_label
-            for edit in self._painted(params).values()
-            if edit.new_label is not None and edit.index is not None
-        }
-        if not changes:
-            return bboxes
-        rows = np.array(bboxes)
-        self._columns().write(rows, changes, self.editor.linked_fields)
-        return rows
-
-    def apply_to_keypoints(self, keypoints: np.ndarray, *args: Any, **params: Any) -> np.ndarray:  # noqa: ARG002
-        """Keypoints pass through, or are dropped where pixels were painted."""
-        return keypoints[stale.still_true(keypoints, self._stale(params))] if self._clears else keypoints
+    def _sample(self, data: Mapping[str, Any]) -> Sample:
+        kinds = {key: self._additional_targets.get(key, key) for key in data if key in self._key2func}
+        return Sample(self.editor, data, kinds, box_processor(self))
 
     def set_epoch(self, epoch: int) -> None:
         """Tell the transform and its copies in running workers which epoch it is, as ``DistributedSampler`` wants it.
@@ -445,51 +247,3 @@ class BBoxInpaint(_Sampling, DualTransform):
     def get_class_fullname(cls) -> str:
         """The name in saved pipelines, stable wherever the class lives in the package."""
         return f"inpaint_transform.{cls.__name__}"
-
-
-class _Sample:
-    """One sample, read for the editor."""
-
-    def __init__(self, transform: BBoxInpaint, params: Mapping[str, Any], data: dict[str, Any]) -> None:
-        self._transform = transform
-        self._data = data
-        self._shape = params["shape"][:2]
-
-    def key(self) -> tuple[np.ndarray, np.ndarray]:
-        return _reference_image(self._data), np.asarray(self._data.get("bboxes", ()))
-
-    def scene(self) -> Scene:
-        data, transform = self._data, self._transform
-        height, width = self._shape
-        boxes, labels, masks = transform.read_boxes(data, height, width)
-        points = data.get("keypoints")
-        return Scene(
-            height,
-            width,
-            boxes,
-            labels,
-            masks=masks,
-            slots=transform.editor.read_slots(data),
-            occupied=lambda index: stale.occupied(boxes[index], transform.annotated(data, index), points),
-        )
-
-
-def _mask_at(masks: Sequence[np.ndarray], position: Label) -> np.ndarray:
-    if isinstance(position, bool) or not isinstance(position, int) or not 0 <= position < len(masks):
-        raise ValueError(f"mask_field names the mask {position!r}; the sample has the masks 0 to {len(masks) - 1}")
-    return masks[position]
-
-
-# The targets that are painted.
-_IMAGES = {"image", "images", "volume", "volumes"}
-
-
-def _reference_image(data: Mapping[str, Any]) -> np.ndarray:
-    """The image that keys a sample: the image, or the first of a stack."""
-    if "image" in data:
-        return np.asarray(data["image"])
-    for key in ("images", "volume", "volumes"):
-        if key in data:
-            first = np.asarray(data[key][0])
-            return first[0] if key == "volumes" else first
-    raise ValueError("the sample has no image; call the transform with image=...")

@@ -16,7 +16,7 @@ class LabelColumns:
     """Reads and rewrites the label fields of ``bboxes``.
 
     Args:
-        processor: The ``BboxProcessor`` of the Compose.
+        processor: The ``BboxProcessor`` of the Compose; None without one, and then there are no fields.
         field: Which of its label fields names the class; None for the first.
 
     Attributes:
@@ -28,19 +28,19 @@ class LabelColumns:
     """
 
     def __init__(self, processor: Any, field: str | None) -> None:
-        self._manager = processor.label_manager
-        self.fields: list[str] = list(processor.params.label_fields or ())
+        self._manager: Any = None if processor is None else processor.label_manager
+        self.fields: list[str] = [] if processor is None else list(processor.params.label_fields or ())
         if field is not None and field not in self.fields:
             raise ValueError(f"label_field={field!r} is not one of BboxParams(label_fields={self.fields})")
         self.field = field or (self.fields[0] if self.fields else None)
 
     def read(self, rows: np.ndarray) -> list[Label] | None:
-        """The labels of the rows; None where there is no label field.
+        """The labels of the rows; None where there is no label field, or no row.
 
         Args:
             rows: ``(N, 4 + ...)``, the label columns last.
         """
-        return None if self.field is None else self.values(rows, self.field)
+        return None if self.field is None or not len(rows) else self.values(rows, self.field)
 
     def values(self, rows: np.ndarray, field: str) -> list[Label]:
         """The values of one label field.

@@ -8,6 +8,7 @@ import difflib
 import functools
 import inspect
 import os
+import warnings
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -97,22 +98,32 @@ def arguments_of(local_names: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in local_names.items() if name not in ("self", "__class__")}
 
 
-def known_only(initialise: Initialise) -> Initialise:
-    """A constructor that names an argument which it does not have, and the nearest that it has.
+def known_only(ignored: Collection[str] = ()) -> Callable[[Initialise], Initialise]:
+    """Makes a constructor name an argument which it does not have, and the nearest that it has.
+
+    Args:
+        ignored: Arguments that a framework hands to all its transforms: they are warned of and left out.
 
     Raises:
-        TypeError: When called with such an argument.
+        TypeError: When the constructor is called with an argument that is in neither list.
     """
-    known = [name for name in inspect.signature(initialise).parameters if name != "self"]
 
-    @functools.wraps(initialise)
-    def checked(self: Any, *args: Any, **given: Any) -> None:
-        for name in given:
-            if name not in known:
-                raise TypeError(f"{type(self).__name__} has no argument {name!r}{nearest(name, known)}")
-        initialise(self, *args, **given)
+    def decorate(initialise: Initialise) -> Initialise:
+        known = [name for name in inspect.signature(initialise).parameters if name != "self"]
 
-    return cast(Initialise, checked)
+        @functools.wraps(initialise)
+        def checked(self: Any, *args: Any, **given: Any) -> None:
+            kind = type(self).__name__
+            for name in set(given) - set(known):
+                if name not in ignored:
+                    raise TypeError(f"{kind} has no argument {name!r}{nearest(name, known)}")
+                del given[name]
+                warnings.warn(f"{kind} has no use for the argument {name!r}", UserWarning, stacklevel=2)
+            initialise(self, *args, **given)
+
+        return cast(Initialise, checked)
+
+    return decorate
 
 
 def nearest(word: str, known: Collection[str]) -> str:

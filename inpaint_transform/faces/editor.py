@@ -143,21 +143,21 @@ class Editor:
     def paint_same(
         self, images: Sequence[np.ndarray], edits: Sequence[Edit], key: str | None = None
     ) -> tuple[list[np.ndarray], list[Edit]]:
-        """Paint the same edits into several images; see ``paint_each``.
+        """Paint the same edits into all images of a sample, each into all or into none; see ``paint_each``.
 
         Returns:
-            The images, the very same arrays where nothing was painted, and the edits that are in all of them.
+            The images, the very same arrays where nothing was painted, and the edits that are in them.
         """
         count = len(images)
-        painted, outcomes = self.paint_each(images, [edits] * count, [key] * count)
-        accepted = [edit for number, edit in enumerate(edits) if all(found[number].accepted for found in outcomes)]
-        return painted, accepted
+        painted, outcomes = self.paint_each(images, [edits] * count, [key] * count, together=True)
+        return painted, [outcome.edit for outcome in outcomes[0] if outcome.accepted]
 
     def paint_each(
         self,
         images: Sequence[np.ndarray],
         edits: Sequence[Sequence[Edit]],
         keys: Sequence[str | None] | None = None,
+        together: bool = False,
     ) -> tuple[list[np.ndarray], list[list[Outcome]]]:
         """Paint each image's edits, all in one batch; count and log what became of them.
 
@@ -165,6 +165,7 @@ class Editor:
             images: As ``paint_all`` takes them; never written to.
             edits: The edits of each image.
             keys: What the log calls each image.
+            together: As in ``paint_all``.
 
         Returns:
             The images, the very same arrays where nothing was painted, and the outcomes of each.
@@ -175,7 +176,7 @@ class Editor:
             OSError: The log cannot be written.
         """
         try:
-            painted, outcomes = paint_all(self.recipe, images, edits, self.inpainter, self.gate)
+            painted, outcomes = paint_all(self.recipe, images, edits, self.inpainter, self.gate, together)
         except InpaintError as error:
             if self._on_error == "raise":
                 raise

@@ -57,7 +57,7 @@ def test_a_wrong_argument_is_named_with_its_value(arguments: dict, said: str) ->
 
 def test_an_unknown_argument_is_named_with_the_nearest() -> None:
     class Thing:
-        @known_only
+        @known_only()
         def __init__(self, prompts="", p=0.5) -> None:
             self.prompts = prompts
 

@@ -230,7 +230,7 @@ def test_a_swap_serialises_and_replays(painter: Painter) -> None:
 
 
 def test_places_without_a_label_to_rewrite_are_refused(painter: Painter) -> None:
-    with pytest.raises(ValueError, match="relabel needs image"):
+    with pytest.raises(ValueError, match="relabel needs a single image"):
         compose(swapping())(images=np.stack([IMAGE, IMAGE]), bboxes=BOXES, labels=["camaro", "bus"])
     with pytest.raises(ValueError, match="relabel"):
         BatchInpaint(swapping())
