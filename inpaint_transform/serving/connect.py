@@ -7,7 +7,9 @@ import dataclasses
 import logging
 import os
 import threading
+from contextlib import suppress
 
+from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import Inpainter
 from inpaint_transform.serving.forks import call_after_fork
@@ -92,7 +94,8 @@ def shutdown(session: Session | None = None) -> None:
 def _shutdown_own() -> None:
     """At the owner's exit. Its servers would notice by themselves; a killed one could not clear up."""
     if current_session().pid == os.getpid():
-        shutdown()
+        with suppress(OSError, InpaintError):
+            shutdown()
 
 
 if hasattr(os, "fork"):

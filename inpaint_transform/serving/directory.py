@@ -26,11 +26,17 @@ if sys.platform != "win32":
     import fcntl
 
 PREFIX = "inpaint-transform"
+# Of the names of a directory, in the order in which they are tried.
+_SUFFIXES = ("", "-2", "-3", "-4")
 # sun_path holds 108 bytes on Linux and 104 on macOS, the final zero included.
 _MAX_SOCKET_PATH = 103
 
 # The mend where somebody else can reach the folder of the directories.
 PRIVATE_FOLDER = "set XDG_RUNTIME_DIR or TMPDIR to a folder of your own"
+
+
+class NotPrivateError(InpaintError):
+    """A server's directory is not this user's own, or others can reach it."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,7 @@ class ServerDirectory:
 
         Raises:
             FileNotFoundError: It does not exist.
-            InpaintError: It is someone else's, or open to others.
+            NotPrivateError: It is someone else's, or open to others.
         """
         self._check(self.path.lstat())
 
@@ -87,14 +93,14 @@ class ServerDirectory:
 
     def _check(self, found: os.stat_result) -> None:
         if not stat.S_ISDIR(found.st_mode):
-            raise InpaintError(f"{self.path} is not a directory; remove it, or {PRIVATE_FOLDER}")
+            raise NotPrivateError(f"{self.path} is not a directory; remove it, or {PRIVATE_FOLDER}")
         if found.st_uid != os.getuid():
-            raise InpaintError(
+            raise NotPrivateError(
                 f"{self.path} belongs to user {found.st_uid}, not to user {os.getuid()} who runs this: a server is only"
                 f" shared by the processes of one user; {PRIVATE_FOLDER}"
             )
         if found.st_mode & 0o077:
-            raise InpaintError(
+            raise NotPrivateError(
                 f"{self.path} has mode {stat.S_IMODE(found.st_mode):o}, so other users can reach it; make it private"
                 " with chmod 700"
             )
@@ -109,7 +115,7 @@ class ServerDirectory:
         Raises:
             FileNotFoundError: It does not exist and is not to be made.
             BlockingIOError: Someone else holds it and there is nothing to be made.
-            InpaintError: It is not private to this user.
+            NotPrivateError: It is someone else's, or open to others.
         """
         while True:
             if create:
@@ -206,7 +212,7 @@ class ServerDirectory:
 
     def remove_if_dead(self) -> None:
         """Remove the directory if it is this user's, no server lives here and nobody is starting one."""
-        with suppress(FileNotFoundError, BlockingIOError, InpaintError), self.held(create=False):
+        with suppress(OSError, InpaintError), self.held(create=False):
             if not self.occupied():
                 self.remove()
 
@@ -228,13 +234,20 @@ class ServerDirectory:
 
 
 def directory_for(session: Session, key: object) -> ServerDirectory:
-    """Where the server of this session and key is or will be.
+    """The directory in which the server of a session and key is or will be.
+
+    In a folder that all may write to, anybody can take a name beforehand: then the next one is used, by all alike.
+    Where none is left, it is one that cannot be used, and ``check`` says why.
 
     Args:
-        session: Whose server.
+        session: The training job.
         key: JSON value; equal keys meet.
     """
-    return ServerDirectory(_base() / f"{_session_prefix(session)}{_digest(key)}")
+    name = f"{_session_prefix(session)}{_digest(key)}"
+    places = [ServerDirectory(_base() / f"{name}{suffix}") for suffix in _SUFFIXES]
+    found = {place: place.path.lstat() for place in places if os.path.lexists(place.path)}
+    own = [place for place, is_ in found.items() if stat.S_ISDIR(is_.st_mode) and is_.st_uid == os.getuid()]
+    return [*own, *(place for place in places if place not in found), *places][0]
 
 
 def directories_of(session: Session | None = None) -> list[ServerDirectory]:
@@ -268,7 +281,7 @@ def _digest(value: object) -> str:
 
 def _base() -> Path:
     """The folder for server directories, the same for all processes of a job since they share an environment."""
-    longest = len(os.fsencode(f"/{_user_prefix()}{'0' * 12}-{'0' * 12}/socket"))
+    longest = len(os.fsencode(f"/{_user_prefix()}{'0' * 12}-{'0' * 12}{_SUFFIXES[-1]}/socket"))
     for candidate in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp"):  # noqa: S108 - private below it
         if (
             candidate

@@ -26,8 +26,17 @@ def call_after_fork(owner: Owner, reset: Callable[[Owner], None]) -> None:
 # Held while descriptors are open that a forked child must not get; a fork in another thread waits for it.
 no_fork = threading.Lock()
 
+_forked = False
+
+
+def is_forked() -> bool:
+    """Whether this process is a fork, by whatever library, of one that had this package loaded."""
+    return _forked
+
 
 def _reset_all() -> None:
+    global _forked
+    _forked = True
     no_fork.release()
     for owner, reset in list(_resets.items()):
         reset(owner)

@@ -12,7 +12,8 @@ from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult, share_key
 from inpaint_transform.serving.engines import PaintingEngine, load_engine, memory_bytes
-from inpaint_transform.serving.forks import call_after_fork
+from inpaint_transform.serving.forks import call_after_fork, is_forked
+from inpaint_transform.serving.isolation import isolated
 from inpaint_transform.serving.placement import resolve_device
 from inpaint_transform.serving.server.batching import Batcher
 from inpaint_transform.serving.server.counters import Counters
@@ -59,13 +60,8 @@ class LocalInpainter:
     def __init__(self, spec: ModelSpec) -> None:
         self._spec = spec.resolved()
         self._listener = Listener(self._spec)
-        self._forked = False
         self._start_empty()
-        call_after_fork(self, LocalInpainter._start_in_child)
-
-    def _start_in_child(self) -> None:
-        self._forked = True
-        self._start_empty()
+        call_after_fork(self, LocalInpainter._start_empty)
 
     def _start_empty(self) -> None:
         self._lock = threading.Lock()
@@ -81,17 +77,18 @@ class LocalInpainter:
         if len(self._failures) >= MAX_LOADS:
             raise InpaintError(self._failures[-1])
         if self._engine is None:
-            if self._forked:
+            if is_forked():
                 import torch
 
                 # The threads of the parent's OpenMP did not come along, and the child would wait for them for ever;
                 # DataLoader workers have one thread for the same reason.
                 torch.set_num_threads(1)
-            try:
-                self._engine = load_engine(self._spec)
-            except Exception as error:
-                self._failures.append(f"the model does not load: {type(error).__name__}: {error}")
-                raise InpaintError(self._failures[-1]) from error
+            with isolated():
+                try:
+                    self._engine = load_engine(self._spec)
+                except Exception as error:
+                    self._failures.append(f"the model does not load: {type(error).__name__}: {error}")
+                    raise InpaintError(self._failures[-1]) from error
         return self._engine
 
     @property
@@ -139,7 +136,8 @@ class LocalInpainter:
         with self._queue_lock:
             taken = self._batcher.take(begun)
         try:
-            answers = paint_batch(engine, [call.requests[index] for (call, index), _ in taken])
+            with isolated():
+                answers = paint_batch(engine, [call.requests[index] for (call, index), _ in taken])
         except BaseException:  # Ctrl-C in this thread is not the others' answer
             with self._queue_lock:
                 self._batcher.put_back(time.monotonic())

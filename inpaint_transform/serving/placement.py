@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 
 from inpaint_transform.core.models import ModelSpec, rank_device
+from inpaint_transform.serving.forks import is_forked
+from inpaint_transform.serving.isolation import foreign_dtype
 
 # How a model is run or waited for, and not what it paints: whoever started a server or painter by hand has decided
 # that for all who ask it.
@@ -33,6 +35,9 @@ def resolve_device(device: str) -> str:
 def resolve_serving(spec: ModelSpec) -> str:
     """Turn ``ModelSpec.serving`` into ``"local"``, ``"shared"`` or ``"ray"``.
 
+    ``"auto"`` is local on a CPU in the process that the user has started, and there with torch's own default dtype: an
+    engine belongs to the process and the settings it was made in.
+
     Raises:
         ValueError: The spec asks for this process and for a server's address at once.
     """
@@ -44,5 +49,5 @@ def resolve_serving(spec: ModelSpec) -> str:
         return "shared"
     if spec.serving != "auto":
         return spec.serving
-    in_worker = multiprocessing.parent_process() is not None
-    return "shared" if in_worker or resolve_device(spec.device).startswith("cuda") else "local"
+    elsewhere = multiprocessing.parent_process() is not None or is_forked() or foreign_dtype() is not None
+    return "shared" if elsewhere or resolve_device(spec.device).startswith("cuda") else "local"

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import select
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 import psutil
+
+# Where the system does not tell of the end of a process.
+_POLL_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,35 @@ class Process:
             os.close(descriptor)
             raise ProcessLookupError(f"process {self} has ended")
         return descriptor
+
+
+def wait_for_any(processes: Sequence[Process], timeout: float | None = None) -> None:
+    """Return once one of some processes has ended, or the time has passed.
+
+    Args:
+        processes: The processes.
+        timeout: Longest wait in seconds; None for no limit.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    poll = select.poll()
+    watched = True
+    with ExitStack() as stack:
+        for process in processes:
+            try:
+                descriptor = process.open_pidfd()
+            except ProcessLookupError:
+                return
+            if descriptor is None:
+                watched = False
+            else:
+                stack.callback(os.close, descriptor)
+                poll.register(descriptor, select.POLLIN)
+        while all(process.alive() for process in processes):
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                return
+            step = left if watched else min(_POLL_S, left or _POLL_S)
+            poll.poll(None if step is None else 1e3 * step)
 
 
 # Processes that were found alive: psutil recognises them from then on without asking when the system has started.

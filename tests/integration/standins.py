@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import os
 import signal
@@ -18,9 +19,9 @@ SIZE = 16
 class Invert:
     """Paints the inverse of the image inside the mask, and does as the prompt says.
 
-    Prompts: ``sleep S``, ``hang``, ``raise TEXT``, ``value TEXT`` (a ValueError), ``reject``, ``die`` (SIGKILL to its
-    own process), ``die once PATH`` (only if PATH does not exist yet), ``odd`` (a result that cannot be sent). Anything
-    else just paints.
+    Prompts: ``sleep S``, ``hold S`` (sleep in native code that keeps the lock of the interpreter), ``hang``,
+    ``raise TEXT``, ``value TEXT`` (a ValueError), ``reject``, ``die`` (SIGKILL to its own process), ``die once PATH``
+    (only if PATH does not exist yet), ``odd`` (a result that cannot be sent). Anything else just paints.
     """
 
     size = SIZE
@@ -35,6 +36,8 @@ class Invert:
         verb, _, rest = request.prompt.partition(" ")
         if verb == "sleep":
             time.sleep(float(rest))
+        elif verb == "hold":
+            hold(int(rest))
         elif verb == "hang":
             time.sleep(3600)
         elif verb == "raise":
@@ -63,6 +66,18 @@ def expected(request: InpaintRequest):
     image = request.image.copy()
     image[request.mask] = 255 - image[request.mask]
     return image
+
+
+def hold(seconds: int) -> None:
+    """What native code does that keeps the interpreter's lock."""
+    ctypes.PyDLL(None).sleep(seconds)
+
+
+class Holding(Invert):
+    """Keeps the interpreter's lock while it loads."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        hold(3600)
 
 
 class NoOp(Invert):

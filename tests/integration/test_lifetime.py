@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from serving import PATIENCE_S, left_in, run_script, runtime, start_script, wait_until  # noqa: F401 - a fixture
 
+from inpaint_transform.serving.directory import sweep
 from inpaint_transform.serving.processes import Process
 
 pytestmark = pytest.mark.usefixtures("runtime")
@@ -32,6 +33,13 @@ def read_server(process: subprocess.Popen) -> Process:
     server = Process.of(json.loads(line)[0])
     assert server.alive()
     return server
+
+
+def find_server(runtime) -> Process:  # noqa: F811 - the fixture
+    """The server that listens, whatever it does besides."""
+    assert wait_until(lambda: bool(list(runtime.glob("*/socket"))), PATIENCE_S)
+    [identity] = runtime.glob("*/pid")
+    return Process.parse(identity.read_text())
 
 
 def assert_nothing_is_left(server: Process, runtime, before: set[str]) -> None:  # noqa: F811 - the fixture
@@ -217,16 +225,50 @@ def test_what_a_killed_server_and_a_killed_owner_leave_the_next_start_removes(ru
 def test_the_owner_is_killed_while_the_model_loads(runtime, monkeypatch):  # noqa: F811 - the fixture
     monkeypatch.setenv("INPAINT_TRANSFORM_ENGINE", "standins:Slow")
     process = start_script("connect(spec(0)).size")
-
-    def found() -> list:
-        return list(runtime.glob("*/pid"))
-
-    assert wait_until(lambda: bool(found()) and ":" in found()[0].read_text(), PATIENCE_S)
-    server = Process.parse(found()[0].read_text())
+    server = find_server(runtime)
     process.kill()
     process.communicate()
     assert wait_until(lambda: not server.alive())
     assert wait_until(lambda: left_in(runtime) == [])
+
+
+DEAF = {
+    "holds the lock": ("standins:Invert", "hold 1000", False),
+    "holds the lock while it loads": ("standins:Holding", "", False),
+    "stopped": ("standins:Invert", "", True),
+    "stopped in a call": ("standins:Invert", "sleep 1000", True),
+    "stopped while it loads": ("standins:Slow", "", True),
+}
+ENDS = {"killed": signal.SIGKILL, "ended": signal.SIGTERM}
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("deaf", DEAF)
+def test_a_server_that_cannot_notice_anything_ends_with_its_owner(runtime, monkeypatch, deaf, end):  # noqa: F811
+    before = shared_memory()
+    engine, prompt, stop = DEAF[deaf]
+    monkeypatch.setenv("INPAINT_TRANSFORM_ENGINE", engine)
+    process = start_script(f"connect(spec(0)).paint([request({prompt!r})])\ntime.sleep(1000)")
+    server = find_server(runtime)
+    time.sleep(0.5)  # for what it does next
+    if stop:
+        os.kill(server.pid, signal.SIGSTOP)
+    os.kill(process.pid, ENDS[end])
+    process.communicate(timeout=PATIENCE_S)
+    assert_nothing_is_left(server, runtime, before)
+
+
+def test_a_killed_server_is_left_alone_while_its_owner_lives(runtime):  # noqa: F811 - the fixture
+    """Whoever needs it next reads in its log how it ended."""
+    process = start_script(OWNER + "time.sleep(1000)")
+    server = read_server(process)
+    server.kill()
+    assert wait_until(lambda: not server.alive())
+    time.sleep(0.5)
+    assert "log" in left_in(runtime)
+    process.kill()
+    process.communicate()
+    sweep()
 
 
 def test_a_failed_server_does_not_stay(runtime, monkeypatch):  # noqa: F811 - the fixture

@@ -19,6 +19,7 @@ from serving import (
     PATIENCE_S,
     is_right,
     request,
+    run_script,
     runtime,  # noqa: F401 - a fixture
     server_of,
     shared,
@@ -280,6 +281,53 @@ time.sleep(1000)
 """
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a directory away")
+@pytest.mark.parametrize("taken", [1, 3])
+def test_a_name_that_another_user_has_taken_stops_no_job(runtime, taken):  # noqa: F811 - the fixture
+    client, same = shared(98), shared(98)
+    for _ in range(taken):
+        directory, _ = client._locate()
+        directory.path.mkdir()
+        os.chown(directory.path, 12345, 12345)
+        client._place = None
+    assert is_right(client.paint([request()])[0], request())
+    assert server_of(same) == server_of(client)
+    for path in runtime.iterdir():
+        if path.stat().st_uid:
+            path.rmdir()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a directory away")
+def test_where_all_names_are_taken_the_mend_is_named(runtime):  # noqa: F811 - the fixture
+    client = shared(97)
+    for _ in range(4):
+        directory, _ = client._locate()
+        directory.path.mkdir()
+        os.chown(directory.path, 12345, 12345)
+        client._place = None
+    with pytest.raises(InpaintError, match="belongs to user 12345.*set XDG_RUNTIME_DIR or TMPDIR"):
+        client.paint([request()])
+    for path in runtime.iterdir():
+        path.rmdir()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
+def test_a_directory_that_another_user_puts_in_its_place_meanwhile(runtime):  # noqa: F811 - the fixture
+    """In a shared folder without the sticky bit whoever may write to it can move any directory away."""
+    client = shared(96)
+    client.paint([request()])
+    old = server_of(client)
+    directory, _ = client._locate()
+    away = directory.path.rename(runtime / "away")
+    directory.path.mkdir()
+    os.chown(directory.path, 12345, 12345)
+    client.close()
+    assert is_right(client.paint([request()])[0], request())
+    assert wait_until(lambda: not old.alive())
+    directory.path.rmdir()
+    shutil.rmtree(away)
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
 def test_another_user_who_takes_the_servers_place_is_told_nothing(runtime, monkeypatch):  # noqa: F811 - the fixture
     """In a shared folder without the sticky bit: between the look at the directory and the connection."""
@@ -434,27 +482,6 @@ def test_a_directory_that_others_can_reach_is_refused(runtime):  # noqa: F811 - 
     directory.path.chmod(0o700)
 
 
-def test_a_link_in_the_place_of_the_directory_is_refused(runtime, tmp_path):  # noqa: F811 - the fixture
-    client = shared(98)
-    path, _ = client._locate()
-    path.path.symlink_to(tmp_path)
-    with pytest.raises(InpaintError, match="is not a directory"):
-        client.paint([request()])
-    assert list(tmp_path.iterdir()) == []
-    path.path.unlink()
-
-
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a directory away")
-def test_a_directory_of_another_user_is_refused(runtime):  # noqa: F811 - the fixture
-    client = shared(97)
-    path, _ = client._locate()
-    path.path.mkdir(0o700)
-    os.chown(path.path, 12345, 12345)
-    with pytest.raises(InpaintError, match="belongs to user 12345"):
-        client.paint([request()])
-    path.path.rmdir()
-
-
 def as_another_user(work: Callable[[], str]) -> str:
     """What ``work`` returns, or the error it raises, in a process of another user."""
     receiver, sender = multiprocessing.Pipe(duplex=False)
@@ -486,7 +513,7 @@ def test_a_second_user_is_refused(runtime, mode, message):  # noqa: F811 - the f
     runtime.chmod(mode)
     spec = ModelSpec("stand-in", address=address)
     said = as_another_user(lambda: str(SharedInpainter(spec, current_session()).paint([request()])))
-    assert said.startswith("InpaintError")
+    assert said.startswith(("InpaintError", "NotPrivateError"))
     assert message in said
 
 
@@ -542,3 +569,115 @@ def test_nothing_from_the_wire_chooses_the_engine(runtime):  # noqa: F811 - the 
         assert json.dumps(wire.Reader(sock).read().header["spec"]).count("evil") == 0
     time.sleep(0.05)
     assert is_right(client.paint([request()])[0], request())
+
+
+@NEEDS_MEMFD
+def test_a_server_without_descriptors_gets_the_pixels_instead(runtime):  # noqa: F811 - the fixture
+    client = shared()
+    client.paint([request()])
+    server = server_of(client)
+    opened = sorted(int(entry.name) for entry in Path(f"/proc/{server.pid}/fd").iterdir())
+    [free, *_] = sorted(set(range(opened[-1] + 2)) - set(opened))
+    for side in (700, 1500):  # more than what is shared already
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (free, 4096))
+        asked = [request(seed=side, side=side)]
+        assert is_right(client.paint(asked)[0], asked[0])
+        assert client._free[0]._memory is None
+    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (4096, 4096))
+    assert server_of(client) == server
+
+
+@NEEDS_MEMFD
+def test_a_server_without_room_for_memory_gets_the_pixels_instead(runtime):  # noqa: F811 - the fixture
+    client = shared()
+    client.paint([request()])
+    server = server_of(client)
+    limit = resource.prlimit(server.pid, resource.RLIMIT_AS)
+    used = int(Path(f"/proc/{server.pid}/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.prlimit(server.pid, resource.RLIMIT_AS, (used + (40 << 20), limit[1]))
+    asked = [request(seed=seed, side=2000) for seed in range(5)]  # 64 MiB; each is sent in turn
+    memory_before = client._free[0]._memory
+    connection = client._take()
+    connection._share(60 << 20, time.monotonic() + 10)
+    client._give_back(connection)
+    assert connection._memory is not memory_before
+    assert is_right(client.paint(asked[:1])[0], asked[0])
+    resource.prlimit(server.pid, resource.RLIMIT_AS, limit)
+    assert server_of(client) == server
+
+
+NO_DESCRIPTORS = """
+import resource, tempfile
+tempfile.gettempdir()  # finds out by writing
+client = connect(spec(0))
+small, large = request(), request(side=900)
+if "started" in sys.argv:
+    client.paint([small])
+_, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+def allow_no_more():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, limit))
+
+allow_no_more()
+if "started" in sys.argv:
+    say(is_right(client.paint([large])[0], large))
+client.close()
+allow_no_more()
+try:
+    client.paint([small])
+except InpaintError as error:
+    say(str(error))
+say(client.stats())
+if "ends so" not in sys.argv:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    say(is_right(client.paint([small])[0], small))
+"""
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_a_client_without_descriptors_gets_an_error_of_ours_and_is_served_later(runtime, started):  # noqa: F811
+    first, *lines = run_script(NO_DESCRIPTORS, *["started"] * started)
+    if started:
+        assert first == "[true]"  # over the connection that it has
+        first, *lines = lines
+    assert "Too many open files" in first
+    assert "raise this process's limit of open files (ulimit -n)" in first
+    assert lines == ["[{}]", "[true]"]
+
+
+def test_an_end_without_descriptors_is_no_noise(runtime):  # noqa: F811 - the fixture
+    process = start_script(NO_DESCRIPTORS, "started", "ends so")
+    _, errors = process.communicate(timeout=2 * PATIENCE_S)
+    assert (process.returncode, errors) == (0, "")
+    assert wait_until(lambda: not list(runtime.iterdir()))
+
+
+def test_a_link_in_the_servers_place_is_not_followed(runtime, tmp_path):  # noqa: F811 - the fixture
+    client = shared(95)
+    (runtime / "elsewhere").mkdir(0o700)
+    for _ in range(4):
+        directory, _ = client._locate()
+        directory.path.symlink_to(runtime / "elsewhere")
+        client._place = None
+    with pytest.raises(InpaintError, match="is not a directory; remove it"):
+        client.paint([request()])
+    assert not list((runtime / "elsewhere").iterdir())
+    for path in runtime.iterdir():
+        path.unlink() if path.is_symlink() else path.rmdir()
+
+
+@pytest.mark.parametrize("name", ["lock", "pid", "log", "s", "socket"])
+def test_what_lies_about_in_the_servers_directory_is_an_error_of_ours_or_none(runtime, name):  # noqa: F811
+    client = shared(94)
+    directory, _ = client._locate()
+    directory.path.mkdir(0o700)
+    (directory.path / name).symlink_to(runtime / "nowhere")
+    with contextlib.suppress(InpaintError):
+        assert is_right(client.paint([request()])[0], request())
+    if (directory.path / name).is_symlink():
+        (directory.path / name).unlink()
+        directory.path.rmdir()
+    assert not (runtime / "nowhere").exists()

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import atexit
 import dataclasses
+import errno
 import os
 import sys
 import threading
 import time
 import warnings
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ModelSpec, ResolvedSpec
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
+from inpaint_transform.serving.client.budget import MAX_FAILURES, Budget
 from inpaint_transform.serving.client.connection import WELCOME_S, Answer, Connection, NotServing
 from inpaint_transform.serving.client.launch import ensure_running
-from inpaint_transform.serving.directory import ServerDirectory, directory_for
+from inpaint_transform.serving.directory import NotPrivateError, ServerDirectory, directory_for
 from inpaint_transform.serving.engines import engine_name
 from inpaint_transform.serving.forks import call_after_fork
 from inpaint_transform.serving.placement import MAX_CALL, MIN_CALL, RUN_FIELDS, resolve_device
@@ -28,12 +31,18 @@ from inpaint_transform.serving.transport import paint_frames, wire
 from inpaint_transform.serving.transport.wire import Kind
 from inpaint_transform.serving.words import Listener
 
-# A server that is lost more often than this under one client will be lost again.
-MAX_RESTARTS = 3
 # How often to try a server that is just coming or going.
 _MAX_TRIES = 10
 _PAUSE_S = 0.05
 
+# What this process may lack.
+_MENDS = {
+    errno.EMFILE: "raise this process's limit of open files (ulimit -n)",
+    errno.ENFILE: "raise the system's limit of open files (fs.file-max)",
+    errno.ENOSPC: "free space and inodes in the folder for temporary files, or set XDG_RUNTIME_DIR to another folder",
+    errno.EDQUOT: "free space in the folder for temporary files, or set XDG_RUNTIME_DIR to another folder",
+    errno.ENOMEM: "free memory",
+}
 # The clients of this process, for its end.
 _clients: weakref.WeakSet[SharedInpainter] = weakref.WeakSet()
 
@@ -61,7 +70,6 @@ class SharedInpainter:
         self._folder = None if self._spec.serving == "ray" else self._spec.address
         self._timeout = self._spec.timeout_s
         self._size: int | None = None
-        self._lost: dict[int, str] = {}
         self._start_empty()
         call_after_fork(self, SharedInpainter._start_empty)
         _clients.add(self)
@@ -70,6 +78,7 @@ class SharedInpainter:
         """As a process begins: a forked child must not speak on its parent's connections."""
         self._lock = threading.Lock()
         self._free: list[Connection] = []
+        self._budget = Budget()
         self._place: tuple[ServerDirectory, ModelSpec] | None = None
 
     @property
@@ -80,7 +89,8 @@ class SharedInpainter:
             InpaintError: The server or its model does not come up.
         """
         if self._size is None:
-            self._give_back(self._take())
+            with _named():
+                self._give_back(self._take())
         return self._size or 0
 
     def paint(self, requests: Sequence[InpaintRequest]) -> list[InpaintResult]:
@@ -96,7 +106,8 @@ class SharedInpainter:
         step = paint_frames.requests_per_frame(requests)
         results: list[InpaintResult] = []
         for start in range(0, len(requests), step):
-            answer = self._ask(requests[start : start + step])
+            with _named():
+                answer = self._ask(requests[start : start + step])
             if answer.advice:
                 warnings.warn(answer.advice, RuntimeWarning, stacklevel=2)
             results += answer.results
@@ -122,16 +133,19 @@ class SharedInpainter:
 
     def _ask(self, requests: Sequence[InpaintRequest]) -> Answer:
         broken = ""
-        for _ in range(MAX_RESTARTS + 1):
+        for _ in range(MAX_FAILURES):
             connection = self._take()
+            begun = time.monotonic()
             try:
                 answer = connection.paint(requests, self._timeout)
             except TimeoutError as error:
                 connection.close()
-                raise InpaintError(
+                hang = (
                     f"the inpainting server did not answer within timeout_s={self._timeout:g}: its engine hangs, or"
                     " timeout_s is too short for this model, device and number of workers"
-                ) from error
+                )
+                self._budget.fail(connection.server_pid, hang, begun)
+                raise InpaintError(hang) from error
             except OSError as error:
                 connection.close()
                 broken = str(error)
@@ -141,12 +155,16 @@ class SharedInpainter:
                 raise
             else:
                 self._give_back(connection)
+                if answer.last:
+                    self._budget.fail(connection.server_pid, str(answer.error), begun)
+                else:
+                    self._budget.succeed()
                 if answer.error is not None:
                     raise answer.error
                 return answer
-        self._check_losses()
+        self._budget.check()
         # Servers that were lost would have been counted: this one lives, and hangs up on this request.
-        raise InpaintError(f"the inpainting server hung up {MAX_RESTARTS + 1} times on the same request: {broken}")
+        raise InpaintError(f"the inpainting server hung up {MAX_FAILURES} times on the same request: {broken}")
 
     def _take(self) -> Connection:
         """A connection that no other thread uses."""
@@ -167,7 +185,7 @@ class SharedInpainter:
         """A new connection to a server whose model is loaded; starts the server if there is none."""
         problem: Exception | None = None
         for tried in range(_MAX_TRIES):
-            self._check_losses()
+            self._budget.check()
             time.sleep(_PAUSE_S * tried)
             directory, _ = self._locate()
             try:
@@ -182,15 +200,23 @@ class SharedInpainter:
                 dead = directory.server()
                 if dead is not None and not dead.alive():  # killed, or it would have cleared up
                     self._lose(dead.pid, directory.log_tail())
-                    self._check_losses()
+                    self._budget.check()
                 self._place = None  # its base folder may have gone with a logout
                 self._start(*self._locate())
+                continue
+            except NotPrivateError as error:
+                self._place = None  # another name, now that somebody else has this one
+                if self._locate()[0] == directory:
+                    raise
+                problem = error
                 continue
             except TimeoutError as error:
                 problem = error
                 self._end_silent(directory)
                 continue
             except OSError as error:
+                if error.errno in _MENDS:  # what this process lacks, it will lack in a moment too
+                    raise
                 problem = error
                 continue
             if self._wait_for_model(connection, directory):
@@ -201,8 +227,7 @@ class SharedInpainter:
         try:
             ensure_running(directory, spec, self._session)
         except InpaintError as error:
-            with self._lock:
-                self._lost[-1 - len(self._lost)] = str(error)  # it never had a process id
+            self._budget.fail(object(), str(error))  # it never had a process id
             raise
 
     def _end_silent(self, directory: ServerDirectory) -> None:
@@ -214,22 +239,21 @@ class SharedInpainter:
 
     def _wait_for_model(self, connection: Connection, directory: ServerDirectory) -> bool:
         """Wait until the server can paint; False if it was lost meanwhile."""
+        begun = time.monotonic()
         try:
             ready = connection.ask(wire.pack(Kind.READY, {}), time.monotonic() + self._timeout)
             if ready.kind is Kind.ERROR:
                 error = wire.unpack_error(ready)
-                with self._lock:
-                    self._lost.setdefault(connection.server_pid, str(error))
+                self._budget.fail(connection.server_pid, str(error))
                 raise error
             self._check_address(ready.header["spec"])
             self._size = int(ready.header["size"])
         except BaseException as error:
             connection.close()
             if isinstance(error, TimeoutError):
-                raise InpaintError(
-                    f"the inpainting server did not load its model within timeout_s={self._timeout:g};"
-                    f" {directory.log_tail()}"
-                ) from error
+                late = f"the inpainting server did not load its model within timeout_s={self._timeout:g}"
+                self._budget.fail(connection.server_pid, late, begun)
+                raise InpaintError(f"{late}; {directory.log_tail()}") from error
             if isinstance(error, OSError):
                 self._lose(connection.server_pid, f"while it loaded the model; {directory.log_tail()}")
                 return False
@@ -237,17 +261,7 @@ class SharedInpainter:
         return True
 
     def _lose(self, server_pid: int, how: str) -> None:
-        """Note that a server is gone; threads that lose the same one count once."""
-        with self._lock:
-            self._lost.setdefault(server_pid, f"process {server_pid} is gone: {how}")
-
-    def _check_losses(self) -> None:
-        if len(self._lost) > MAX_RESTARTS:
-            last = list(self._lost.values())[-1]
-            raise InpaintError(
-                f"the inpainting server was lost {len(self._lost)} times and is not started again. The last time:"
-                f" {last}"
-            )
+        self._budget.fail(server_pid, f"process {server_pid} is gone: {how}")
 
     def _locate(self) -> tuple[ServerDirectory, ModelSpec]:
         """The server's directory, and what it is to serve if it has to be started."""
@@ -284,6 +298,16 @@ class SharedInpainter:
                     f"{field.name}={mine!r}: the server at address={self._spec.address!r} runs with {theirs!r}; use"
                     f" {field.name}={theirs!r}, or start another server"
                 )
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """Where what the system refuses leaves this room: as an error that ``on_error`` knows."""
+    try:
+        yield
+    except OSError as error:
+        mend = _MENDS.get(error.errno or 0)
+        raise InpaintError(f"the inpainting server cannot be reached: {error}{f'; {mend}' if mend else ''}") from error
 
 
 @atexit.register

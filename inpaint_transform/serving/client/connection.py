@@ -14,7 +14,7 @@ import numpy as np
 
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
-from inpaint_transform.serving.directory import PRIVATE_FOLDER, ServerDirectory
+from inpaint_transform.serving.directory import PRIVATE_FOLDER, NotPrivateError, ServerDirectory
 from inpaint_transform.serving.transport import credentials, paint_frames, shared_memory, wire
 from inpaint_transform.serving.transport.wire import Frame, Kind, Reader, WireError
 
@@ -34,11 +34,13 @@ class Answer:
         results: In the order of the requests; none where there is an error.
         advice: A warning for the user, or None.
         error: Why it could not paint, or None: ``ValueError`` for a request that is wrong.
+        last: Whether it ends because of that.
     """
 
     results: list[InpaintResult]
     advice: str | None = None
     error: Exception | None = None
+    last: bool = False
 
 
 class Connection:
@@ -50,7 +52,8 @@ class Connection:
 
     Raises:
         NotServing: Nothing listens there.
-        InpaintError: It is not private to this user, or the server refuses this client.
+        NotPrivateError: It is someone else's, others can reach it, or another user listens there.
+        InpaintError: The server refuses this client.
         OSError: The connection broke before the WELCOME, or the server does not answer.
     """
 
@@ -74,7 +77,7 @@ class Connection:
                 ) from error
             user = credentials.peer_user(self._sock)
             if user != os.getuid():  # the directory was private a moment ago: somebody has put another in its place
-                raise InpaintError(f"user {user} listens in {directory.path}, not this one; {PRIVATE_FOLDER}")
+                raise NotPrivateError(f"user {user} listens in {directory.path}, not this one; {PRIVATE_FOLDER}")
             self._reader = Reader(self._sock)
             self.server_pid = self._greet(time.monotonic() + timeout)
         except BaseException:
@@ -117,7 +120,7 @@ class Connection:
             self._shares, self._memory = False, None
             frame = self.ask(paint_frames.pack_requests(requests, timeout), deadline)
         if frame.kind is Kind.ERROR:
-            return Answer([], error=wire.unpack_error(frame))
+            return Answer([], error=wire.unpack_error(frame), last=bool(frame.header.get("last")))
         try:
             return Answer(paint_frames.unpack_results(frame, self._memory), frame.header.get("advice"))
         except WireError as error:

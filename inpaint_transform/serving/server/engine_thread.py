@@ -104,7 +104,11 @@ def loses_context(error: object) -> bool:
 
 
 def paint_batch(engine: PaintingEngine, batch: list[InpaintRequest]) -> list[InpaintResult | Exception]:
-    """Paint a batch: one answer a request. Where the engine fails on several, each is tried alone."""
+    """Paint a batch: one answer a request. Where the engine fails on several, each is tried alone.
+
+    Returns:
+        For each request its result, or a ``ValueError`` where the request is wrong and an ``InpaintError`` otherwise.
+    """
     try:
         results = engine.paint(batch)
         if len(results) != len(batch):
@@ -113,5 +117,13 @@ def paint_batch(engine: PaintingEngine, batch: list[InpaintRequest]) -> list[Inp
         if len(batch) > 1 and not loses_context(error):
             # Whose request it was, nobody said, and the others must not suffer for it.
             return [answer for request in batch for answer in paint_batch(engine, [request])]
-        return [error] * len(batch)
+        return [_named(error)] * len(batch)
     return list(results)
+
+
+def _named(error: Exception) -> Exception:
+    if isinstance(error, (ValueError, InpaintError)):
+        return error
+    named = InpaintError(f"the engine failed: {type(error).__name__}: {error}")
+    named.__cause__ = error
+    return named

@@ -16,6 +16,7 @@ from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.serving.directory import ServerDirectory
 from inpaint_transform.serving.processes import Process
 from inpaint_transform.serving.server.server import Server
+from inpaint_transform.serving.server.watchdog import start_watchdog
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +72,11 @@ def main() -> None:
     code = 1
     try:
         directory = ServerDirectory(arguments.directory)
+        try:
+            watchdog = start_watchdog(arguments.owner, directory)
+            logger.info("started for process %d, watched by process %d", arguments.owner.pid, watchdog.pid)
+        except OSError:
+            logger.exception("no watchdog can be started")
         serve(ModelSpec.of(arguments.spec), directory, arguments.lock, arguments.owner, IDLE_LIMIT_S)
         code = 0
     except Exception:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import faulthandler
+import errno
 import logging
 import os
 import selectors
@@ -34,7 +34,6 @@ logger = logging.getLogger(__name__)
 TICK_S = 0.25
 # A server whose model does not load stays to tell every client of the same attempt, so that not each of them tries.
 FAILED_LINGER_S = 5.0
-STANDSTILL_S = 60.0
 # From this many batches on, their mean size says something about the training loop.
 MIN_BATCHES = 50
 
@@ -105,6 +104,7 @@ class Server:
         self._owner = OwnerWatch(owner)
         self._idle = IdleWatch(idle_limit)
         self._selector = selectors.DefaultSelector()
+        self._unheard: socket.socket | None = None
         self._peers: set[Peer] = set()
         self._calls: dict[Peer, _Call] = {}
         self._awaiting_ready: set[Peer] = set()
@@ -135,7 +135,7 @@ class Server:
             InpaintError: The model did not load. Clients have been told for a while.
         """
         listener = self._listen()
-        self._selector.register(listener, selectors.EVENT_READ, lambda _: self._accept(listener))
+        self._listen_on(listener)
         self._selector.register(self._inbox.socket, selectors.EVENT_READ, lambda _: self._read_inbox())
         if self._owner.descriptor is not None:
             self._selector.register(self._owner.descriptor, selectors.EVENT_READ, lambda _: self.stop())
@@ -148,7 +148,6 @@ class Server:
             if time.monotonic() >= next_tick:
                 self._tick()
                 next_tick = time.monotonic() + TICK_S
-        faulthandler.cancel_dump_traceback_later()
         if self.at_home():
             # First of all out of sight, so that whoever comes now waits for the end and starts the next one.
             self._directory.socket.unlink(missing_ok=True)
@@ -175,23 +174,24 @@ class Server:
         hidden.rename(self._directory.socket)
         return listener
 
+    def _listen_on(self, listener: socket.socket) -> None:
+        self._selector.register(listener, selectors.EVENT_READ, lambda _: self._accept(listener))
+
     def _timeout(self) -> float:
         wake = self._batcher.wake_at(time.monotonic(), self._engine.slots) if self._ready is not None else None
         return TICK_S if wake is None else min(TICK_S, max(wake - time.monotonic(), 0.0))
 
     def _tick(self) -> None:
         """What is due by the clock."""
-        if self._ready is not None:
-            # Ends the process where this thread stands still for long, because native code of the engine keeps the
-            # interpreter's lock: it would outlive its owner. Not while the model loads, which may take libraries from
-            # a slow disk under that lock.
-            faulthandler.dump_traceback_later(STANDSTILL_S, exit=True, file=2)
         now = time.monotonic()
         for batch in self._running:
             if now - batch.since > batch.timeout:
                 self._give_up(batch)
         for peer in [peer for peer in self._peers if peer.overdue(now)]:
             peer.close()
+        if self._unheard is not None:
+            self._listen_on(self._unheard)
+            self._unheard = None
         if not self.at_home():  # nobody can reach this server any more, and the next one needs the device
             logger.error("%s is gone; the server ends", self._directory.path)
             self._stopping = True
@@ -210,14 +210,21 @@ class Server:
     def _fail(self, peers: Iterable[Peer], error: Exception) -> None:
         for peer in list(peers):
             self._calls.pop(peer, None)
-            peer.answer(wire.pack_error(error))
+            peer.answer(wire.pack_error(error, last=True))
 
     # Clients
 
     def _accept(self, listener: socket.socket) -> None:
-        # Out of descriptors: the next one is accepted when a silent stranger has been hung up on.
-        with suppress(OSError):
-            sock, _ = listener.accept()
+        with suppress(ConnectionError, BlockingIOError):
+            try:
+                sock, _ = listener.accept()
+            except OSError as error:
+                if error.errno not in (errno.EMFILE, errno.ENFILE):
+                    raise
+                # Until the next tick: it may have hung up on a silent stranger, and there would be no end of asking.
+                self._selector.unregister(listener)
+                self._unheard = listener
+                return
             if credentials.peer_user(sock) != os.getuid():
                 logger.warning("refused a process of another user")
                 sock.close()
@@ -248,7 +255,7 @@ class Server:
             return
         requests, timeout = paint_frames.unpack_requests(frame, peer.memory)
         if self._failure is not None:
-            peer.answer(wire.pack_error(self._failure))
+            peer.answer(wire.pack_error(self._failure, last=True))
             return
         now = time.monotonic()
         self._idle.touch()
@@ -349,7 +356,7 @@ class Server:
 
     def _reply(self, call: _Call) -> list[memoryview]:
         if call.error is not None:
-            return wire.pack_error(call.error)
+            return wire.pack_error(call.error, last=loses_context(call.error))
         results = [result for result in call.results if result is not None]
         try:
             return paint_frames.pack_results(results, self._advice(), call.peer.memory)

@@ -281,12 +281,15 @@ def request_bytes(side: int) -> int:
     return 3 * side**2 + -(-(side**2) // 8)
 
 
-def pack_error(error: Exception) -> list[memoryview]:
-    """An ERROR frame; ``unpack_error`` makes the same kind of error from it."""
+def pack_error(error: Exception, last: bool = False) -> list[memoryview]:
+    """An ERROR frame; ``unpack_error`` makes the same kind of error from it.
+
+    Args:
+        error: The error.
+        last: Whether the server ends because of it.
+    """
     kind = "ValueError" if isinstance(error, ValueError) else "InpaintError"
-    plain = isinstance(error, (ValueError, InpaintError))
-    text = str(error) if plain else f"the engine failed: {type(error).__name__}: {error}"
-    return pack(Kind.ERROR, {"type": kind, "error": text[:MAX_TEXT]})
+    return pack(Kind.ERROR, {"type": kind, "error": str(error)[:MAX_TEXT], "last": last})
 
 
 def unpack_error(frame: Frame) -> Exception:
