@@ -83,6 +83,7 @@ TESTED_ELSEWHERE = {
     "serving/ray/painters.py": ("integration/test_ray.py", "needs a cluster"),
     "serving/ray/ray_engine.py": ("integration/test_ray.py", "needs a cluster"),
     "tools/cli/painting.py": ("tools/test_cli.py", "first and last steps of every command that paints"),
+    "serving/server/watchdog.py": ("integration/test_lifetime.py", "a process beside a server"),
     "tools/cli/serve.py": ("tools/test_cli.py", "needs a process of its own"),
 }
 

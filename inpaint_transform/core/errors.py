@@ -7,3 +7,12 @@ class InpaintError(RuntimeError):
 
 class GateError(InpaintError):
     """A gate gave no usable verdict: it raised, or returned too few scores, NaN or no number."""
+
+
+def of_engine(error: Exception) -> Exception:
+    """An engine's error as callers know it: ``ValueError`` where a request is wrong, ``InpaintError`` otherwise."""
+    if isinstance(error, ValueError | InpaintError):
+        return error
+    named = InpaintError(f"the engine failed: {type(error).__name__}: {error}")
+    named.__cause__ = error
+    return named

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from inpaint_transform.core.errors import InpaintError
+from inpaint_transform.core.errors import InpaintError, of_engine
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
 from inpaint_transform.serving.engines import PaintingEngine, load_engine
@@ -117,13 +117,5 @@ def paint_batch(engine: PaintingEngine, batch: list[InpaintRequest]) -> list[Inp
         if len(batch) > 1 and not loses_context(error):
             # Whose request it was, nobody said, and the others must not suffer for it.
             return [answer for request in batch for answer in paint_batch(engine, [request])]
-        return [_named(error)] * len(batch)
+        return [of_engine(error)] * len(batch)
     return list(results)
-
-
-def _named(error: Exception) -> Exception:
-    if isinstance(error, (ValueError, InpaintError)):
-        return error
-    named = InpaintError(f"the engine failed: {type(error).__name__}: {error}")
-    named.__cause__ = error
-    return named

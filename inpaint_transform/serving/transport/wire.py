@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from inpaint_transform.core.errors import InpaintError
+from inpaint_transform.core.errors import InpaintError, of_engine
 
 MAGIC = b"INPT"
 VERSION = 3
@@ -289,7 +289,7 @@ def pack_error(error: Exception, last: bool = False) -> list[memoryview]:
         last: Whether the server ends because of it.
     """
     kind = "ValueError" if isinstance(error, ValueError) else "InpaintError"
-    return pack(Kind.ERROR, {"type": kind, "error": str(error)[:MAX_TEXT], "last": last})
+    return pack(Kind.ERROR, {"type": kind, "error": str(of_engine(error))[:MAX_TEXT], "last": last})
 
 
 def unpack_error(frame: Frame) -> Exception:
