@@ -71,7 +71,7 @@ class _Exports:
         for path in sorted(path for path in where[1].rglob("*") if path.is_file()):
             name = path.relative_to(where[1]).as_posix()
             self.parts.add(f"{target}: names", name)
-            kind = "pictures" if path.suffix == ".png" else "labels"
+            kind = "pictures" if path.suffix in (".png", ".jpg") else "labels"
             content: Any = path.read_bytes()
             if path.suffix == ".jsonl":
                 kind, lines = path.stem, [self._stable(line) for line in path.read_text().splitlines()]

@@ -1,318 +1,269 @@
-"""Export: a data set together with painted copies of its pictures, as a data set on disk.
-
-A plan is painted in groups of a full batch. Groups are the same in every run, whatever the threads and however often it
-was killed, so the pixels are the same too, although neighbours in a batch may change a result by a grey level.
-"""
+"""Export: a data set together with painted copies of its pictures, as a data set on disk, by one function."""
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import io
-import json
-import os
-import threading
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+import contextlib
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
-
-from inpaint_transform.core.edit import Outcome
 from inpaint_transform.core.models import ModelSpec
-from inpaint_transform.core.paint import paint_all
 from inpaint_transform.core.recipe import Recipe
-from inpaint_transform.datasets import layout as layouts
-from inpaint_transform.datasets import manifest
-from inpaint_transform.datasets.export_plan import Copy, Original, Plan, Settings
-from inpaint_transform.datasets.files import BrokenFileError, Problem
-from inpaint_transform.datasets.reading import BoxFormat, read_image
-from inpaint_transform.datasets.writing import LabelledPicture, coco_json, data_yaml, voc_xml, yolo_labels
-from inpaint_transform.gates import Gate
-from inpaint_transform.reports.log import crop_of, crops_of, digest, record_of
+from inpaint_transform.core.swaps import Swap
+from inpaint_transform.datasets import export_plan, manifest, reading, splits
+from inpaint_transform.datasets.balance import Balance
+from inpaint_transform.datasets.export_job import ExportJob
+from inpaint_transform.datasets.files import Problem
+from inpaint_transform.datasets.formats.base import BoxFormat
+from inpaint_transform.datasets.images import Pictures
+from inpaint_transform.datasets.templates import PROMPT, Templates, check_prompt, recipe_for
+from inpaint_transform.gates import Gate, gate_of, spec_with_clip
 
 if TYPE_CHECKING:
-    import numpy as np
+    from inpaint_transform.core.protocol import Inpainter
 
-    from inpaint_transform.core.protocol import Inpainter, InpaintRequest, InpaintResult
+logger = logging.getLogger(__name__)
 
-PROVENANCE = "provenance.jsonl"
-Report = Callable[[Problem], None]
+
+class SettingsError(ValueError):
+    """An argument is out of its range, or does not go with another."""
 
 
 @dataclass(frozen=True)
-class Painted:
-    """What became of one copy.
+class Exported:
+    """What an export has written.
 
     Attributes:
-        edits: How many boxes were painted.
-        accepted: How many of them are in the copy; a copy without any is not written.
+        target: The folder.
+        pictures: How many pictures each split has, originals and copies.
+        edits: How many boxes were painted, in this run and in those that it goes on with.
+        accepted: How many of them are in a copy.
+        problems: Why pictures, labels or boxes were left out.
+        balance: Pictures, entries and boxes: seen, used, left out by reason.
     """
 
+    target: Path
+    pictures: Mapping[str, int]
     edits: int
     accepted: int
+    problems: Sequence[Problem]
+    balance: Balance
 
 
-class Export:
-    """An export in its folder: places what is planned, and knows what is there already.
+def export(
+    source: str | Path,
+    target: str | Path,
+    box_format: BoxFormat | str,
+    *,
+    to: BoxFormat | str | None = None,
+    boxes: str | Path | None = None,
+    names: str | None = None,
+    split: Mapping[str, str] | None = None,
+    clip: bool = False,
+    copies: int = 1,
+    p: float = 1.0,
+    prompts: str | Sequence[str] | Templates = PROMPT,
+    only: Collection[str] = (),
+    budget: Mapping[str, int] | None = None,
+    swap: Swap | Mapping[str, Any] | None = None,
+    gate: Any = None,
+    retries: int = 2,
+    boxes_per_image: int = 1,
+    context: float = 2.0,
+    min_box_size: int = 32,
+    strength: float = 1.0,
+    model: ModelSpec | str = "tiny",
+    seed: int = 0,
+    workers: int = 2,
+    link: bool = True,
+    save_crops: bool = False,
+    progress: Callable[..., Iterable[Any]] | None = None,
+    say: Callable[[str], None] = logger.info,
+    report: Callable[[Problem], None] = logger.warning,
+) -> Exported:
+    """Write a data set with painted copies of its training pictures; called again, it goes on where it stopped.
 
-    Every file appears as a whole, and a copy counts as finished once it is in the manifest, so the process may end at
-    any moment. Call ``place_originals``, ``paint`` and ``finish`` in this order.
+    Pictures of ``val`` and ``test`` are never painted. Everything that is left out is reported, and counted by reason
+    in the balance sheet. The folder is whole whenever the process ends.
 
     Args:
-        plan: What the export will contain.
-        target: The folder that is exported to.
-        settings: As for the plan.
-        state: How far earlier runs came.
-        model: The model that paints, for the provenance.
+        source: A data set's folder, laid out as is usual for its format; with ``boxes`` a picture or a folder of
+            pictures.
+        target: The folder to write: a new one, or that of an export with the same arguments.
+        box_format: ``"yolo"``, ``"coco"`` or ``"voc"``: how the boxes of ``source`` are written down.
+        to: How to write them down. Default: as in ``source``.
+        boxes: Label file or folder of label files; for COCO the JSON file. Default: found in ``source``.
+        names: YOLO: class names as a ``data.yaml``, a file with one a line, or ``"a,b,c"``. Default: found beside the
+            labels.
+        split: The split of folders, ``{"dev": "val"}``, where their names and the data set itself do not say it.
+        clip: Cut boxes off at the picture's edge, however far they reach beyond, as amodal boxes do.
+        copies: Painted copies of each training picture, >= 0; 0 only converts.
+        p: Probability of each copy, in [0, 1].
+        prompts: What to paint: one prompt or several, of which one is drawn for each box; or ``{label: prompts}``, the
+            prompts of every other label under None. Labels without a prompt are left alone.
+        only: Labels to paint; empty for all.
+        budget: Most boxes to paint of a label.
+        swap: Which class may become which, as ``relabel`` of ``BBoxInpaint``.
+        gate: Who judges what was painted, as ``gate`` of ``BBoxInpaint``.
+        retries: New seeds for what is rejected, >= 0.
+        boxes_per_image: Boxes to repaint in each copy, >= 1.
+        context: Side of what the model sees over the box's longer side, >= 1.
+        min_box_size: Boxes with a shorter side in pixels are left alone.
+        strength: How far to leave the old pixels, in (0, 1].
+        model: A preset, hub id or folder, or a ``ModelSpec``.
+        seed: The same seed gives the same files.
+        workers: Threads that read and write while the model paints, >= 1.
+        link: Hard-link the originals where that is possible, rather than copy them.
+        save_crops: Save each painted box before and after, for the pictures of ``report``.
+        progress: Wraps what takes long, as ``tqdm`` does and with its arguments; ``progress=tqdm`` shows bars.
+        say: Is told which folder is which split, and the balance sheet.
+        report: Is told of each problem.
+
+    Returns:
+        What was written.
 
     Raises:
-        ValueError: A finished copy was painted to another plan, because the source has changed since.
+        FileNotFoundError: ``source`` or ``boxes`` does not exist.
+        ValueError: An argument is out of its range, the layout is not a usual one, it is not clear which pictures are
+            held out, or the target holds something else.
+        InpaintError: Painting failed, or the target cannot be written to; the same call goes on later.
+
+    Examples:
+        A conversion, without a model; ``copies=2, swap={"cone": "cube"}`` would paint.
+
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> source, target = Path(tempfile.mkdtemp()), Path(tempfile.mkdtemp())
+        >>> (source / "images").mkdir()
+        >>> Image.new("RGB", (640, 480)).save(source / "images" / "a.png")
+        >>> _ = source.joinpath("a.txt").write_text("0 0.5 0.5 0.2 0.2")
+        >>> done = export(source / "images", target, "yolo", boxes=source, names="cone", to="coco", copies=0)
+        >>> dict(done.pictures), done.problems
+        ({'train': 1}, [])
+        >>> print(done.balance)
+        pictures: 1 seen, 1 used
+        entries: 1 seen, 1 used
+        boxes: 1 seen, 1 used
     """
+    source, target = Path(source), Path(target)
+    box_format = BoxFormat(box_format)
+    if names is not None and box_format is not BoxFormat.YOLO:
+        raise SettingsError(
+            f"names={names!r}: they are for yolo; {box_format.value} files hold their class names themselves"
+        )
+    if workers < 1:
+        raise SettingsError(f"workers={workers}: use a count >= 1")
+    with _settings_errors():
+        judge, templates = gate_of(gate), _templates(prompts)
+        spec = ModelSpec.of(model) if not isinstance(model, str) else ModelSpec(model, serving="local")
+        settings = export_plan.Settings(BoxFormat(to or box_format), copies, p, seed, budget or {}, link, save_crops)
+        base = Recipe(
+            num_boxes=boxes_per_image,
+            context=context,
+            min_box_size=min_box_size,
+            strength=strength,
+            relabel=Swap.of(swap),
+            retries=retries,
+        )
+        recipe = recipe_for(base, templates, only)
+    class_names = reading.read_names(names) if names is not None else None
+    found = reading.find(source, box_format, Path(boxes) if boxes is not None else None, class_names, split, clip)
+    manifest.check_apart(target, source, found.parts)
+    arguments = {
+        "source": sorted([str(part.images.resolve()), str(part.boxes.resolve())] for part in found.parts),
+        "format": box_format.value,
+        "to": settings.to.value,
+        "names": names,
+        "split": dict(split or {}),
+        "clip": clip,
+        "copies": copies,
+        "p": p,
+        "prompts": [[label, *texts] for label, texts in templates.items()],
+        "only": list(only),
+        "budget": dict(settings.budget),
+        "swap": base.relabel.to_dict() if base.relabel is not None else None,
+        "gate": _described(judge),
+        "retries": retries,
+        "boxes_per_image": boxes_per_image,
+        "context": context,
+        "min_box_size": min_box_size,
+        "model": spec.to_dict(),
+        "strength": strength,
+        "seed": seed,
+        "link": link,
+        "save_crops": save_crops,
+    }
+    manifest.check(target, arguments)  # before the source is read, which may take long
+    say(splits.table(found.parts, found.places))
+    problems: list[Problem] = []
 
-    def __init__(
-        self, plan: Plan, target: Path, settings: Settings, state: manifest.Manifest, model: ModelSpec
-    ) -> None:
-        self._plan = plan
-        self._target = target
-        self._settings = settings
-        self._state = state
-        self._model = model
-        planned = {copy.key: _json([edit.to_dict() for edit in copy.edits]) for copy in plan.copies}
-        for key, record in state.records.items():
-            if record["edits"] != planned.get(key):
-                raise ValueError(
-                    f"{target}: the picture or the boxes that {key} was painted from have changed or are gone; undo "
-                    f"that, or export to a new folder"
-                )
+    def tell(problem: Problem) -> None:
+        problems.append(problem)
+        report(problem)
 
-    @property
-    def finished(self) -> list[Painted]:
-        """What became of the copies that are finished."""
-        records = (self._state.records.get(copy.key) for copy in self._plan.copies)
-        return [_painted(record) for record in records if record is not None]
-
-    def place_originals(self, workers: int) -> Iterator[Original]:
-        """Link or copy the originals and write their label files, as they get ready.
-
-        Raises:
-            InpaintError: The folder cannot be written to.
-        """
-
-        def place(original: Original) -> Original:
-            picture = self._target / layouts.picture_path(self._settings.to, original.split, original.name)
-            if not picture.exists():
-                self._write_labels(original.split, original.labelled())
-                _place_picture(original.annotation.image, picture, self._settings.link)
-            return original
-
-        yield from _run(place, self._plan.originals, workers)
-
-    def paint(
-        self,
-        recipe: Recipe,
-        inpainter: Inpainter,
-        batch: int,
-        workers: int,
-        report: Report,
-        gate: Gate | None = None,
-    ) -> Iterator[Painted]:
-        """Paint the copies that are not finished, as they get ready.
-
-        Args:
-            recipe: As for the plan.
-            inpainter: Who paints.
-            batch: How many edits are a full batch for it. The pixels depend on it.
-            workers: How many threads decode, blend, encode and write while one of them has the model.
-            report: Is told of originals that have become unreadable; their copies are left out.
-            gate: Judges every box; what it rejects keeps its old pixels and label.
-
-        Raises:
-            InpaintError: Painting failed, or the folder cannot be written to.
-        """
-        alone = _Alone(inpainter)
-        # What a box could show instead of its class is any other class of the data set.
-        recipe = dataclasses.replace(recipe, class_names={name: name for name in self._plan.classes.values()})
-
-        def work(group: Sequence[Copy]) -> list[Painted]:
-            return self._paint_group(group, recipe, alone, report, gate)
-
-        groups = [group for group in _groups(self._plan.copies, batch) if self._missing(group)]
-        for results in _run(work, groups, workers):
-            yield from results
-
-    def _missing(self, group: Sequence[Copy]) -> list[Copy]:
-        return [copy for copy in group if copy.key not in self._state.records]
-
-    def _paint_group(
-        self, group: Sequence[Copy], recipe: Recipe, inpainter: Inpainter, report: Report, gate: Gate | None
-    ) -> list[Painted]:
-        images: dict[Path, np.ndarray] = {}
-        for copy in group:
-            source = copy.original.annotation.image
-            try:
-                images[source] = read_image(source) if source not in images else images[source]
-            except BrokenFileError as error:
-                report(error.problem)
-        readable = [copy for copy in group if copy.original.annotation.image in images]
-        missing = self._missing(readable)
-        # Finished ones are painted with their group once more: the others depend on their neighbours in the batch.
-        pictures = [images[copy.original.annotation.image] for copy in readable]
-        painted, outcomes = paint_all(recipe, pictures, [copy.edits for copy in readable], inpainter, gate)
-        results = []
-        for copy, image, own in zip(readable, painted, outcomes, strict=True):
-            if copy not in missing:
-                continue
-            path = layouts.picture_path(self._settings.to, copy.original.split, copy.name)
-            pixels = digest(images[copy.original.annotation.image])
-            log = [
-                record_of(outcome, pixels, recipe, self._model, str(path), crop=self._save_crop(outcome, path, number))
-                for number, outcome in enumerate(own, start=1)
-            ]
-            record = {
-                "edits": _json([edit.to_dict() for edit in copy.edits]),
-                "labels": _labels(copy, own),
-                "accepted": sum(outcome.accepted for outcome in own),
-                "provenance": [line.to_json() for line in log],
-            }
-            if record["accepted"]:
-                self._write_labels(copy.original.split, copy.labelled(record["labels"]))
-                manifest.write_whole(self._target / path, _png(image))
-            self._state.add(copy.key, record)
-            results.append(_painted(record))
-        return results
-
-    def _save_crop(self, outcome: Outcome, path: PurePosixPath, number: int) -> str | None:
-        """Save an edit's window under a name that any run gives it."""
-        crop = crop_of(outcome) if self._settings.save_crops else None
-        if crop is None:
-            return None
-        name = f"{hashlib.blake2b(str(path).encode(), digest_size=8).hexdigest()}-{number}.png"
-        manifest.write_whole(crops_of(self._target / PROVENANCE) / name, _png(crop))
-        return name
-
-    def _write_labels(self, split: str, picture: LabelledPicture) -> None:
-        path = layouts.label_path(self._settings.to, split, picture.name)
-        if path is not None:
-            yolo = self._settings.to is BoxFormat.YOLO
-            text = yolo_labels(picture, self._plan.classes) if yolo else voc_xml(picture)
-            manifest.write_whole(self._target / path, text.encode())
-
-    def finish(self) -> Counter[str]:
-        """Write what describes the data set as a whole, and the provenance of its copies.
-
-        Returns:
-            How many pictures each split has.
-
-        Raises:
-            InpaintError: The folder cannot be written to.
-        """
-        copies: dict[Original, list[LabelledPicture]] = {}
-        lines = []
-        for copy in self._plan.copies:
-            record = self._state.records.get(copy.key)
-            if record is None:
-                continue
-            if record["accepted"]:
-                copies.setdefault(copy.original, []).append(copy.labelled(record["labels"]))
-            lines += [f"{line}\n" for line in record["provenance"]]
-        pictures: dict[str, list[LabelledPicture]] = {}
-        for original in self._plan.originals:
-            pictures.setdefault(original.split, []).extend([original.labelled(), *copies.get(original, [])])
-        for path, text in self._indices(pictures):
-            manifest.write_whole(self._target / path, text.encode())
-        manifest.write_whole(self._target / PROVENANCE, "".join(lines).encode())
-        return Counter({split: len(listed) for split, listed in pictures.items()})
-
-    def _indices(self, pictures: Mapping[str, Sequence[LabelledPicture]]) -> Iterator[tuple[PurePosixPath, str]]:
-        to = self._settings.to
-        if to is BoxFormat.YOLO:
-            folders = {split: layouts.picture_path(to, split, PurePosixPath()) for split in pictures}
-            yield PurePosixPath("data.yaml"), data_yaml(self._plan.classes, folders)
-        for split, listed in pictures.items():
-            if to is BoxFormat.COCO:
-                yield layouts.coco_path(split), coco_json(listed, self._plan.classes)
-            elif to is BoxFormat.VOC:
-                names = "".join(f"{split}/{picture.name.with_suffix('')}\n" for picture in listed)
-                yield PurePosixPath("ImageSets", "Main", f"{split}.txt"), names
-
-
-class _Alone:
-    """An inpainter that is asked for one group at a time: it would otherwise join the calls of several threads."""
-
-    def __init__(self, inpainter: Inpainter) -> None:
-        self._inpainter = inpainter
-        self._lock = threading.Lock()
-        self.stats = inpainter.stats
-        self.close = inpainter.close
-
-    @property
-    def size(self) -> int:
-        return self._inpainter.size
-
-    def paint(self, requests: Sequence[InpaintRequest]) -> list[InpaintResult]:
-        with self._lock:
-            return self._inpainter.paint(requests)
-
-
-def _labels(copy: Copy, outcomes: Sequence[Outcome]) -> list[str]:
-    """The labels of a copy: new ones where an edit was accepted."""
-    labels = list(copy.original.annotation.labels)
-    for outcome in outcomes:
-        if outcome.accepted and outcome.edit.index is not None:
-            labels[outcome.edit.index] = str(outcome.edit.target)
-    return labels
-
-
-def _painted(record: Mapping[str, Any]) -> Painted:
-    return Painted(len(record["provenance"]), record["accepted"])
-
-
-def _json(value: Any) -> Any:
-    return json.loads(json.dumps(value))
-
-
-def _groups(copies: Iterable[Copy], batch: int) -> Iterator[list[Copy]]:
-    """Cut the copies into groups of at least a full batch of edits."""
-    group: list[Copy] = []
-    for copy in copies:
-        group.append(copy)
-        if sum(len(member.edits) for member in group) >= batch:
-            yield group
-            group = []
-    if group:
-        yield group
-
-
-def _run(work: Callable[[Any], Any], items: Iterable[Any], workers: int) -> Iterator[Any]:
-    """Work on the items in threads; gives the results as they get ready, and begins nothing more after an error."""
-    with ThreadPoolExecutor(workers) as pool:
-        futures: list[Future[Any]] = [pool.submit(work, item) for item in items]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _png(image: np.ndarray) -> bytes:
-    content = io.BytesIO()
-    # A quarter of the default's time, and a sixth more bytes: a fast model must not wait for zlib.
-    Image.fromarray(image).save(content, "PNG", compress_level=1)
-    return content.getvalue()
-
-
-def _place_picture(source: Path, path: Path, link: bool) -> None:
-    """Link or copy a picture that is not there; like every file of an export it appears as a whole."""
-    if link:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            os.link(source.resolve(), path)
-        except OSError:  # another disk, or somebody else's file
+    balance, pictures = Balance(), Pictures()
+    plan = export_plan.make_plan(found, recipe, settings, tell, balance, pictures, templates, progress)
+    with manifest.Manifest(target, arguments) as state:
+        job = ExportJob(plan, target, settings, state, spec, pictures, tell)
+        for _ in _shown(progress, job.place_originals(workers), "originals", len(plan.originals)):
             pass
-        else:
-            return
-    manifest.write_whole(path, source.read_bytes())
+        done = job.finished
+        edits, accepted = sum(copy.edits for copy in done), sum(copy.accepted for copy in done)
+        if len(done) < len(plan.copies):
+            batch = spec.resolved().max_batch_size
+            inpainter = _connect(spec_with_clip(spec, judge), say)
+            painting = job.paint(recipe, inpainter, batch, workers, judge)
+            bar = _shown(progress, painting, "painting", len(plan.copies), len(done))
+            for copy in bar:
+                edits, accepted = edits + copy.edits, accepted + copy.accepted
+                if hasattr(bar, "set_postfix_str"):
+                    bar.set_postfix_str(f"{accepted / max(edits, 1):.0%} accepted")
+        written = job.finish(balance)
+    say(str(balance))
+    if copies and splits.VAL not in written:
+        say(f"{target} has no {splits.VAL} split yet: measure on pictures that were not painted")
+    return Exported(target, written, edits, accepted, problems, balance)
+
+
+@contextlib.contextmanager
+def _settings_errors() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+
+
+def _described(gate: Gate | None) -> Any:
+    try:
+        return None if gate is None else gate.to_dict()
+    except TypeError:  # a function, of which nothing but the name can be written down
+        return gate.name if gate is not None else None
+
+
+def _templates(prompts: str | Sequence[str] | Templates) -> Templates:
+    given = prompts if isinstance(prompts, Mapping) else {None: prompts}
+    found = {label: [texts] if isinstance(texts, str) else list(texts) for label, texts in given.items()}
+    if not all(found.values()) or not found:
+        raise ValueError(f"prompts={prompts!r}: give at least one prompt, and one for each label that you name")
+    for texts in found.values():
+        for text in texts:
+            check_prompt(text)
+    return found
+
+
+def _connect(spec: ModelSpec, say: Callable[[str], None]) -> Inpainter:
+    from inpaint_transform.serving.connect import connect
+    from inpaint_transform.serving.words import words_of
+
+    say(f"loading {words_of(spec.resolved()) or spec.id} ...")
+    inpainter = connect(spec)
+    inpainter.size  # noqa: B018 - asking for the size is what loads the model
+    return inpainter
+
+
+def _shown(
+    progress: Callable[..., Iterable[Any]] | None, items: Iterator[Any], what: str, total: int, initial: int = 0
+) -> Any:
+    return items if progress is None else progress(items, desc=what, total=total, initial=initial, unit="image")

@@ -6,26 +6,31 @@ A copy's edits depend on the seed, the picture and the number of the copy alone;
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import Any
 
 from inpaint_transform.core import seeds
 from inpaint_transform.core.edit import Edit
 from inpaint_transform.core.plan import Scene, plan
 from inpaint_transform.core.recipe import Recipe
-from inpaint_transform.datasets import layout as layouts
-from inpaint_transform.datasets.files import BrokenFileError, Problem
-from inpaint_transform.datasets.reading import Annotation, BoxFormat, read, read_classes, read_image
-from inpaint_transform.datasets.writing import LabelledPicture, number_classes
+from inpaint_transform.datasets.balance import Balance
+from inpaint_transform.datasets.classes import number_classes
+from inpaint_transform.datasets.files import Problem
+from inpaint_transform.datasets.formats.base import Annotation, BoxFormat, LabelledPicture
+from inpaint_transform.datasets.images import COMMON_SUFFIXES, Pictures
+from inpaint_transform.datasets.reading import Source
+from inpaint_transform.datasets.splits import TRAIN
+from inpaint_transform.datasets.templates import Templates, check_labels
 
-if TYPE_CHECKING:
-    import numpy as np
-
-
-Found = tuple[layouts.Part, Annotation | Problem]
+# JPEG files under names that trainers do not look for.
+_JPEG_SUFFIXES = (".jfif", ".jif", ".jpe", ".mpo")
+# Of a file name, in bytes, on the usual file systems.
+MAX_NAME = 255
 
 
 @dataclass(frozen=True)
@@ -68,22 +73,35 @@ class Original:
 
     Attributes:
         annotation: The picture and its boxes.
-        height: In pixels.
-        width: In pixels.
         split: ``train``, ``val`` or ``test``.
-        name: Its path below the folder of its split, in the source as in the export.
+        name: Its path below the folder of its split, in the source as in the export, but for a suffix that trainers do
+            not look for.
     """
 
     annotation: Annotation
-    height: int
-    width: int
     split: str
     name: PurePosixPath
+
+    @property
+    def key(self) -> str:
+        """Its name in the manifest."""
+        return f"{self.split}/{self.name}"
+
+    @property
+    def encoded(self) -> bool:
+        """Whether its file is written anew, as PNG: of a type that trainers cannot read."""
+        return self.name.suffix.lower() == ".png" != self.annotation.image.suffix.lower()
+
+    def identity(self) -> dict[str, str]:
+        """What tells this picture and its labels from any other."""
+        found = self.annotation
+        labels = json.dumps([found.corners, found.labels]).encode()
+        return {"picture": found.digest, "labels": hashlib.blake2b(labels, digest_size=16).hexdigest()}
 
     def labelled(self) -> LabelledPicture:
         """What its label file is to say."""
         found = self.annotation
-        return LabelledPicture(self.name, self.height, self.width, found.corners, found.labels)
+        return LabelledPicture(self.name, found.height, found.width, found.corners, found.labels)
 
 
 @dataclass(frozen=True)
@@ -125,77 +143,67 @@ class Plan:
     classes: Mapping[int, str]
 
 
-def read_parts(
-    parts: Iterable[layouts.Part], box_format: BoxFormat, names: Mapping[int, str] | None
-) -> Iterator[Found]:
-    """Read every part's pictures and boxes; see ``annotations.read``."""
-    for part in parts:
-        for item in read(part.images, part.boxes, box_format, names):
-            yield part, item
-
-
-def classes_of(
-    parts: Iterable[layouts.Part], box_format: BoxFormat, names: Mapping[int, str] | None, to: BoxFormat
-) -> Callable[[Iterable[str]], Mapping[int, str]]:
-    """How to number the classes in the export, once the labels of all boxes are known; see ``number_classes``."""
-    declared = [read_classes(part.boxes, box_format, names) for part in parts]
-    return lambda labels: number_classes(declared, labels, box_format, to)
-
-
 def make_plan(
-    found: Iterable[Found],
-    classes: Callable[[Iterable[str]], Mapping[int, str]],
+    source: Source,
     recipe: Recipe,
     settings: Settings,
     report: Callable[[Problem], None],
+    balance: Balance,
+    pictures: Pictures,
+    templates: Templates,
+    progress: Callable[..., Iterable[Any]] | None = None,
 ) -> Plan:
     """Decide all that an export will contain, without a model.
 
     Only pictures of the ``train`` split are painted: what a detector is measured on stays as it is.
 
     Args:
-        found: See ``read_parts``.
-        classes: Class id to name from the labels of all boxes, see ``classes_of``.
+        source: What is read.
         recipe: What to paint and where.
         settings: The other settings.
         report: Is told every problem; its picture is left out.
+        balance: Is told what is seen and left out.
+        pictures: Decodes, and keeps the pictures that will be painted.
+        templates: The prompts of each label, which must be a class.
+        progress: Wraps what is read, as ``tqdm`` does.
 
     Raises:
-        ValueError: No picture can be read together with its boxes, or nothing is eligible although copies are wanted.
+        ValueError: No picture can be read together with its boxes, a label is no class, or nothing is eligible although
+            copies are wanted.
     """
+    declared = source.declared_classes()
     originals: dict[str, Original] = {}
     edits: dict[str, list[list[Edit]]] = {}
-    for part, item in found:
+    found: Iterable[Annotation | Problem] = source.read(balance, pictures)
+    for item in progress(found, desc="reading", total=len(source)) if progress is not None else found:
         if isinstance(item, Problem):
             report(item)
             continue
-        split, name = part.place(item.image)
+        place = source.places[item.image]
+        original = Original(item, place.split, _placed_name(place.name))
         # Pictures that differ in their suffix only would share a label file.
-        key = f"{split}/{name.with_suffix('')}"
+        key = f"{place.split}/{place.name.with_suffix('')}"
         if key in originals:
-            report(Problem(item.image, None, f"{originals[key].annotation.image} is exported under the same name"))
+            taken = originals[key].annotation.image
+            report(Problem(item.image, None, f"{taken} is exported under the same name", "of the same name"))
+            balance.lose(item, "of the same name as another")
             continue
-        try:
-            image = read_image(item.image)
-        except BrokenFileError as error:
-            report(error.problem)
-            continue
-        originals[key] = Original(item, image.shape[0], image.shape[1], split, name)
-        wanted = settings.copies if split == layouts.TRAIN else 0
-        edits[key] = [_plan_copy(image, item, recipe, settings, copy) for copy in range(1, wanted + 1)]
+        originals[key] = original
+        wanted = settings.copies if place.split == TRAIN else 0
+        edits[key] = [_plan_copy(pictures, item, recipe, settings, copy) for copy in range(1, wanted + 1)]
+        if any(edits[key]) or original.encoded:
+            pictures.keep(item.image)
     if not originals:
         raise ValueError("nothing to export: no picture could be read together with its boxes")
     planned = [edit for copies in edits.values() for copy in copies for edit in copy]
     labels = {label for original in originals.values() for label in original.annotation.labels}
-    names = classes(labels)
-    unknown = sorted(set(settings.budget).union(map(str, recipe.include_labels or ())) - set(names.values()))
-    if unknown:
-        raise ValueError(f"no class is called {unknown[0]!r}; the classes are {', '.join(names.values())}")
+    names = number_classes(declared, labels, source.box_format, settings.to)
+    _check_labels(names, recipe, settings, templates)
     if recipe.relabel is not None:  # all that it can give, so that no draw decides how the classes are numbered
-        names = classes(labels.union(recipe.relabel.labels()))
+        names = number_classes(declared, labels.union(recipe.relabel.labels()), source.box_format, settings.to)
     if settings.copies and settings.p == 1 and not planned:
         raise ValueError(
-            f"nothing to paint: no picture of the {layouts.TRAIN} split has a box whose shorter side is at least "
+            f"nothing to paint: no picture of the {TRAIN} split has a box whose shorter side is at least "
             f"{recipe.min_box_size} pixels and whose label has a prompt; with no copies the data set is converted only"
         )
     _keep_budget(edits, settings)
@@ -209,7 +217,24 @@ def make_plan(
     return Plan([originals[key] for key in order], copies, names)
 
 
-def _plan_copy(image: np.ndarray, annotation: Annotation, recipe: Recipe, settings: Settings, copy: int) -> list[Edit]:
+def _check_labels(names: Mapping[int, str], recipe: Recipe, settings: Settings, templates: Templates) -> None:
+    new = recipe.relabel.labels() if recipe.relabel is not None else set()
+    check_labels(templates, [*names.values(), *sorted(new - set(names.values()))])
+    unknown = sorted(set(settings.budget).union(map(str, recipe.include_labels or ())) - set(names.values()))
+    if unknown:
+        raise ValueError(f"no class is called {unknown[0]!r}; the classes are {', '.join(names.values())}")
+
+
+def _placed_name(name: PurePosixPath) -> PurePosixPath:
+    """A picture's name in the export: trainers look for few suffixes."""
+    suffix = name.suffix.lower()
+    if suffix in COMMON_SUFFIXES:
+        return name
+    return name.with_suffix(".jpg" if suffix in _JPEG_SUFFIXES else ".png")
+
+
+def _plan_copy(pictures: Pictures, annotation: Annotation, recipe: Recipe, settings: Settings, copy: int) -> list[Edit]:
+    image = pictures.load(annotation.image)
     rng = seeds.content_rng(settings.seed, copy, image, annotation.boxes)
     if rng.random() >= settings.p:
         return []
@@ -228,8 +253,13 @@ def _keep_budget(edits: Mapping[str, list[list[Edit]]], settings: Settings) -> N
 
 
 def _copy_name(original: Original, number: int, originals: Mapping[str, Original]) -> PurePosixPath:
-    """A name that no original has: exports of exports are data sets too."""
-    stem = f"{original.name.stem}_painted{number}"
-    while f"{original.split}/{original.name.with_name(stem)}" in originals:
-        stem += "_"
-    return original.name.with_name(f"{stem}.png")
+    """A name that no original has (exports of exports are data sets too), and that no file system finds too long."""
+    tail = f"_painted{number}"
+    stem = original.name.stem
+    while f"{original.split}/{original.name.with_name(stem + tail)}" in originals:
+        tail += "_"
+    room = MAX_NAME - len(f"{tail}.png")
+    if len(stem.encode()) > room:
+        unique = hashlib.blake2b(stem.encode(), digest_size=6).hexdigest()
+        stem = stem.encode()[: room - len(unique) - 1].decode(errors="ignore") + f"_{unique}"
+    return original.name.with_name(f"{stem}{tail}.png")

@@ -16,17 +16,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Problem:
-    """Why one picture is left out.
+    """Why one picture, or one entry of a label file, is left out.
 
     Attributes:
         path: The file at fault.
         line: Line in that file, counted from 1, or None where there is none to name.
         message: What is wrong.
+        reason: The same in few words, under which a balance sheet counts it.
     """
 
     path: Path
     line: int | None
     message: str
+    reason: str = "unreadable"
 
     def __str__(self) -> str:
         place = self.path if self.line is None else f"{self.path}:{self.line}"
@@ -36,14 +38,16 @@ class Problem:
 class BrokenFileError(ValueError):
     """A file as a whole cannot be used; ``problem`` says which one and why."""
 
-    def __init__(self, path: Path, line: int | None, message: str) -> None:
-        super().__init__(str(Problem(path, line, message)))
-        self.problem = Problem(path, line, message)
+    def __init__(self, path: Path, line: int | None, message: str, reason: str = "unreadable") -> None:
+        self.problem = Problem(path, line, message, reason)
+        super().__init__(str(self.problem))
 
 
 def read_bytes(path: Path) -> bytes:
-    """The raw content of a file."""
+    """The raw content of a file; a pipe or a device, which may have no end, is refused."""
     try:
+        if path.exists() and not path.is_file():
+            raise BrokenFileError(path, None, "a folder, a pipe or a device, and no file")
         return path.read_bytes()
     except OSError as error:
         raise BrokenFileError(path, None, error.strerror or "cannot be read") from error
@@ -68,15 +72,35 @@ def read_json(path: Path) -> Any:
         raise BrokenFileError(path, None, "not JSON (nested too deeply, or a number too long)") from error
 
 
+class _Verbatim(yaml.BaseLoader):
+    """Scalars stay the text that was written: YAML 1.1 would make ``no`` False and ``1_000`` a thousand."""
+
+
+def _unique_keys(loader: Any, node: Any) -> dict[Any, Any]:
+    found: dict[Any, Any] = {}
+    for key_node, value_node in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if not isinstance(key, str) or key in found:
+            raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands there twice", key_node.start_mark)
+        found[key] = loader.construct_object(value_node, deep=True)
+    return found
+
+
+_Verbatim.add_constructor("tag:yaml.org,2002:map", _unique_keys)
+
+
 def read_yaml(path: Path) -> Any:
-    """The content of a YAML file in plain Python values."""
+    """The content of a YAML file: mappings, lists and the text of every scalar as it is written.
+
+    A key that stands there twice is refused: which of the two counts is anybody's guess.
+    """
     text = read_text(path)
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, _Verbatim)  # noqa: S506 - it makes nothing but strings, lists and mappings
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         raise BrokenFileError(path, line, f"not YAML ({error.problem})") from error
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:
         raise BrokenFileError(path, None, f"not YAML ({type(error).__name__})") from error
 
 

@@ -1,26 +1,34 @@
-"""The manifest: how far an export has come, in a file that survives any end of the process.
+"""The manifest: how far an export has come, in a file that survives any end of the process or the machine.
 
-One JSON line with the export's arguments, then one a finished picture. A line is appended by a single write, so at
-worst the last one is torn; a torn line does not count, and its picture is made again.
+One JSON line with the export's arguments, then one for each picture that is there: for an original what tells it and
+its labels from any other, for a copy what was painted. A line is appended by a single write once the files that it
+speaks of are on the disk, so at worst the last one is torn; a torn line does not count, and its picture is made again.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import hashlib
 import json
 import os
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from inpaint_transform.core.errors import InpaintError
+from inpaint_transform.datasets.files import BrokenFileError
+from inpaint_transform.datasets.formats.base import Part
 
 if sys.platform != "win32":
     import fcntl
 
 NAME = "export.jsonl"
+# Errors that are about the name of one file, and no reason to stop writing others.
+_OF_ONE_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.ELOOP)
+_FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 class Manifest:
@@ -71,18 +79,23 @@ class Manifest:
         for line in lines[1:]:
             self.records[line["key"]] = line
 
-    def add(self, key: str, record: Mapping[str, Any]) -> None:
-        """Note that a picture is finished.
+    def add(self, records: Mapping[str, Mapping[str, Any]], files: Iterable[Path] = ()) -> None:
+        """Note what is finished, by key.
+
+        Args:
+            records: JSON values by key.
+            files: The files that the records speak of; they and their folders' entries reach the disk first.
 
         Raises:
             InpaintError: The disk is full.
         """
-        line = {"key": key, **record}
-        self._write(line)
-        self.records[key] = line
+        _sync(files)
+        lines = {key: {"key": key, **record} for key, record in records.items()}
+        self._write(*lines.values())
+        self.records.update(lines)
 
-    def _write(self, line: Mapping[str, Any]) -> None:
-        content = json.dumps(line).encode() + b"\n"
+    def _write(self, *lines: Mapping[str, Any]) -> None:
+        content = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
         with self._lock:
             before = os.fstat(self._descriptor).st_size
             try:
@@ -129,6 +142,19 @@ def check(folder: Path, arguments: Mapping[str, Any]) -> None:
         raise ValueError(f"{folder} is not a folder")
 
 
+def check_apart(target: Path, source: Path, parts: Iterable[Part]) -> None:
+    """Refuse to write where pictures or labels are read: the next run would take what this one wrote for its source.
+
+    Raises:
+        ValueError: The target lies in the source, or the other way round.
+    """
+    wanted = target.resolve()
+    places = [path.resolve() for part in parts for path in (part.images, part.boxes)]
+    for place in (source.resolve(), *places):
+        if wanted == place or wanted in place.parents or place in wanted.parents:
+            raise ValueError(f"{target} overlaps with {place}, which is read; export to a folder outside of it")
+
+
 def _whole_lines(path: Path) -> tuple[int, list[dict[str, Any]]]:
     """The length of the file without a torn last line, and its lines."""
     content = path.read_bytes()
@@ -139,26 +165,73 @@ def _whole_lines(path: Path) -> tuple[int, list[dict[str, Any]]]:
         raise ValueError(f"{path}: not the manifest of an export ({error}); export to another folder") from error
 
 
+def _sync(files: Iterable[Path]) -> None:
+    """Wait until files and their names are on the disk, as far as the system can say."""
+    files = list(files)
+    folders = {path.parent for path in files} if sys.platform != "win32" else set()
+    for path in (*files, *sorted(folders)):
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+        except OSError as error:
+            raise unwritable(path, error) from error
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # some network file systems cannot, and say so
+                raise unwritable(path, error) from error
+        finally:
+            os.close(descriptor)
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file that is either there as a whole or not at all, whenever the process ends.
 
     Raises:
+        BrokenFileError: No file of this name can be written; others can.
         InpaintError: It cannot be written; the message says how to go on.
     """
-    # No loader takes this suffix for a picture or a label, and the next run writes over what a killed one left.
-    part = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with _part_of(path) as part:
         part.write_bytes(content)
         part.replace(path)
+
+
+def link_whole(path: Path, source: Path) -> bool:
+    """Hard-link a file; False where that is impossible, as between two disks.
+
+    Raises:
+        BrokenFileError: No file of this name can be written; others can.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and path.samefile(source):
+            return True
+        path.unlink(missing_ok=True)
+        os.link(source.resolve(), path)
+    except OSError as error:
+        if error.errno in _OF_ONE_NAME:
+            raise BrokenFileError(path, None, error.strerror or "cannot be written", "of an unusable name") from error
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _part_of(path: Path) -> Iterator[Path]:
+    # No loader takes this suffix for a picture or a label, and the next run writes over what a killed one left.
+    part = path.with_name(f".{hashlib.blake2b(os.fsencode(path.name), digest_size=8).hexdigest()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield part
     except OSError as error:
         with contextlib.suppress(OSError):  # the first error is the one to tell
             part.unlink(missing_ok=True)
+        if error.errno in _OF_ONE_NAME:
+            raise BrokenFileError(path, None, error.strerror or "cannot be written", "of an unusable name") from error
         raise unwritable(path, error) from error
 
 
 def unwritable(path: Path, error: OSError) -> InpaintError:
     """The error that ends an export whose folder cannot be written to."""
+    mend = "make room" if error.errno in _FULL else "mend that"
     return InpaintError(
-        f"{path}: {error.strerror or error}; what is exported so far is whole: make room, and the same command goes on"
+        f"{path}: {error.strerror or error}; what is exported so far is whole: {mend}, and the same command goes on"
     )

@@ -13,13 +13,16 @@ from inpaint_transform.core.paint import paint_all
 from inpaint_transform.core.plan import Scene, plan
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.datasets.files import Problem
-from inpaint_transform.datasets.reading import Annotation, read_image
+from inpaint_transform.datasets.formats.base import Annotation
+from inpaint_transform.datasets.images import Pictures
+from inpaint_transform.datasets.templates import Templates, check_labels
 from inpaint_transform.reports.drawing import Tile
 
 if TYPE_CHECKING:
     import numpy as np
 
     from inpaint_transform.core.protocol import Inpainter
+    from inpaint_transform.datasets.balance import Balance
     from inpaint_transform.gates import Gate
 
 
@@ -59,6 +62,9 @@ def plan_sheet(
     seed: int,
     limit: int,
     report: Callable[[Problem], None],
+    templates: Templates | None = None,
+    balance: Balance | None = None,
+    pictures: Pictures | None = None,
 ) -> list[Row]:
     """Plan rows for the first ``limit`` pictures that have a box to paint.
 
@@ -68,30 +74,41 @@ def plan_sheet(
         seed: See ``plan_rows``.
         limit: Largest number of pictures, >= 1.
         report: Is told every problem met on the way.
+        templates: The prompts of each label: every label that they name must be met, if all pictures are read.
+        balance: Is told which pictures are shown, and which are not.
+        pictures: Decodes, and keeps the pictures that will be painted.
 
     Returns:
         At least one row.
 
     Raises:
-        ValueError: Not a single box can be painted; the message says what there is.
+        ValueError: Not a single box can be painted, or a label is no class; the message says what there is.
     """
     rows: list[Row] = []
-    pictures, usable = 0, 0
+    seen, usable = 0, 0
+    pictures = pictures or Pictures()
     labels: set[str] = set()
     for item in found:
         if isinstance(item, Problem):
             report(item)
             continue
-        pictures += 1
+        seen += 1
         labels.update(item.labels)
-        planned = plan_rows(item, recipes, seed)
+        planned = plan_rows(item, recipes, seed, pictures)
         rows += planned
         usable += bool(planned)
+        if planned:
+            pictures.keep(item.image)
+        if balance is not None:
+            _enter(balance, item, shown=bool(planned))
         if usable == limit:
             break
-    if not rows and pictures:
+    else:
+        swap = recipes[0].relabel
+        check_labels(templates or {}, [*sorted(labels), *sorted(map(str, swap.labels() if swap is not None else ()))])
+    if not rows and seen:
         raise ValueError(
-            f"nothing to paint: {pictures} pictures have no box whose shorter side is at least "
+            f"nothing to paint: {seen} pictures have no box whose shorter side is at least "
             f"{recipes[0].min_box_size} pixels and whose label is wanted and has a prompt; labels found: "
             f"{', '.join(sorted(labels)) or 'none'}"
         )
@@ -100,18 +117,28 @@ def plan_sheet(
     return rows
 
 
-def plan_rows(annotation: Annotation, recipes: Sequence[Recipe], seed: int) -> list[Row]:
+def _enter(balance: Balance, annotation: Annotation, shown: bool) -> None:
+    if shown:
+        balance.use(annotation)
+    else:
+        balance.lose(annotation, "of pictures without a box to paint")
+
+
+def plan_rows(
+    annotation: Annotation, recipes: Sequence[Recipe], seed: int, pictures: Pictures | None = None
+) -> list[Row]:
     """Choose boxes of a picture and plan the variants of each.
 
     Args:
         annotation: The picture and its boxes.
         recipes: One a variant, at least one. They differ in their prompts at most; the first chooses the boxes.
         seed: Together with the picture it decides every draw, whatever other pictures there are.
+        pictures: Decodes.
 
     Returns:
         One row a box; empty where no box is eligible.
     """
-    image = read_image(annotation.image)
+    image = (pictures or Pictures()).load(annotation.image)
     height, width = image.shape[:2]
     rng = seeds.content_rng(seed, 0, image, annotation.boxes)
     rows = []
@@ -126,7 +153,9 @@ def plan_rows(annotation: Annotation, recipes: Sequence[Recipe], seed: int) -> l
     return rows
 
 
-def paint_row(row: Row, recipe: Recipe, inpainter: Inpainter, gate: Gate | None = None) -> PaintedRow:
+def paint_row(
+    row: Row, recipe: Recipe, inpainter: Inpainter, gate: Gate | None = None, pictures: Pictures | None = None
+) -> PaintedRow:
     """Paint the variants of a row in one batch.
 
     Args:
@@ -134,11 +163,12 @@ def paint_row(row: Row, recipe: Recipe, inpainter: Inpainter, gate: Gate | None 
         recipe: The settings that the row was planned with.
         inpainter: Who paints.
         gate: Judges each variant.
+        pictures: Decodes.
 
     Raises:
         InpaintError: The inpainter or the gate failed.
     """
-    image = read_image(row.annotation.image)
+    image = (pictures or Pictures()).load(row.annotation.image)
     images, edits = [image] * len(row.edits), [[edit] for edit in row.edits]
     _, outcomes = paint_all(recipe, images, edits, inpainter, gate)
     return PaintedRow(row, image, tuple(outcome for [outcome] in outcomes))

@@ -26,8 +26,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from inpaint_transform.core.models import ModelSpec
-from inpaint_transform.datasets.layout import find_parts
-from inpaint_transform.datasets.reading import Annotation, BoxFormat, read
+from inpaint_transform.datasets.formats.base import Annotation, BoxFormat
+from inpaint_transform.datasets.manifest import _part_of
+from inpaint_transform.datasets.reading import find
 from inpaint_transform.reports.log import Record
 from inpaint_transform.reports.log import read as read_log
 from inpaint_transform.reports.replay import replay
@@ -127,13 +128,12 @@ def convert(source: Path, target: Path, box_format: str, to: str) -> None:
     assert code == 0, said
 
 
-def contents(folder: Path, box_format: str) -> dict[str, Annotation]:
+def contents(folder: Path, box_format: str, wanted: dict[str, str] | None = None) -> dict[str, Annotation]:
     """What the library's own reader finds in an exported folder, by the pictures' stems."""
     found = {}
-    for part in find_parts(folder, BoxFormat(box_format)):
-        for item in read(part.images, part.boxes, BoxFormat(box_format)):
-            assert isinstance(item, Annotation), str(item)
-            found[item.image.stem] = item
+    for item in find(folder, BoxFormat(box_format), wanted=wanted).read():
+        assert isinstance(item, Annotation), str(item)
+        found[item.image.stem] = item
     return found
 
 
@@ -152,7 +152,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def painted(folder: Path) -> list[Path]:
-    return sorted(folder.rglob("*_painted*.png"))
+    return sorted(path for suffix in ("png", "jpg") for path in folder.rglob(f"*_painted*.{suffix}"))
 
 
 def provenance(folder: Path) -> list[Record]:
@@ -251,10 +251,15 @@ def test_a_real_data_set_comes_back_through_yolo_and_coco(tmp_path: Path) -> Non
         (tmp_path / "source" / "images" / name).symlink_to(folder / "images" / name)
         label = Path(name).with_suffix(".txt")
         (tmp_path / "source" / "labels" / label).symlink_to(folder / "annotations" / label)
-    convert(tmp_path / "source", tmp_path / "yolo", "yolo", "yolo")
+    code, said = export(tmp_path / "source", tmp_path / "yolo", "--copies", 0)
+    assert code == 1
+    assert "data.yaml: train: ../train/images" in said
+    assert "--split images=train" in said
+    code, said = export(tmp_path / "source", tmp_path / "yolo", "--copies", 0, "--split", "images=train")
+    assert code == 0, said
     convert(tmp_path / "yolo", tmp_path / "coco", "yolo", "coco")
     convert(tmp_path / "coco", tmp_path / "back", "coco", "yolo")
-    expected = contents(tmp_path / "source", "yolo")
+    expected = contents(tmp_path / "source", "yolo", {"images": "train"})
     assert len(expected) == 163
     for place, box_format in (("yolo", "yolo"), ("coco", "coco"), ("back", "yolo")):
         found = contents(tmp_path / place, box_format)
@@ -287,7 +292,7 @@ def test_splits_stay_apart_and_only_train_is_painted(tmp_path: Path, model: str)
         code, said = export(source, tmp_path / to, "--to", to, model=model)
         assert code == 0, said
         assert "4 train" in said
-        assert sorted(path.name for path in painted(tmp_path / to)) == ["a_painted1.png", "b_painted1.png"]
+        assert sorted(path.stem for path in painted(tmp_path / to)) == ["a_painted1", "b_painted1"]
         assert len(contents(tmp_path / to, to)) == 6
     document = yaml.safe_load((tmp_path / "yolo" / "data.yaml").read_text())
     assert [document[split] for split in ("train", "val", "test")] == ["images/train", "images/val", "images/test"]
@@ -359,6 +364,7 @@ def test_neither_workers_nor_other_pictures_change_a_plan(tmp_path: Path, source
     assert files(tmp_path / "one") == files(tmp_path / "many")
     assert files(tmp_path / "one") != files(tmp_path / "seed")
     (source / "images" / "b.png").unlink()
+    (source / "labels" / "b.txt").unlink()
     code, said = export(source, tmp_path / "fewer", *odd, model=model)
     assert code == 0, said
     plans = {
@@ -475,13 +481,13 @@ def test_exports_of_exports_lose_no_picture(source: Path, tmp_path: Path, model:
 def test_bad_pictures_and_labels_are_named_and_left_out(source: Path, tmp_path: Path, model: str) -> None:
     (source / "images" / "a.png").write_bytes(b"no picture")
     (source / "labels" / "b.txt").write_text(yolo_line(*BOXES[0]) + "\n0 0.5 oops 0.5 0.5\n")
-    (source / "labels" / "c.txt").write_text("0 0.1 0.1 0.2 0.1 0.2 0.2 0.1 0.2\n")
+    (source / "labels" / "c.txt").write_text("0 0.1 0.1 0.2 0.1 0.2 0.2 0.1\n")
     Image.new("RGB", (WIDTH, HEIGHT)).save(source / "images" / "d.webp")
     code, said = export(source, tmp_path / "out", model=model)
     assert code == 1
     assert f"{source / 'images' / 'a.png'}: not a picture" in said
     assert f"{source / 'labels' / 'b.txt'}:2: 'oops' is not a number" in said
-    assert f"{source / 'labels' / 'c.txt'}:1: a segmentation polygon of 4 points" in said
+    assert f"{source / 'labels' / 'c.txt'}:1: expected 'class x y width height'" in said
     assert f"d.webp: {source / 'images' / 'd.png'} is exported under the same name" in said
     assert sorted(contents(tmp_path / "out", "yolo")) == ["d", "d_painted1"]
 
@@ -503,8 +509,9 @@ def test_a_mended_source_is_finished_by_the_same_command(source: Path, tmp_path:
         (["--copies", 2], "copies=1"),
         (["--seed", 1], "seed=0"),
         (["--to", "voc"], "to='yolo'"),
-        (["--prompt", "a"], "prompt=None"),
+        (["--prompt", "a"], "prompts=[[None, 'a photo of a {label}']]"),
         (["--copy"], "link=True"),
+        (["--clip"], "clip=False"),
     ],
 )
 def test_other_arguments_are_refused(source: Path, tmp_path: Path, more: list[Any], name: str) -> None:
@@ -526,7 +533,7 @@ def test_a_changed_source_is_refused(source: Path, tmp_path: Path, model: str) -
     (source / "labels" / "a.txt").write_text(yolo_line(0, (8, 8, 90, 90)) + "\n")
     code, said = export(source, tmp_path / "out", model=model)
     assert code == 1
-    assert "train/a_painted1.png was painted from have changed" in said
+    assert "train/a.png: the labels that it was made from have changed; undo that" in said
 
 
 def test_folders_that_hold_other_things_are_refused(source: Path, tmp_path: Path) -> None:
@@ -667,7 +674,8 @@ def kill_and_resume(forker: Forker, tmp_path: Path, model: str, times: int, more
         assert forker.run([*painting(source, target, model), *more]) == 0
         assert files(target) == unbroken
         keys = [json.loads(line).get("key") for line in (target / STATE).read_text().splitlines()]
-        assert len(keys) == len(set(keys)) == 17
+        # The arguments, the classes, four originals, their copies, and the balance sheet.
+        assert len(keys) == len(set(keys)) == 1 + 1 + 4 + 16 + 1
         shutil.rmtree(target)
     # Files come in bursts, so that an end may be there before it is seen coming.
     assert killed
@@ -770,8 +778,8 @@ def test_a_torn_last_line_does_not_count(source: Path, tmp_path: Path, model: st
     lines = (out / STATE).read_bytes().splitlines(keepends=True)
     for torn in (b"".join(lines[:2]) + lines[2][:-1], b"".join(lines[:-1]) + lines[-1][:5], lines[0]):
         (out / STATE).write_bytes(torn)
-        left = out / "images" / "train" / f".{json.loads(lines[-1])['key'].partition('/')[2]}.part"
-        left.write_bytes(b"half")
+        with _part_of(out / "data.yaml") as left:  # which every run writes
+            left.write_bytes(b"half")
         code, said = export(source, out, model=model)
         assert code == 0, said
         assert files(out) == whole

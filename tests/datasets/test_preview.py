@@ -12,7 +12,8 @@ from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.datasets.files import Problem
 from inpaint_transform.datasets.preview import Row, paint_row, plan_rows, plan_sheet, tiles
 from inpaint_transform.datasets.reading import Annotation, read_image
-from inpaint_transform.tools.cli.options import read_prompts, read_swaps, recipe_for
+from inpaint_transform.datasets.templates import recipe_for
+from inpaint_transform.tools.cli.options import read_prompts, read_swaps
 
 BOXES = ((10, 10, 60, 60), (80, 20, 130, 70), (70, 80, 150, 120), (5, 70, 15, 80))
 LABELS = ("cone", "cube", "cone", "cone")

@@ -10,13 +10,13 @@ import typer
 
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.datasets.reading import BoxFormat
+from inpaint_transform.datasets.templates import recipe_for
 from inpaint_transform.tools.cli.options import (
     read_budget,
     read_class_names,
     read_gates,
     read_prompts,
     read_swaps,
-    recipe_for,
 )
 
 

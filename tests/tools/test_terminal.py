@@ -33,11 +33,12 @@ def test_words_stay_words(text: str) -> None:
 def test_a_file_name_with_escapes_is_shown_with_escapes(tmp_path: Path) -> None:
     for folder in ("images", "labels"):
         (tmp_path / folder).mkdir()
-    (tmp_path / "images" / "a\x1b[2J\udcff.png").write_bytes(b"no picture")
+    for folder, suffix in (("images", "png"), ("labels", "txt")):
+        (tmp_path / folder / f"a\x1b[2J\udcff.{suffix}").write_bytes(b"no picture")
     arguments = ["preview", str(tmp_path / "images"), "--boxes", str(tmp_path / "labels"), "--format", "yolo"]
     done = CliRunner().invoke(cli.app, [*arguments, "--names", "cone"])
     assert done.exit_code == 1
-    assert "a\\x1b[2J\\udcff.png: not a picture" in done.output
+    assert "a\\x1b[2J\\udcff.png: its name has characters" in done.output
     assert "\x1b" not in done.output
 
 

@@ -2,16 +2,16 @@
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from inpaint_transform.core.models import ModelSpec
-from inpaint_transform.datasets.files import Problem
-from inpaint_transform.datasets.reading import BoxFormat, find_pictures
+from inpaint_transform.datasets.formats.base import BoxFormat
 from inpaint_transform.tools.cli.options import (
     Boxes,
     Budget,
+    Clip,
     Context,
     Format,
     Gates,
@@ -23,18 +23,17 @@ from inpaint_transform.tools.cli.options import (
     Prompts,
     Retries,
     Source,
+    Split,
     Steps,
     Strength,
     Swaps,
     read_budget,
-    read_class_names,
     read_gates,
     read_prompts,
     read_swaps,
-    recipe_for,
     usage_errors,
 )
-from inpaint_transform.tools.cli.painting import load
+from inpaint_transform.tools.cli.painting import INTERRUPTED, Reporter, progress_bar
 from inpaint_transform.tools.cli.terminal import say, warn
 
 
@@ -45,6 +44,8 @@ def export(
     to: Annotated[BoxFormat | None, typer.Option(help="How to write them down in DST. Default: as in SRC.")] = None,
     boxes: Boxes = None,
     names: Names = None,
+    split: Split = None,
+    clip: Clip = False,
     copies: Annotated[int, typer.Option(min=0, help="Painted copies of each training picture; 0 only converts.")] = 1,
     p: Annotated[float, typer.Option("--p", min=0, max=1, help="Probability of each copy.")] = 1,
     prompt: Prompts = None,
@@ -68,84 +69,55 @@ def export(
     ] = False,
 ) -> None:
     """Write a data set with painted copies of its pictures; run it again to go on where it stopped."""
-    from tqdm import tqdm
+    from inpaint_transform.datasets.export import SettingsError
+    from inpaint_transform.datasets.export import export as write
+    from inpaint_transform.datasets.splits import read_splits
 
-    from inpaint_transform.core.recipe import Recipe
-    from inpaint_transform.datasets import export_plan, manifest
-    from inpaint_transform.datasets import layout as layouts
-    from inpaint_transform.datasets.export import Export
-    from inpaint_transform.gates import spec_with_clip
-
-    class_names = read_class_names(names, box_format)
     with usage_errors():
-        spec = ModelSpec(model, steps=steps, guidance_scale=guidance_scale, serving="local")
-        most = read_budget(budget or ())
-        settings = export_plan.Settings(to or box_format, copies, p, seed, most, link, save_crops)
-        base = Recipe(
-            num_boxes=boxes_per_image,
+        given: dict[str, Any] = {
+            "model": ModelSpec(model, steps=steps, guidance_scale=guidance_scale, serving="local"),
+            "split": read_splits(split or ()),
+            "prompts": read_prompts(prompt or ()),
+            "budget": read_budget(budget or ()),
+            "swap": read_swaps(swap or ()),
+            "gate": read_gates(gate or ()),
+        }
+    start = time.perf_counter()
+    try:
+        done = write(
+            source,
+            target,
+            box_format,
+            to=to,
+            boxes=boxes,
+            names=names,
+            clip=clip,
+            copies=copies,
+            p=p,
+            only=only or (),
+            retries=retries,
+            boxes_per_image=boxes_per_image,
             context=context,
             min_box_size=min_box_size,
             strength=strength,
-            relabel=read_swaps(swap or ()),
-            retries=retries,
+            seed=seed,
+            workers=workers,
+            link=link,
+            save_crops=save_crops,
+            progress=progress_bar,
+            say=warn,
+            report=Reporter(),
+            **given,
         )
-        judge = read_gates(gate or ())
-        recipe = recipe_for(base, read_prompts(prompt or ()), only or ())
-    start = time.perf_counter()
-    parts = [layouts.Part(source, boxes)] if boxes is not None else layouts.find_parts(source, box_format)
-    layouts.check_target(target, parts)
-    arguments = {
-        "source": [[str(part.images.resolve()), str(part.boxes.resolve())] for part in parts],
-        "format": box_format.value,
-        "to": settings.to.value,
-        "names": names,
-        "copies": copies,
-        "p": p,
-        "prompt": prompt,
-        "only": only,
-        "budget": budget,
-        "swap": swap,
-        "gate": gate,
-        "retries": retries,
-        "boxes_per_image": boxes_per_image,
-        "context": context,
-        "min_box_size": min_box_size,
-        "model": spec.to_dict(),
-        "strength": strength,
-        "seed": seed,
-        "link": link,
-        "save_crops": save_crops,
-    }
-    manifest.check(target, arguments)  # before the source is read, which may take long
-    problems: list[Problem] = []
-
-    def report(problem: Problem) -> None:
-        problems.append(problem)
-        warn(problem)
-
-    classes = export_plan.classes_of(parts, box_format, class_names, settings.to)
-    pictures = sum(len(find_pictures(part.images)) for part in parts)
-    with tqdm(export_plan.read_parts(parts, box_format, class_names), "reading", pictures, unit="image") as found:
-        plan = export_plan.make_plan(found, classes, recipe, settings, report)
-    with manifest.Manifest(target, arguments) as state:
-        job = Export(plan, target, settings, state, spec)
-        with tqdm(job.place_originals(workers), "originals", len(plan.originals), unit="image") as progress:
-            for _ in progress:
-                pass
-        done = job.finished
-        edits, accepted = sum(copy.edits for copy in done), sum(copy.accepted for copy in done)
-        if len(done) < len(plan.copies):
-            batch = spec.resolved().max_batch_size
-            painting = job.paint(recipe, load(spec_with_clip(spec, judge)), batch, workers, report, judge)
-            with tqdm(painting, "painting", len(plan.copies), initial=len(done), unit="image") as progress:
-                for copy in progress:
-                    edits, accepted = edits + copy.edits, accepted + copy.accepted
-                    progress.set_postfix_str(f"{accepted / max(edits, 1):.0%} accepted")
-        written = job.finish()
+    except SettingsError as error:
+        raise typer.BadParameter(str(error)) from error
+    except KeyboardInterrupt:
+        warn(f"stopped; what {target} holds is whole, and the same command goes on where it stopped")
+        raise typer.Exit(INTERRUPTED) from None
     took = time.perf_counter() - start
     say(
-        f"wrote {target}: {', '.join(f'{count} {split}' for split, count in written.items())} pictures, "
-        f"{accepted} of {edits} painted boxes accepted, in {took:.1f} s"
+        f"wrote {target}: {', '.join(f'{count} {name}' for name, count in done.pictures.items())} pictures, "
+        f"{done.accepted} of {done.edits} painted boxes accepted, in {took:.1f} s"
     )
-    if problems:
+    if done.problems:
         raise typer.Exit(1)

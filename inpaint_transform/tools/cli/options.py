@@ -1,19 +1,17 @@
 """Options that several commands take: how they are declared, and how what was typed is read."""
 
 import contextlib
-import dataclasses
-import random
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from inpaint_transform.datasets.reading import BoxFormat, read_names
+from inpaint_transform.datasets.formats.base import BoxFormat
+from inpaint_transform.datasets.formats.yolo_data import read_names
+from inpaint_transform.datasets.templates import PROMPT, Templates, check_prompt
 
 if TYPE_CHECKING:
-    from inpaint_transform.core.labels import Label
-    from inpaint_transform.core.recipe import Recipe
     from inpaint_transform.core.swaps import Swap
     from inpaint_transform.gates import Gate
 
@@ -26,16 +24,13 @@ Boxes = Annotated[
     typer.Option("--boxes", help="Label file or folder of label files; for coco the JSON file. Default: found in SRC."),
 ]
 
-# Templates by label; under None those of every label that has none of its own.
-Templates = Mapping[str | None, Sequence[str]]
-
 Prompts = Annotated[
     list[str] | None,
     typer.Option(
         "--prompt",
-        help="What to paint: for every label, or LABEL=PROMPT for one. Repeat it for several, one of which is taken "
-        "for each painting. With LABEL=PROMPT only, other labels are left alone. Default: 'a photo of a {label}'; "
-        "{a_label} puts a or an before it.",
+        help="What to paint: for every label, or LABEL=PROMPT for one (=PROMPT where the prompt itself holds '='). "
+        "Repeat it for several, one of which is taken for each painting. With LABEL=PROMPT only, other labels are left "
+        "alone. Default: 'a photo of a {label}'; {a_label} puts a or an before it.",
     ),
 ]
 Only = Annotated[list[str] | None, typer.Option("--only", metavar="LABEL", help="Paint this label only. Repeatable.")]
@@ -83,7 +78,8 @@ def read_class_names(names: str | None, box_format: BoxFormat | None) -> dict[in
 def read_prompts(texts: Iterable[str]) -> Templates:
     """Sort prompts as they are typed: ``a red {label}`` for every label, ``cone=a blue cube`` for one.
 
-    What stands before the first ``=`` is a label unless it holds a slot.
+    What stands before the first ``=`` is a label unless it holds a slot; whether there is such a label, whoever paints
+    checks. A prompt for every label that holds ``=`` begins with one: ``=a sign that says E=mc2``.
 
     Args:
         texts: What was typed; without any, every label is painted as a photo of itself.
@@ -91,21 +87,13 @@ def read_prompts(texts: Iterable[str]) -> Templates:
     Raises:
         ValueError: A prompt is empty or has a slot other than ``{label}`` and ``{a_label}``.
     """
-    from inpaint_transform.core.prompts import LABEL_SLOTS, slots_of
-
     templates: dict[str | None, list[str]] = {}
-    for text in texts or ("a photo of a {label}",):
+    for text in texts or (PROMPT,):
         label, equals, template = text.partition("=")
         own = bool(equals) and "{" not in label
         chosen = template.strip() if own else text.strip()
-        if not chosen:
-            raise ValueError(f"prompt {text!r} is empty; say what to paint")
-        unfilled = [slot for slot in slots_of(chosen) if slot not in LABEL_SLOTS]
-        if unfilled:
-            raise ValueError(
-                f"prompt {text!r}: nothing fills {{{unfilled[0]}}}; here {{label}} and {{a_label}} are the only slots"
-            )
-        templates.setdefault(label.strip() if own else None, []).append(chosen)
+        check_prompt(chosen, text)
+        templates.setdefault((label.strip() or None) if own else None, []).append(chosen)
     return templates
 
 
@@ -140,42 +128,6 @@ def read_budget(texts: Iterable[str]) -> dict[str, int]:
             raise ValueError(f"budget {text!r}: give LABEL=N, for instance cone=200")
         budget[label.strip()] = int(count)
     return budget
-
-
-def recipe_for(recipe: "Recipe", templates: Templates, only: Collection[str] = (), turn: int | None = None) -> "Recipe":
-    """A recipe that paints what was typed.
-
-    Args:
-        recipe: All other settings. With a swap the labels that it is for are painted, and no others.
-        templates: See ``read_prompts``; a label that is swapped needs one for what it may become. Labels without a
-            template are left alone.
-        only: Labels to paint, or empty for all.
-        turn: Which of a label's templates is taken, counted from 0 and beginning anew after the last; None draws one
-            for each box.
-
-    Raises:
-        ValueError: There is a swap, and no template for a label that is to be painted, or ``only`` leaves out a label
-            that is swapped.
-    """
-    from inpaint_transform.core.prompts import label_slots
-
-    def fill(label: "Label", _: Mapping[str, str], rng: random.Random) -> str:
-        own = templates.get(str(label))
-        wanted = templates[None] if own is None else own
-        template = rng.choice(wanted) if turn is None else wanted[turn % len(wanted)]
-        return template.format(**label_slots(str(label)))
-
-    labels = None if None in templates else [label for label in templates if label is not None]
-    if recipe.relabel is not None:
-        labels = list(only) or list(recipe.relabel.targets)
-        if unused := sorted(set(recipe.relabel.targets) - set(labels)):
-            raise ValueError(f"{unused[0]!r} is swapped and is not among the labels to paint; add --only '{unused[0]}'")
-        wanted = recipe.relabel.labels().union(set(labels) - set(recipe.relabel.targets))
-        if None not in templates and (missing := sorted(wanted - set(templates))):
-            raise ValueError(f"no prompt for {missing[0]!r}; add --prompt '{missing[0]}=...', or one for every label")
-    elif only:
-        labels = [label for label in only if labels is None or label in labels]
-    return dataclasses.replace(recipe, prompts=fill, include_labels=labels)
 
 
 def read_gates(texts: Iterable[str]) -> "Gate | None":
@@ -238,7 +190,21 @@ MinBoxSize = Annotated[int, typer.Option(min=0, help="Boxes with a shorter side 
 Model = Annotated[str, typer.Option(help="Preset, hub id or diffusers folder.")]
 Names = Annotated[
     str | None,
-    typer.Option(help="YOLO class names: data.yaml, classes.txt or a,b,c. Default: found beside the labels."),
+    typer.Option(
+        help="YOLO class names: data.yaml, a file with one a line, or a,b,c. Default: found beside the labels."
+    ),
+]
+Split = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--split",
+        metavar="NAME=SPLIT",
+        help="The split (train, val or test) of a folder, where neither its name nor the data set itself says it; it "
+        "counts more than both. Repeatable.",
+    ),
+]
+Clip = Annotated[
+    bool, typer.Option("--clip", help="Cut boxes off at the picture's edge, however far they reach beyond.")
 ]
 Guidance = Annotated[float | None, typer.Option(min=0, help="Weight of the prompt. Default: the model's.")]
 

@@ -1,8 +1,10 @@
-"""What every command that paints does first and last: load the model, write the picture."""
+"""What every command that paints does: load the model, show progress and problems, write the picture."""
 
 import time
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.tools.cli.terminal import say, warn
@@ -11,6 +13,34 @@ if TYPE_CHECKING:
     import numpy as np
 
     from inpaint_transform.core.protocol import Inpainter
+    from inpaint_transform.datasets.files import Problem
+
+# The exit code of a process that Ctrl-C has ended.
+INTERRUPTED = 130
+# Problems of one kind that are told one by one.
+MAX_TOLD = 20
+
+
+class Reporter:
+    """Tells of problems, the first ones of each kind; the numbers of all stand in the balance sheet."""
+
+    def __init__(self) -> None:
+        self._told: Counter[str] = Counter()
+
+    def __call__(self, problem: "Problem") -> None:
+        """Write a problem to stderr."""
+        self._told[problem.reason] += 1
+        if self._told[problem.reason] <= MAX_TOLD:
+            warn(problem)
+        elif self._told[problem.reason] == MAX_TOLD + 1:
+            warn(f"... and more that are {problem.reason}")
+
+
+def progress_bar(items: Iterable[Any], **options: Any) -> Any:
+    """A progress bar on a terminal, and nothing in a log file."""
+    from tqdm import tqdm
+
+    return tqdm(items, **options, disable=None)
 
 
 def load(spec: ModelSpec) -> "Inpainter":

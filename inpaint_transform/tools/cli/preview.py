@@ -9,9 +9,9 @@ import typer
 
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.datasets.files import Problem
-from inpaint_transform.datasets.reading import read
 from inpaint_transform.tools.cli.options import (
     Boxes,
+    Clip,
     Context,
     Format,
     Gates,
@@ -25,6 +25,7 @@ from inpaint_transform.tools.cli.options import (
     Retries,
     Seed,
     Source,
+    Split,
     Steps,
     Strength,
     Swaps,
@@ -32,10 +33,9 @@ from inpaint_transform.tools.cli.options import (
     read_gates,
     read_prompts,
     read_swaps,
-    recipe_for,
     usage_errors,
 )
-from inpaint_transform.tools.cli.painting import load, tell, write
+from inpaint_transform.tools.cli.painting import Reporter, load, progress_bar, tell, write
 from inpaint_transform.tools.cli.terminal import warn
 
 
@@ -44,6 +44,8 @@ def preview(
     box_format: Format,
     boxes: Boxes = None,
     names: Names = None,
+    split: Split = None,
+    clip: Clip = False,
     prompt: Prompts = None,
     only: Only = None,
     swap: Swaps = None,
@@ -62,12 +64,13 @@ def preview(
     out: PageOrSheet = Path("preview.png"),
 ) -> None:
     """Show what a model makes of your own boxes: a sheet, or a page with sliders, of originals and variants."""
-    from tqdm import tqdm
-
     from inpaint_transform.core.recipe import Recipe
-    from inpaint_transform.datasets import layout as layouts
     from inpaint_transform.datasets import preview as sheet
-    from inpaint_transform.datasets import preview_page
+    from inpaint_transform.datasets import preview_page, reading
+    from inpaint_transform.datasets.balance import Balance
+    from inpaint_transform.datasets.images import Pictures
+    from inpaint_transform.datasets.splits import read_splits
+    from inpaint_transform.datasets.templates import recipe_for
     from inpaint_transform.gates import spec_with_clip
     from inpaint_transform.reports import drawing
     from inpaint_transform.reports import page as pages
@@ -83,32 +86,34 @@ def preview(
             relabel=read_swaps(swap or ()),
             retries=retries,
         )
-        judge = read_gates(gate or ())
+        judge, wanted = read_gates(gate or ()), read_splits(split or ())
         templates = read_prompts(prompt or ())
         # Prompts take turns over the variants.
         recipes = [recipe_for(base, templates, only or (), turn) for turn in range(variants)]
     start = time.perf_counter()
     problems: list[Problem] = []
+    tell_of = Reporter()
 
     def report(problem: Problem) -> None:
         problems.append(problem)
-        warn(problem)
+        tell_of(problem)
 
-    parts = [layouts.Part(source, boxes)] if boxes is not None else layouts.find_parts(source, box_format)
-    found = (item for part in parts for item in read(part.images, part.boxes, box_format, class_names))
-    rows = sheet.plan_sheet(found, recipes, seed, limit, report)
+    balance, pictures = Balance(), Pictures()
+    found = reading.find(source, box_format, boxes, class_names, wanted, clip)
+    rows = sheet.plan_sheet(found.read(balance, pictures), recipes, seed, limit, report, templates, balance, pictures)
     # What a box could show instead of its class is any other class of these pictures.
     classes = {label: label for row in rows for label in row.annotation.labels}
     if base.relabel is not None:
         classes.update((label, label) for label in base.relabel.labels())
     recipe = dataclasses.replace(base, class_names=classes)
     inpainter = load(spec_with_clip(spec, judge))
-    with tqdm(rows, "painting", unit="box") as progress:
-        painted = (sheet.paint_row(row, recipe, inpainter, judge) for row in progress)
+    with progress_bar(rows, desc="painting", unit="box") as progress:
+        painted = (sheet.paint_row(row, recipe, inpainter, judge, pictures) for row in progress)
         if out.suffix.lower() == ".html":
             pages.write(preview_page.page(painted, f"{spec.id} on {source.resolve().name}"), out)
             tell(out, start)
         else:
             write(out, drawing.contact_sheet(map(sheet.tiles, painted)), start)
+    warn(balance)
     if problems:
         raise typer.Exit(1)

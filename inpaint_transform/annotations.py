@@ -1,0 +1,5 @@
+"""Pictures and their boxes: ``from inpaint_transform.annotations import BoxFormat, read, read_image``."""
+
+from inpaint_transform.datasets.reading import Annotation, BoxFormat, Problem, read, read_image
+
+__all__ = ["Annotation", "BoxFormat", "Problem", "read", "read_image"]

@@ -1,0 +1,122 @@
+"""Splits: held out stays held out, whoever says so, and where nobody can know the user is asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from dataset_files import coco, read_all, text, voc, yolo
+
+from inpaint_transform.datasets.splits import looks_held_out, read_splits, split_named
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "held_out"),
+    [
+        ("train", "train", False),
+        ("Train2017", "train", False),
+        ("valid", "val", True),
+        ("validation_2", "val", True),
+        ("TEST", "test", True),
+        ("dev", None, True),
+        ("eval", None, True),
+        ("test_set", None, True),
+        ("val_images", None, True),
+        ("valImages", None, True),
+        ("validate", None, True),
+        ("holdout", None, True),
+        ("held-out", None, True),
+        ("minival", None, True),
+        ("trainval", None, False),
+        ("contest", None, False),
+        ("valve", None, False),
+        ("device_3", None, False),
+        ("latest", None, False),
+        ("camA", None, False),
+    ],
+)
+def test_names_of_folders(name: str, split: str | None, held_out: bool) -> None:
+    assert split_named(name) == split
+    assert looks_held_out(name) is held_out
+
+
+def placed(source: Path, box_format: str = "yolo", **options: object) -> list[str]:
+    found, problems = read_all(source, box_format, **options)
+    assert problems == []
+    return sorted(found)
+
+
+def write(source: Path, *folders: str, data: str = "names: [cone]\n") -> Path:
+    for folder in folders:
+        yolo(source / "images" / folder, source / "labels" / folder, folder.rpartition("/")[2])
+    text(source / "data.yaml", data)
+    return source
+
+
+def test_a_folder_anywhere_in_the_tree_says_the_split(tmp_path: Path) -> None:
+    source = write(tmp_path, "train/deep", "cam1/val", "test2017", "other")
+    assert placed(source) == ["test/test2017.png", "train/deep/deep.png", "train/other/other.png", "val/cam1/val.png"]
+
+
+@pytest.mark.parametrize("folder", ["dev", "eval", "test_set", "val_images", "validate", "holdout", "cam1/dev"])
+def test_a_folder_that_looks_held_out_needs_a_word(tmp_path: Path, folder: str) -> None:
+    source = write(tmp_path, "train", folder)
+    name = folder.rpartition("/")[2]
+    with pytest.raises(ValueError, match=f"looks held out.*--split {name}=train"):
+        read_all(source, "yolo")
+    for split in ("train", "val", "test"):
+        assert placed(source, wanted={name: split}) == sorted([f"{split}/{folder}/{name}.png", "train/train.png"])
+
+
+def test_two_splits_in_one_path_need_a_word(tmp_path: Path) -> None:
+    source = write(tmp_path, "train/val")
+    with pytest.raises(ValueError, match="names two splits"):
+        read_all(source, "yolo")
+    assert placed(source, wanted={"val": "val"}) == ["val/train/val.png"]
+    with pytest.raises(ValueError, match="different splits"):
+        read_all(source, "yolo", wanted={"val": "val", "train": "train"})
+
+
+def test_a_word_for_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no folder with pictures is called 'dve'"):
+        read_all(write(tmp_path, "dev"), "yolo", wanted={"dve": "val"})
+
+
+def test_words_are_read() -> None:
+    assert read_splits(["dev=val", " a=b/c = train"]) == {"dev": "val", "a=b/c": "train"}
+    for wrong in ("dev", "=val", "dev=valid"):
+        with pytest.raises(ValueError, match="NAME=SPLIT"):
+            read_splits([wrong])
+
+
+def test_declared_training_pictures_in_a_held_out_folder_are_refused(tmp_path: Path) -> None:
+    data = "names: [cone]\ntrain: images/val\nval: images/train\n"
+    source = write(tmp_path, "train", "val", data=data)
+    with pytest.raises(ValueError, match=r"data.yaml has pictures of the folder 'val' in train"):
+        read_all(source, "yolo")
+    assert placed(source, wanted={"val": "val", "train": "train"}) == ["train/train.png", "val/val.png"]
+
+
+def test_the_folder_that_the_user_names_counts_too(tmp_path: Path) -> None:
+    source = write(tmp_path, "val", "dev")
+    assert placed(source / "images" / "val", boxes=source / "labels" / "val") == ["val/val.png"]
+    with pytest.raises(ValueError, match="looks held out"):
+        read_all(source / "images" / "dev", "yolo", boxes=source / "labels" / "dev")
+
+
+def test_train_and_test_side_by_side_with_labels_beside_the_pictures(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        yolo(tmp_path / "yolo" / split, tmp_path / "yolo" / split, f"y{split}")
+        voc(tmp_path / "voc" / split, tmp_path / "voc" / split, f"v{split}")
+    text(tmp_path / "yolo" / "classes.txt", "cone\n")
+    assert placed(tmp_path / "yolo") == ["test/ytest.png", "train/ytrain.png"]
+    assert placed(tmp_path / "voc", "voc") == ["test/vtest.png", "train/vtrain.png"]
+
+
+def test_names_of_coco_files_are_read_like_folders(tmp_path: Path) -> None:
+    yolo(tmp_path / "images", tmp_path / "unused", "a", "b")
+    for name, picture in (("train", "a"), ("dev", "b")):
+        text(tmp_path / "annotations" / f"{name}.json", coco([(1, f"{picture}.png")], []))
+    with pytest.raises(ValueError, match="'dev' looks held out"):
+        read_all(tmp_path, "coco")
+    assert placed(tmp_path, "coco", wanted={"dev": "val"}) == ["train/a.png", "val/dev/b.png"]
