@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from inpaint_transform.core.boxes import intersection
+from inpaint_transform.core.boxes import intersection, sides
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.paint import paint
 from inpaint_transform.core.recipe import Recipe
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from inpaint_transform.core.edit import Edit, Outcome
     from inpaint_transform.core.protocol import Inpainter
     from inpaint_transform.reports.log import Record
+
+
+# Pixels of an instance mask: more than any picture has, and less than would fill the memory.
+MAX_MASK = 2**30
 
 
 def check(record: Record, image: np.ndarray) -> None:
@@ -80,11 +84,14 @@ def replay(record: Record, image: np.ndarray, inpainter: Inpainter) -> tuple[np.
 
 def _check_edit(edit: Edit) -> None:
     """Raise where an edit cannot have been planned. Its box may lie outside the image: it is then rejected again."""
+    runs, (width, height) = edit.mask_runs, sides(edit.box)
     faults = {
         f"box {edit.box} does not lie in the window {edit.window}": intersection(edit.box, edit.window) != edit.box,
         f"strength {edit.strength} is not in (0, 1]": not 0 < edit.strength <= 1,
         f"seed {edit.seed} is not in [0, 2**63)": not 0 <= edit.seed < 2**63,
-        "the outline has fewer than three corners": edit.outline is not None and len(edit.outline) < 3,
+        "the outline has not four corners": edit.outline is not None and len(edit.outline) != 4,
+        f"the RLE is none of a box of {width} x {height}": runs is not None
+        and (sum(runs) != width * height or any(run < 0 for run in runs) or width * height > MAX_MASK),
     }
     for fault, there in faults.items():
         if there:

@@ -39,11 +39,13 @@ def planned(draw: st.DrawFn) -> Edit:
     width, height = sides(box)
     part: dict[str, Any] = {}
     if draw(st.booleans()):
-        bits = draw(st.lists(st.booleans(), min_size=width * height, max_size=width * height))
-        part["mask_runs"] = encode_rle(np.reshape(bits, (height, width)))
+        bits = np.random.default_rng(draw(st.integers(0, 99))).random((height, width)) < draw(
+            st.sampled_from([0, 0.5, 1])
+        )
+        part["mask_runs"] = encode_rle(bits)
     elif draw(st.booleans()):
         corner = st.tuples(st.floats(box[0], box[2]), st.floats(box[1], box[3]))
-        part["outline"] = tuple(draw(st.lists(corner, min_size=3, max_size=5)))
+        part["outline"] = tuple(draw(st.lists(corner, min_size=4, max_size=4)))
     protected = tuple(draw(st.lists(rectangles((0, 0, 60, 60)), max_size=2)))
     return Edit(0, box, window, "car", "a car", "", 1.0, 5, protected=protected, **part)
 

@@ -304,7 +304,7 @@ anything = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(made_up, st.data())
 def test_a_field_of_another_type_is_named_or_does_no_harm(record: Record, data: st.DataObject) -> None:
     values = json.loads(record.to_json())
