@@ -19,7 +19,7 @@ from inpaint_transform.serving.connect import shutdown
 from inpaint_transform.serving.engines import ENGINE_VARIABLE
 
 # Its assertions fail as readably as those of the test modules that subclass it.
-pytest.register_assert_rewrite("contract")
+pytest.register_assert_rewrite("contract", "commands")
 
 SIZE = 32
 HERE = Path(__file__).parent

@@ -13,6 +13,7 @@ from inpaint_transform.datasets.files import Problem
 from inpaint_transform.datasets.preview import Row, paint_row, plan_rows, plan_sheet, tiles
 from inpaint_transform.datasets.reading import Annotation, read_image
 from inpaint_transform.datasets.templates import recipe_for
+from inpaint_transform.gates import ScoreGate
 from inpaint_transform.tools.cli.options import read_prompts, read_swaps
 
 BOXES = ((10, 10, 60, 60), (80, 20, 130, 70), (70, 80, 150, 120), (5, 70, 15, 80))
@@ -148,3 +149,13 @@ def test_variants_leave_overlapping_neighbours_alone_as_an_export_does(tmp_path:
     boxes = ((10, 10, 70, 70), (50, 50, 110, 110))
     [row] = rows_of(Annotation(picture, boxes, ("cone", "cube")), Recipe(), ["a {label}"], 2, only=["cone"])
     assert all(edit.protected == (boxes[1],) for edit in row.edits)
+
+
+def test_a_gate_is_asked_for_the_new_class(tmp_path: Path) -> None:
+    asked = []
+    gate = ScoreGate(lambda original, painted, label, box: asked.append(label) or label == "cube")
+    recipe = Recipe(relabel=read_swaps(["cone=cube,tree"]), retries=0)
+    [row] = rows_of(annotate(tmp_path, labels=LABELS[:1]), recipe, ["a {label}"], 6)
+    outcomes = paint_row(row, recipe, Painter(), gate).outcomes
+    assert asked == [edit.new_label for edit in row.edits]
+    assert [outcome.accepted for outcome in outcomes] == [edit.new_label == "cube" for edit in row.edits]

@@ -101,11 +101,11 @@ def preview(
     balance, pictures = Balance(), Pictures()
     found = reading.find(source, box_format, boxes, class_names, wanted, clip)
     rows = sheet.plan_sheet(found.read(balance, pictures), recipes, seed, limit, report, templates, balance, pictures)
-    # What a box could show instead of its class is any other class of these pictures.
-    classes = {label: label for row in rows for label in row.annotation.labels}
-    if base.relabel is not None:
-        classes.update((label, label) for label in base.relabel.labels())
-    recipe = dataclasses.replace(base, class_names=classes)
+    # What a box could show instead of its class is any other class: gates are to judge here as they do in an export.
+    classes = [name for declared in found.declared_classes() for name in declared.values()]
+    classes += [label for row in rows for label in row.annotation.labels]
+    classes += base.relabel.labels() if base.relabel is not None else ()
+    recipe = dataclasses.replace(base, class_names={name: name for name in classes})
     inpainter = load(spec_with_clip(spec, judge))
     with progress_bar(rows, desc="painting", unit="box") as progress:
         painted = (sheet.paint_row(row, recipe, inpainter, judge, pictures) for row in progress)
