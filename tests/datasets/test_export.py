@@ -11,10 +11,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pipelines
@@ -26,6 +28,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.datasets import export_job
 from inpaint_transform.datasets.formats.base import Annotation, BoxFormat
 from inpaint_transform.datasets.manifest import _part_of
 from inpaint_transform.datasets.reading import find
@@ -475,7 +478,145 @@ def test_exports_of_exports_lose_no_picture(source: Path, tmp_path: Path, model:
     assert len(contents(tmp_path / "twice", "yolo")) == 16
 
 
+def loaded_as_pascal_voc(folder: Path, split: str) -> dict[str, list[tuple[str, list[int]]]]:
+    """Read a split by the rules of torchvision, detectron2 and mmdetection: JPEGImages/ID.jpg for every ID listed."""
+    found = {}
+    for name in (folder / "ImageSets" / "Main" / f"{split}.txt").read_text().split():
+        with Image.open(folder / "JPEGImages" / f"{name}.jpg") as opened:
+            size = opened.convert("RGB").size
+        root = ElementTree.parse(folder / "Annotations" / f"{name}.xml").getroot()
+        assert tuple(int(root.findtext(f"size/{side}") or 0) for side in ("width", "height")) == size
+        corners = ("xmin", "ymin", "xmax", "ymax")
+        found[name] = [
+            (str(item.findtext("name")), [int(item.findtext(f"bndbox/{corner}") or 0) for corner in corners])
+            for item in root.iter("object")
+        ]
+    return found
+
+
+def test_a_voc_loader_opens_originals_and_copies_of_any_type(source: Path, tmp_path: Path, model: str) -> None:
+    Image.open(source / "images" / "a.png").save(source / "images" / "a.jpg")
+    (source / "images" / "a.png").unlink()
+    Image.open(source / "images" / "b.png").save(source / "images" / "b.tif")
+    (source / "images" / "b.png").unlink()
+    code, said = export(source, tmp_path / "out", "--to", "voc", model=model)
+    assert code == 0, said
+    found = loaded_as_pascal_voc(tmp_path / "out", "train")
+    assert sorted(found) == sorted(f"train/{stem}{tail}" for stem in "abcd" for tail in ("", "_painted1"))
+    assert all(
+        rows == [("cone", [8, 8, 72, 60]), ("cube", [70, 40, 120, 90]), ("cone", [1, 1, 5, 5])]
+        for rows in found.values()
+    )
+    # What is called .jpg is still, to the bit, what was there and what was painted.
+    folder = tmp_path / "out" / "JPEGImages" / "train"
+    assert (folder / "c.jpg").read_bytes() == (source / "images" / "c.png").read_bytes()
+    for line in provenance(tmp_path / "out"):
+        image = pixels(tmp_path / "out" / str(line.key))
+        original = pixels(folder / f"{Path(str(line.key)).name[0]}.jpg")
+        x0, y0, x1, y1 = line.edit.box
+        image[y0:y1, x0:x1] = original[y0:y1, x0:x1]
+        np.testing.assert_array_equal(image, original)
+
+
 # What goes wrong
+
+
+def test_ctrl_c_says_that_the_same_command_goes_on(
+    source: Path, tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = export_job.paint_all
+    calls = []
+
+    def interrupted(*arguments: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(export_job, "paint_all", interrupted)
+    code, said = export(source, tmp_path / "out", "--copies", 6, "--boxes-per-image", 2, model=model)
+    assert code == 130
+    assert f"stopped; what {tmp_path / 'out'} holds is whole, and the same command goes on where it stopped" in said
+    check_whole(tmp_path / "out")
+    monkeypatch.undo()
+    for target in ("out", "unbroken"):
+        code, said = export(source, tmp_path / target, "--copies", 6, "--boxes-per-image", 2, model=model)
+        assert code == 0, said
+    assert files(tmp_path / "out") == files(tmp_path / "unbroken")
+
+
+def test_a_log_file_gets_lines_and_no_bars(source: Path, tmp_path: Path, model: str) -> None:
+    code, said = export(source, tmp_path / "out", model=model)
+    assert code == 0, said
+    assert "\r" not in said
+    assert "it/s" not in said
+    assert f"{source / 'images'} -> train: 4 pictures" in said
+    assert "boxes: 12 seen, 12 used" in said
+
+
+@pytest.mark.parametrize("to", ["yolo", "coco", "voc"])
+def test_no_validation_pictures_are_told_of_in_every_format(source: Path, tmp_path: Path, to: str) -> None:
+    code, said = export(source, tmp_path / "out", "--to", to, "--p", 0)
+    assert code == 0, said
+    assert "has no val split yet: measure on pictures that were not painted" in said
+
+
+def test_a_source_that_is_not_there(tmp_path: Path) -> None:
+    for box_format in ("yolo", "coco", "voc"):
+        code, said = export(tmp_path / "nowhere", tmp_path / "out", box_format=box_format)
+        assert code == 1
+        assert f"Error: {tmp_path / 'nowhere'}: there is no such folder" in said
+
+
+def test_words_decide_about_folders_that_look_held_out(tmp_path: Path, model: str) -> None:
+    source = write_yolo(tmp_path / "source", ["train/a", "dev/b"])
+    code, said = export(source, tmp_path / "out", model=model)
+    assert code == 1
+    assert "the folder 'dev' looks held out" in said
+    assert not (tmp_path / "out").exists()
+    for split, copies in (("val", 1), ("train", 2)):
+        code, said = export(source, tmp_path / split, "--split", f"dev={split}", model=model)
+        assert code == 0, said
+        assert len(painted(tmp_path / split)) == copies
+    code, said = export(source, tmp_path / "out", "--split", "dev=holdout")
+    assert code == 2
+
+
+def test_a_prompt_with_an_equals_sign_is_never_a_label_of_its_own(source: Path, tmp_path: Path, model: str) -> None:
+    for more in ([], ["--prompt", "a {label}"]):
+        code, said = export(source, tmp_path / "out", "--prompt", "a sign that says E=mc2", *more)
+        assert code == 1
+        assert "no class is called 'a sign that says E'" in said
+    code, said = export(source, tmp_path / "out", "--prompt", "=a sign that says E=mc2", model=model)
+    assert code == 0, said
+    assert {line.edit.prompt for line in provenance(tmp_path / "out")} == {"a sign that says E=mc2"}
+
+
+def test_many_problems_of_one_kind_are_cut_short(source: Path, tmp_path: Path) -> None:
+    for number in range(30):
+        (source / "labels" / f"gone{number:02}.txt").write_text(yolo_line(*BOXES[0]))
+    code, said = export(source, tmp_path / "out", "--copies", 0)
+    assert code == 1
+    assert said.count("no picture for these labels") == 20
+    assert "... and more that are without a picture" in said
+    assert "30 without a picture" in said
+
+
+def test_odd_pictures_stop_no_other(source: Path, tmp_path: Path, model: str) -> None:
+    for name, size in {"dot": (1, 1), "line": (1, 700), "row": (700, 1), "flat": (64, 3)}.items():
+        Image.new("RGB", size, (9, 90, 200)).save(source / "images" / f"{name}.png")
+        (source / "labels" / f"{name}.txt").write_text("0 0.5 0.5 1 1\n")
+    header = (source / "images" / "a.png").read_bytes()
+    for name, side in {"none": 0, "huge": 2**31 - 1, "large": 50_000}.items():
+        content = header[:16] + side.to_bytes(4, "big") * 2 + header[24:29]
+        content += zlib.crc32(content[12:]).to_bytes(4, "big") + header[33:]
+        (source / "images" / f"{name}.png").write_bytes(content)
+    code, said = export(source, tmp_path / "out", "--min-box-size", 1, model=model)
+    assert code == 1
+    assert "Error" not in said
+    for name in ("none", "huge", "large"):
+        assert f"{name}.png: not a" in said
+    assert {"dot", "line", "row", "flat", "a_painted1"} <= contents(tmp_path / "out", "yolo").keys()
 
 
 def test_bad_pictures_and_labels_are_named_and_left_out(source: Path, tmp_path: Path, model: str) -> None:

@@ -112,7 +112,8 @@ def export(
     except SettingsError as error:
         raise typer.BadParameter(str(error)) from error
     except KeyboardInterrupt:
-        warn(f"stopped; what {target} holds is whole, and the same command goes on where it stopped")
+        there = f"what {target} holds is whole" if target.is_dir() else "nothing is written yet"
+        warn(f"stopped; {there}, and the same command goes on where it stopped")
         raise typer.Exit(INTERRUPTED) from None
     took = time.perf_counter() - start
     say(
