@@ -292,6 +292,11 @@ class Contract:
         assert all(np.array_equal(image, images[0]) for image in images)
         assert "context=1.7" in repr(transform)
 
+    def test_the_model_is_seen_at_a_glance(self) -> None:
+        knows = "(knows only red blood cell, white blood cell, platelet, cone, cube)"
+        assert f"BBoxInpaint(model='tiny' {knows}, p=0.5)" in repr(self.make())
+        assert "BBoxInpaint(model='sd15', num_boxes=2, p=1.0)" in repr(self.make(model="sd15", num_boxes=2, p=1.0))
+
     def test_arguments_can_be_read_back(self) -> None:
         transform = self.make(**FULL)
         for name in set(FULL) - {"seed", "model"}:  # A.Compose takes seed for itself

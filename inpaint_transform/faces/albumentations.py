@@ -15,7 +15,7 @@ from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import Inpainter
 from inpaint_transform.faces.albumentations_hooks import Hooks, box_processor
 from inpaint_transform.faces.albumentations_sample import Sample
-from inpaint_transform.faces.arguments import arguments_of, known_only
+from inpaint_transform.faces.arguments import arguments_of, known_only, shown
 from inpaint_transform.faces.editor import Editor
 
 # Whoever configures all transforms of Albumentations alike hands them these.
@@ -242,6 +242,9 @@ class BBoxInpaint(Hooks, A.DualTransform):
         if self.editor.gate is not None:
             self.editor.gate.to_dict()  # raises where it holds a function
         return dict(super().to_dict_private())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({shown(type(self), {**self.editor.arguments, 'p': self.p})})"
 
     @classmethod
     def get_class_fullname(cls) -> str:

@@ -20,6 +20,7 @@ from inpaint_transform.core.swaps import Swap
 from inpaint_transform.faces.schedule import Schedule
 from inpaint_transform.gates import Gate, gate_of, spec_with_clip
 from inpaint_transform.reports.log import Log
+from inpaint_transform.serving.words import words_of
 
 ON_ERROR = ("raise", "skip")
 RECIPE = [field.name for field in dataclasses.fields(Recipe)]
@@ -181,3 +182,20 @@ def _check_own(stored: Mapping[str, Any]) -> None:
     check("on_error", stored["on_error"] in ON_ERROR, f"one of {', '.join(ON_ERROR)}")
     check("seed", seed is None or (isinstance(seed, int) and not isinstance(seed, bool)), "an int or None")
     check("p", isinstance(p, int | float) and 0 <= p <= 1, "a probability in [0, 1]")
+
+
+def shown(face: type, values: Mapping[str, Any]) -> str:
+    """Arguments as a ``repr`` shows them: the model first, then what differs from the defaults, then ``p``.
+
+    Of a model that knows few things it is said which: leaving ``model`` out means one of those.
+
+    Args:
+        face: The class whose constructor has the defaults.
+        values: The arguments by name, as ``stored``.
+    """
+    words = words_of(ModelSpec.of(values["model"]).resolved())
+    defaults = {name: parameter.default for name, parameter in inspect.signature(face.__init__).parameters.items()}  # type: ignore[misc] # of no instance
+    changed = [name for name in values if name not in ("model", "p") and values[name] != defaults.get(name)]
+    rest = [f"{name}={values[name]!r}" for name in (*changed, "p")]
+    knows = "" if words is None else f" (knows only {', '.join(words.things)})"
+    return ", ".join([f"model={values['model']!r}{knows}", *rest])

@@ -10,7 +10,7 @@ import torch
 
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import Inpainter
-from inpaint_transform.faces.arguments import arguments_of, known_only
+from inpaint_transform.faces.arguments import arguments_of, known_only, shown
 from inpaint_transform.faces.editor import Editor
 from inpaint_transform.faces.torchvision_sample import Sample
 from inpaint_transform.faces.torchvision_types import v2
@@ -206,3 +206,7 @@ class BBoxInpaint(v2.Transform):
         Under ``"inpainter"`` the counters of the engine; see ``inpaint_transform.BBoxInpaint.stats``.
         """
         return self.editor.stats()
+
+    def extra_repr(self) -> str:
+        """The arguments, for ``repr``."""
+        return shown(type(self), {**self.editor.arguments, "p": self.p})
