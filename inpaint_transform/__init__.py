@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from inpaint_transform.core.errors import InpaintError
     from inpaint_transform.core.models import PRESETS, ModelSpec
+    from inpaint_transform.core.reuse import Reuse
     from inpaint_transform.faces.albumentations import BBoxInpaint
     from inpaint_transform.faces.visualize import visualize, visualize_batch
 
 __version__ = "0.1.0"
-__all__ = ["PRESETS", "BBoxInpaint", "InpaintError", "ModelSpec", "visualize", "visualize_batch"]
+__all__ = ["PRESETS", "BBoxInpaint", "InpaintError", "ModelSpec", "Reuse", "visualize", "visualize_batch"]
 
 # Albumentations takes seconds to import; the command line's --help and the spec need none of it.
 _HOMES = {
@@ -18,6 +19,7 @@ _HOMES = {
     "InpaintError": "core.errors",
     "ModelSpec": "core.models",
     "PRESETS": "core.models",
+    "Reuse": "core.reuse",
     "visualize": "faces.visualize",
     "visualize_batch": "faces.visualize",
 }

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
+from inpaint_transform.core.protocol import Destination, InpaintRequest, InpaintResult
 from inpaint_transform.faces import editor
 from inpaint_transform.serving.connect import shutdown
 from inpaint_transform.serving.engines import ENGINE_VARIABLE
+from inpaint_transform.serving.pool.raw import keep_raw
 
 # Its assertions fail as readably as those of the test modules that subclass it.
 pytest.register_assert_rewrite("contract", "commands")
@@ -30,6 +31,7 @@ class Painter:
 
     Attributes:
         calls: The requests of every call.
+        later: The requests of every call for which nobody waits.
         rejects: How many rounds of calls are rejected.
     """
 
@@ -37,6 +39,7 @@ class Painter:
 
     def __init__(self, rejects: int = 0) -> None:
         self.calls: list[list[InpaintRequest]] = []
+        self.later: list[list[InpaintRequest]] = []
         self.rejects = rejects
 
     def paint(self, requests: Sequence[InpaintRequest]) -> list[InpaintResult]:
@@ -44,6 +47,12 @@ class Painter:
         if len(self.calls) <= self.rejects:
             return [InpaintResult(None, "near constant")] * len(requests)
         return [InpaintResult(painted(request)) for request in requests]
+
+    def paint_later(self, requests: Sequence[InpaintRequest], names: Sequence[bytes], destination: Destination) -> bool:
+        """What a server does when nobody waits, at once."""
+        self.later.append(list(requests))
+        keep_raw(destination, names, [InpaintResult(painted(request)) for request in requests])
+        return False
 
     def stats(self) -> dict[str, object]:
         return {}

@@ -135,3 +135,17 @@ def blend_into(image: np.ndarray, painted: np.ndarray, window: Box, alpha: np.nd
     if image.dtype != np.float32:
         np.clip(np.rint(new, out=new), 0, np.iinfo(image.dtype).max, out=new)
     np.copyto(target, new, where=inside[:, :, None], casting="unsafe")
+
+
+def put(target: np.ndarray, pixels: np.ndarray, where: np.ndarray | None = None) -> None:
+    """Put a part that is blended already into its place, channels past its own untouched.
+
+    Args:
+        target: ``(h, w)`` or ``(h, w, C)``; a view of the image, written to.
+        pixels: ``(h, w)`` or ``(h, w, c)`` with ``c <= C``, in the same dtype.
+        where: ``(h, w)`` bool: only there; None for everywhere.
+    """
+    if pixels.ndim == 3:
+        target = target[:, :, : pixels.shape[2]]
+        where = where if where is None else where[:, :, None]
+    np.copyto(target, pixels, where=True if where is None else where)

@@ -15,6 +15,23 @@ from inpaint_transform.core.labels import Label
 
 
 @dataclass(frozen=True)
+class Look:
+    """Which look of which object an edit shows.
+
+    Attributes:
+        content: Digest of the object, as hex; see ``looks.content_digest``.
+        slot: Where the pool counts its uses, as hex.
+        variant: Number of the variant, from 0.
+        generation: How often the variant was painted anew.
+    """
+
+    content: str
+    slot: str
+    variant: int
+    generation: int
+
+
+@dataclass(frozen=True)
 class Edit:
     """One box to repaint: scalars and strings only, so a list of edits is JSON, replays and logs.
 
@@ -32,6 +49,7 @@ class Edit:
         protected: Pixel boxes whose pixels stay as they are.
         mask_runs: Run lengths of the part of the box that is painted, see ``masks.encode_rle``; None where the box, its
             shape or the outline say it.
+        look: Which look of its object it shows, with ``reuse``; None without.
     """
 
     index: int | None
@@ -46,6 +64,7 @@ class Edit:
     new_label: Label = None
     protected: tuple[Box, ...] = ()
     mask_runs: tuple[int, ...] | None = None
+    look: Look | None = None
 
     @property
     def target(self) -> Label:
@@ -58,8 +77,11 @@ class Edit:
         return relative(self.box, self.window)
 
     def to_dict(self) -> dict[str, Any]:
-        """The edit as JSON values."""
-        return dataclasses.asdict(self)
+        """The edit as JSON values; without a look it has no such entry."""
+        values = dataclasses.asdict(self)
+        if self.look is None:
+            del values["look"]
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Edit:
@@ -73,6 +95,7 @@ class Edit:
                 "outline": outline and tuple((float(x), float(y)) for x, y in outline),
                 "protected": tuple(tuple(box) for box in values.get("protected", ())),
                 "mask_runs": lengths and tuple(lengths),
+                "look": Look(**values["look"]) if values.get("look") else None,
             }
         )
 
@@ -104,7 +127,7 @@ class Edit:
             left, top = box[0] - self.box[0], box[1] - self.box[1]
             lengths = masks.encode_rle(mask[top : top + sides(box)[1], left : left + sides(box)[0]])
         return dataclasses.replace(
-            self, box=box, window=crops.context_window(box, height, width, context), mask_runs=lengths
+            self, box=box, window=crops.context_window(box, height, width, context), mask_runs=lengths, look=None
         )
 
 
@@ -122,6 +145,8 @@ class Outcome:
         milliseconds: How long the calls took that this edit had a part in.
         before: The window's original pixels, ``(h, w, 3)`` uint8.
         after: Call it for the window as the last attempt would have it; None where the model gave no picture.
+        reuse: With a pool, ``"hit"`` (a look that was there), ``"painted"`` or ``"cold"`` (not painted yet, so the
+            original pixels stay); None without.
     """
 
     edit: Edit
@@ -133,6 +158,7 @@ class Outcome:
     milliseconds: float
     before: np.ndarray
     after: Callable[[], np.ndarray | None]
+    reuse: str | None = None
 
 
 def failed(edit: Edit, reason: str) -> Outcome:

@@ -61,6 +61,9 @@ class ModelSpec:
         max_batch_size: Most requests in one pipeline call, >= 1. Default 8.
         max_wait_ms: Longest wait for a batch to fill while some worker has nothing in flight, >= 0. Default 10.
         memory_fraction: Share of the CUDA device's memory that this model may take, in (0, 1].
+        device_share: Most of the device's time, in (0, 1], that painting in the background (see ``Reuse``) may take,
+            measured as busy time over wall time; for a device that also trains. Default 1. Painting that somebody
+            waits for is not limited.
         reproducible: Pad every pipeline call to ``max_batch_size``, so that a result does not depend on which
             requests shared its call.
         serving: ``"local"`` (this process), ``"shared"`` (one server for all processes of a job), ``"ray"`` (that
@@ -97,6 +100,7 @@ class ModelSpec:
     max_batch_size: int | None = None
     max_wait_ms: float | None = None
     memory_fraction: float | None = None
+    device_share: float | None = None
     reproducible: bool = False
     serving: str = "auto"
     address: str | None = None
@@ -135,9 +139,10 @@ class ModelSpec:
         _at_least("guidance_scale", self.guidance_scale, 0)
         _at_least("max_batch_size", self.max_batch_size, 1, whole=True)
         _at_least("max_wait_ms", self.max_wait_ms, 0)
-        share = self.memory_fraction
-        if share is not None and not (isinstance(share, int | float) and 0 < share <= 1):
-            raise ValueError(f"memory_fraction={share!r}: use a share in (0, 1]")
+        for name in ("memory_fraction", "device_share"):
+            share = getattr(self, name)
+            if share is not None and not (isinstance(share, int | float) and 0 < share <= 1):
+                raise ValueError(f"{name}={share!r}: use a share in (0, 1]")
         wait = self.timeout_s
         if wait is not None and not (isinstance(wait, int | float) and 0 < wait <= MAX_TIMEOUT_S):
             raise ValueError(f"timeout_s={wait!r}: use a number of seconds above 0 and at most {MAX_TIMEOUT_S:g}")

@@ -14,6 +14,7 @@ from inpaint_transform.core import crops, masks, prompts, seeds, selection
 from inpaint_transform.core.boxes import Box, Outline
 from inpaint_transform.core.edit import Edit
 from inpaint_transform.core.labels import Label, lookup
+from inpaint_transform.core.looks import LookDrawer
 from inpaint_transform.core.recipe import Recipe
 
 
@@ -43,13 +44,14 @@ class Scene:
     occupied: Callable[[int], bool] = lambda _: False
 
 
-def plan(recipe: Recipe, scene: Scene, rng: random.Random) -> list[Edit]:
+def plan(recipe: Recipe, scene: Scene, rng: random.Random, looks: LookDrawer | None = None) -> list[Edit]:
     """Decide what to paint in one sample.
 
     Args:
         recipe: The settings.
         scene: The sample.
         rng: Source of every draw.
+        looks: With reuse, who decides which look of its object an edit shows; None draws every edit anew.
 
     Returns:
         The edits, in the order of their boxes; empty where no box is eligible.
@@ -63,16 +65,17 @@ def plan(recipe: Recipe, scene: Scene, rng: random.Random) -> list[Edit]:
         >>> edit.prompt, edit.window
         ('a red car', (50, 40, 250, 240))
     """
-    objects = _Objects(recipe, scene)
+    objects = _Objects(recipe, scene, looks)
     if len(scene.boxes) > 0:
-        return [objects.edit(index, rng) for index in objects.draw(rng)]
+        return [objects.look(index, rng) for index in objects.draw(rng)]
     if recipe.when_no_box == "skip":
         return []
+    rng = rng if looks is None else looks.region_rng(rng)
     region = selection.random_region(scene.height, scene.width, rng, recipe.min_box_size)
     if region is None:
         return []
     label = recipe.label_without_box(rng)
-    return [objects.edit_of(None, region, label, label, rng)]
+    return [objects.look_of(region, label, lambda source: objects.edit_of(None, region, label, label, source), rng)]
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ class _Objects:
 
     recipe: Recipe
     scene: Scene
+    looks: LookDrawer | None = None
 
     @functools.cached_property
     def labels(self) -> list[Label]:
@@ -103,6 +107,17 @@ class _Objects:
             truncated=recipe.truncated,
         )
         return selection.draw(candidates, rng, recipe.num_boxes, self._probabilities(), self._usable)
+
+    def look(self, index: int, rng: random.Random) -> Edit:
+        """The edit of a box: a look of its object where looks are used again, or a new one."""
+        return self.look_of(self.scene.boxes[index], self.labels[index], functools.partial(self.edit, index), rng)
+
+    def look_of(self, box: Box, label: Label, edit: Callable[[random.Random], Edit], rng: random.Random) -> Edit:
+        """The same for a box that is or is not one of the scene's."""
+        if self.looks is None:
+            return edit(rng)
+        window = crops.context_window(box, self.scene.height, self.scene.width, self.recipe.context)
+        return self.looks.draw(box, window, label, edit, rng)
 
     def edit(self, index: int, rng: random.Random) -> Edit:
         """The edit of a box, its target and its prompt drawn."""

@@ -82,6 +82,21 @@ class InpaintResult:
     answer: tuple[float, ...] | None = None
 
 
+@dataclass(frozen=True)
+class Destination:
+    """Where what is painted in the background goes: a pool, as every process of this machine finds it.
+
+    Attributes:
+        path: The pool's folder, absolute.
+        max_bytes: Most bytes of it.
+        echo: Uses after which a look is due.
+    """
+
+    path: str
+    max_bytes: int
+    echo: int
+
+
 class Inpainter(Protocol):
     """Paints working crops. Safe to call from several threads; results come in the order of the requests."""
 
@@ -92,6 +107,19 @@ class Inpainter(Protocol):
 
     def paint(self, requests: Sequence[InpaintRequest]) -> list[InpaintResult]:
         """Paint every request, batched as the model allows."""
+        ...
+
+    def paint_later(self, requests: Sequence[InpaintRequest], names: Sequence[bytes], destination: Destination) -> bool:
+        """Queue requests for when nobody waits for the device; returns at once.
+
+        Args:
+            requests: What to paint.
+            names: Under which name each result is put into the pool; one that is queued already is not queued again.
+            destination: The pool.
+
+        Returns:
+            Whether the queue is full, so that what was queued longest has been or will be dropped.
+        """
         ...
 
     def stats(self) -> dict[str, Any]:

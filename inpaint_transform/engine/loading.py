@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import diffusers
-import huggingface_hub
 import torch
 from packaging.version import Version
 
@@ -56,10 +55,9 @@ def load(spec: ModelSpec) -> tuple[Any, torch.device]:
         InpaintError: The hub cannot be reached, or the weights do not load or do not fit into memory.
     """
     spec = _with_home_folder(spec)
-    for argument in ("id", "vae", "lora", "controlnet"):  # before anything is loaded
-        if (where := getattr(spec, argument)) is not None:
-            check_place(argument, where)
-            _in_cache(argument, where)
+    for argument in ("id", "vae", "lora", "controlnet"):  # before anything is downloaded
+        if getattr(spec, argument) is not None:
+            check_place(argument, getattr(spec, argument))
     device = choose_device(spec.device)
     dtype = choose_dtype(spec.dtype, device)
     limit_memory(spec.memory_fraction, device)
@@ -206,7 +204,7 @@ def _fuse_lora(pipeline: Any, where: str) -> None:
     if path.is_dir() and not any(path.glob("*.safetensors")):
         raise FileNotFoundError(f"lora={where!r}: the folder has no .safetensors file, so it is no LoRA")
     try:
-        pipeline.load_lora_weights(_in_cache("lora", where), use_safetensors=True)
+        pipeline.load_lora_weights(where, use_safetensors=True, **hub_options(where))
     except OSError as error:
         raise load_error("lora", where, error) from error
     except (ValueError, KeyError, RuntimeError) as error:
@@ -215,20 +213,6 @@ def _fuse_lora(pipeline: Any, where: str) -> None:
         raise _no_lora(pipeline, where, "none of its weights belongs to this model")
     pipeline.fuse_lora()
     pipeline.unload_lora_weights()
-
-
-def _in_cache(argument: str, where: str) -> str:
-    """The folder of a hub repository in the cache where the hub does not answer, anything else as it is.
-
-    Raises:
-        InpaintError: It is not there.
-    """
-    if not (offline := hub_options(where)):
-        return where
-    try:
-        return str(huggingface_hub.snapshot_download(where, **offline))
-    except (OSError, ValueError) as error:
-        raise load_error(argument, where, error) from error
 
 
 def _no_lora(pipeline: Any, where: str, why: str) -> ValueError:

@@ -82,6 +82,12 @@ class BBoxInpaint(Hooks, A.DualTransform):
             ``inpaint-transform report``.
         log_key (str | None): Sample key whose value names the sample in the log, e.g. a file name.
         log_crops (bool): Also save every edit's window, before and after, beside the log.
+        reuse (dict | Reuse | None): Use what was painted again and do not wait for what is not painted yet, e.g.
+            ``{"variants": 3, "echo": 8}``; see ``inpaint_transform.Reuse``. Place the transform before random crops,
+            flips and colours: what is painted is found again by the pixels of its object.
+        edits_key (str | None): Sample key under which the edits come back: a list of dicts with each edit's box
+            ``index``, ``prompt``, ``label``, ``target``, whether it was ``accepted`` and why not (``reason``), and
+            with ``reuse`` which ``look`` it shows and whether that was a ``"hit"``, ``"painted"`` or ``"cold"``.
         on_error (str): ``"raise"``, or ``"skip"`` to keep the original image, count it and warn once when painting
             fails. Wrong input raises either way.
         seed (int | None): None draws from the pipeline's generator, differently in every worker and epoch. An int
@@ -167,6 +173,8 @@ class BBoxInpaint(Hooks, A.DualTransform):
         log: str | os.PathLike[str] | None = None,
         log_key: str | None = None,
         log_crops: bool = False,
+        reuse: Any = None,
+        edits_key: str | None = None,
         on_error: Literal["raise", "skip"] = "raise",
         seed: int | None = None,
         p: float = 0.5,

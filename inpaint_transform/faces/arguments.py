@@ -16,6 +16,7 @@ from typing import Any, TypeVar, cast
 from inpaint_transform.core.labels import Label, lookup
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.recipe import Recipe
+from inpaint_transform.core.reuse import Reuse
 from inpaint_transform.core.swaps import Swap
 from inpaint_transform.faces.schedule import Schedule
 from inpaint_transform.gates import Gate, gate_of, spec_with_clip
@@ -27,7 +28,7 @@ RECIPE = [field.name for field in dataclasses.fields(Recipe)]
 # JSON has no tuples, and a transform that was saved and loaded should look as it did.
 PAIRS = ("num_boxes", "area_range", "strength")
 LISTS = ("include_labels", "exclude_labels")
-NAMES = ("label_field", "mask_field", "log_key")
+NAMES = ("label_field", "mask_field", "log_key", "edits_key")
 
 Initialise = TypeVar("Initialise", bound=Callable[..., None])
 
@@ -47,6 +48,7 @@ class Arguments:
         linked_fields: With ``relabel``, what other fields become: their values by label, or None.
         seed: Seed of content-keyed draws, or None.
         on_error: ``"raise"`` or ``"skip"``.
+        reuse: How what was painted is used again, or None.
     """
 
     stored: Mapping[str, Any]
@@ -59,6 +61,7 @@ class Arguments:
     linked_fields: Mapping[str, Any]
     seed: int | None
     on_error: str
+    reuse: Reuse | None
 
     @classmethod
     def read(cls, given: Mapping[str, Any]) -> Arguments:
@@ -91,6 +94,7 @@ class Arguments:
             linked_fields=given["linked_fields"] or {},
             seed=given["seed"],
             on_error=given["on_error"],
+            reuse=Reuse.of(given["reuse"]),
         )
 
 
@@ -157,7 +161,7 @@ def _plain(name: str, value: Any) -> Any:
         return os.fspath(value)
     if name == "gate" and isinstance(value, list | tuple):
         return [_plain(name, entry) for entry in value]
-    if isinstance(value, Swap | Schedule | Gate):
+    if isinstance(value, Swap | Schedule | Gate | Reuse):
         with contextlib.suppress(TypeError):
             return value.to_dict()
     return value

@@ -39,8 +39,8 @@ class Tally:
                 for counts in (self._counts, self._classes[outcome.edit.target]):
                     counts["edits"] += 1
                     counts["attempts"] += outcome.attempts
-                    counts["accepted" if outcome.accepted else f"rejected: {outcome.reason}"] += 1
-            edits, accepted = self._counts["edits"], self._counts["accepted"]
+                    counts[_verdict(outcome)] += 1
+            edits, accepted = self._counts["edits"] - self._counts["cold"], self._counts["accepted"]
         if edits >= ENOUGH_EDITS and accepted * 2 < edits:
             self.warn_once(
                 "rejects",
@@ -73,3 +73,9 @@ class Tally:
         """The same by the class that was painted."""
         with self._lock:
             return {str(label): dict(counts) for label, counts in self._classes.items()}
+
+
+def _verdict(outcome: Outcome) -> str:
+    if outcome.reuse == "cold":  # not painted yet, which nobody has judged
+        return "cold"
+    return "accepted" if outcome.accepted else f"rejected: {outcome.reason}"

@@ -23,6 +23,7 @@ from inpaint_transform.faces.counters import Tally
 from inpaint_transform.faces.epoch import SharedEpoch
 from inpaint_transform.serving.connect import connect as connect_inpainter
 from inpaint_transform.serving.placement import resolve_serving
+from inpaint_transform.serving.pool.pool import Pool
 from inpaint_transform.serving.session import Session, current_session
 
 Connect = Callable[[ModelSpec, Session | None], Inpainter]
@@ -76,9 +77,11 @@ class Editor:
         self._named_spec = read.named_spec
         self._schedule = read.schedule
         self._log = read.log
+        self._reuse = read.reuse
         self._on_error = read.on_error
         self._connect = connect
         self._session = current_session()
+        self._pool: Pool | None = None
 
     def factor(self, scales: str) -> float:
         """What the schedule multiplies ``"p"`` or ``"box_p"`` by in this epoch."""
@@ -122,7 +125,21 @@ class Editor:
         decided = chance >= 1 and (forced or rng is stream)
         if not decided and rng.random() >= chance:
             return []
-        return plan(self.recipe.scaled(self.factor("box_p")), sample.scene(), rng)
+        recipe, scene = self.recipe.scaled(self.factor("box_p")), sample.scene()
+        if self.pool is None:
+            return plan(recipe, scene, rng)
+        image = sample.key()[0]
+        try:
+            self._hint()
+            drawer = self.pool.drawer(image)
+            edits = plan(recipe, scene, rng, drawer)
+            if drawer.due:
+                # The looks that they replace serve until these are there, so nothing of them is in this sample.
+                paint_all(self.recipe, [image], [drawer.due], self.inpainter, self.gate, looks=self.pool)
+        except InpaintError as error:
+            self._fail(error)
+            return []
+        return edits
 
     def read_slots(self, sample: Mapping[Any, Any]) -> Mapping[str, str | Sequence[str]]:
         """The slot values that a sample brings under ``prompt_key``.
@@ -175,14 +192,19 @@ class Editor:
             InpaintError: Painting or judging failed, with ``on_error="raise"``.
             OSError: The log cannot be written.
         """
+        if self.pool is not None:
+            edits = _first_of_same(edits)
         try:
-            painted, outcomes = paint_all(self.recipe, images, edits, self.inpainter, self.gate, together)
+            painted, outcomes = paint_all(
+                self.recipe, images, edits, self.inpainter, self.gate, together, looks=self.pool
+            )
         except InpaintError as error:
-            if self._on_error == "raise":
-                raise
-            self.tally.count_error(error)
+            self._fail(error)
             return list(images), [[failed(edit, "error") for edit in wanted] for wanted in edits]
-        self.tally.count(outcome for per_image in outcomes for outcome in per_image)
+        flat = [outcome for per_image in outcomes for outcome in per_image]
+        self.tally.count(flat)
+        if self.pool is not None:
+            self.pool.count(flat)
         if self._log is not None:
             for image, per_image, key in zip(images, outcomes, keys or [None] * len(images), strict=True):
                 self._log.write(image, per_image, self.recipe, self._named_spec, self.epoch.value, key)
@@ -191,7 +213,42 @@ class Editor:
     def stats(self) -> dict[str, Any]:
         """What this process painted, and under ``"inpainter"`` the counters of the engine."""
         counters = self._servers_stats() or self.inpainter.stats()
-        return {**self.tally.counts(), "classes": self.tally.classes(), "inpainter": counters}
+        found = {**self.tally.counts(), "classes": self.tally.classes(), "inpainter": counters}
+        if self.pool is not None:
+            found["reuse"] = self.pool.stats(self.arguments["p"] * self.factor("p"))
+        return found
+
+    @property
+    def pool(self) -> Pool | None:
+        """What of this transform is used again, in this process; None without ``reuse``."""
+        if self._pool is None and self._reuse is not None:
+            self._pool = Pool(
+                self._reuse,
+                self._named_spec,
+                self.recipe,
+                self.gate,
+                self._session,
+                lambda: self.inpainter,
+                lambda: self.epoch.value,
+            )
+        return self._pool
+
+    def _hint(self) -> None:
+        """Say once in a job what makes a pool of little use."""
+        if self.pool is None:
+            return
+        for name, message in self.pool.hints(self.arguments["p"] * self.factor("p")):
+            if self.pool.first(name):
+                self.tally.warn_once(name, message)
+
+    def _fail(self, error: InpaintError) -> None:
+        """Raise or count an error, as ``on_error`` says."""
+        if self._on_error == "raise":
+            raise error
+        self.tally.count_error(error)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_pool": None}
 
     def _servers_stats(self) -> dict[str, Any]:
         """The counters of the workers' server where this process would paint by itself; empty if there is none."""
@@ -204,3 +261,10 @@ class Editor:
             server.close()  # batches wait for clients that are connected
             return found
         return {}
+
+
+def _first_of_same(edits: Sequence[Sequence[Edit]]) -> Sequence[Sequence[Edit]]:
+    """The edits of several images, where the same ones go into all: they show looks of the first image's objects."""
+    if len(edits) < 2 or any(wanted is not edits[0] for wanted in edits):
+        return edits
+    return [edits[0], *([dataclasses.replace(edit, look=None) for edit in edits[0]] for _ in edits[1:])]

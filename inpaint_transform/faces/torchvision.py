@@ -73,6 +73,8 @@ class BBoxInpaint(v2.Transform):
         log: JSON lines file to which every edit is written.
         log_key: Key of the sample whose value names it in the log.
         log_crops: Also save every edit's window.
+        reuse: Use what was painted again, and do not wait for what is not painted yet; see ``Reuse``.
+        edits_key: Key of the sample's dict under which the edits come back; see ``inpaint_transform.BBoxInpaint``.
         on_error: ``"raise"``, or ``"skip"`` to keep the original image when painting fails.
         p: Probability of applying the transform.
 
@@ -147,6 +149,8 @@ class BBoxInpaint(v2.Transform):
         log: str | os.PathLike[str] | None = None,
         log_key: str | None = None,
         log_crops: bool = False,
+        reuse: Any = None,
+        edits_key: str | None = None,
         on_error: Literal["raise", "skip"] = "raise",
         seed: int | None = None,
         p: float = 0.5,

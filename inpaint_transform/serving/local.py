@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Sequence
@@ -10,18 +11,24 @@ from typing import Any
 
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ModelSpec
-from inpaint_transform.core.protocol import InpaintRequest, InpaintResult, share_key
+from inpaint_transform.core.protocol import Destination, InpaintRequest, InpaintResult, share_key
 from inpaint_transform.serving.engines import PaintingEngine, load_engine, memory_bytes
 from inpaint_transform.serving.forks import call_after_fork, is_forked
 from inpaint_transform.serving.isolation import isolated
 from inpaint_transform.serving.placement import resolve_device
+from inpaint_transform.serving.pool.raw import keep_raw
+from inpaint_transform.serving.server.background import BackgroundQueue
 from inpaint_transform.serving.server.batching import Batcher
 from inpaint_transform.serving.server.counters import Counters
 from inpaint_transform.serving.server.engine_thread import paint_batch
 from inpaint_transform.serving.words import Listener
 
+logger = logging.getLogger(__name__)
+
 # A model that did not load this often is not tried again: with on_error="skip" every image would wait for it.
 MAX_LOADS = 3
+# How soon to look again whether somebody still waits.
+_POLL_S = 0.01
 
 
 @dataclass(eq=False)
@@ -45,6 +52,15 @@ class _Call:
             if isinstance(answer, Exception):
                 raise answer
         return [answer for answer in self.answers if isinstance(answer, InpaintResult)]
+
+
+@dataclass(frozen=True, eq=False)
+class _Wish:
+    """One request that nobody waits for, and where its result goes."""
+
+    request: InpaintRequest
+    name: bytes
+    destination: Destination
 
 
 class LocalInpainter:
@@ -72,6 +88,11 @@ class LocalInpainter:
         self._failures: list[str] = []
         self._size: int | None = None
         self._counters = Counters()
+        self._background_counters = Counters()
+        share = self._spec.device_share or 1.0
+        self._background: BackgroundQueue[_Wish] = BackgroundQueue(self._spec.max_batch_size, share)
+        self._wishes = threading.Condition(self._queue_lock)
+        self._thread: threading.Thread | None = None
 
     def _load(self) -> PaintingEngine:
         if len(self._failures) >= MAX_LOADS:
@@ -150,6 +171,45 @@ class LocalInpainter:
         with self._queue_lock:
             self._batcher.finish(finished)
 
+    def paint_later(self, requests: Sequence[InpaintRequest], names: Sequence[bytes], destination: Destination) -> bool:
+        """Have requests painted in a thread of this process when nobody waits; whether the queue is full."""
+        with self._wishes:
+            for request, name in zip(requests, names, strict=True):
+                wish = _Wish(request, name, destination)
+                self._background.add(wish, share_key(request, self._spec.steps), name)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._paint_wishes, name="inpaint-wishes", daemon=True)
+                self._thread.start()
+            self._wishes.notify_all()
+            return self._background.full
+
+    def _paint_wishes(self) -> None:
+        """What the thread does; it ends with the process, and what is queued then goes too."""
+        while True:
+            with self._wishes:
+                began = time.monotonic()
+                wishes = self._background.take(began) if not len(self._batcher) else []
+                if not wishes:
+                    wake = self._background.wake_at()
+                    self._wishes.wait(None if wake is None else max(wake - began, _POLL_S))
+                    continue
+            with self._lock:
+                busy = time.monotonic()
+                try:
+                    answers = paint_batch(self._load(), [wish.request for wish in wishes])
+                except InpaintError as error:
+                    answers = [error] * len(wishes)
+            finished = time.monotonic()
+            results = [answer for answer in answers if isinstance(answer, InpaintResult)]
+            self._background_counters.count_batch(results, len(wishes), 0.0, finished - busy)
+            for wish, answer in zip(wishes, answers, strict=True):
+                if isinstance(answer, InpaintResult):
+                    keep_raw(wish.destination, [wish.name], [answer])
+                else:
+                    logger.error("painting in the background failed", exc_info=answer)
+            with self._wishes:
+                self._background.finish(began, finished)
+
     def stats(self) -> dict[str, Any]:
         """What this process painted."""
         return {
@@ -157,6 +217,11 @@ class LocalInpainter:
             "device": resolve_device(self._spec.device),
             "max_batch_size": self._spec.max_batch_size,
             **self._counters.snapshot(),
+            "background": {
+                "queued": len(self._background),
+                "dropped": self._background.dropped,
+                **self._background_counters.snapshot(),
+            },
             **memory_bytes(),
         }
 

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
+from typing import Any
 
-from inpaint_transform.core.models import ModelSpec, rank_device
+from inpaint_transform.core.models import PRESETS, ModelSpec, rank_device
 from inpaint_transform.serving.forks import is_forked
 from inpaint_transform.serving.isolation import foreign_dtype
 
 # How a model is run or waited for, and not what it paints: whoever started a server or painter by hand has decided
 # that for all who ask it.
-RUN_FIELDS = {"serving", "address", "timeout_s", "device", "max_batch_size", "max_wait_ms", "memory_fraction"}
+RUN_FIELDS = {
+    *("serving", "address", "timeout_s", "device"),
+    *("max_batch_size", "max_wait_ms", "memory_fraction", "device_share"),
+}
 
 # Crops in one call of a painter: with fewer the call costs more than it carries, with more painters wait for crops.
 MIN_CALL, MAX_CALL = 8, 16
+
+
+def portable(spec: ModelSpec) -> dict[str, Any]:
+    """The fields that decide what is painted, as JSON scalars that mean the same on every machine."""
+    resolved = spec.resolved()
+    fields = {field.name: getattr(resolved, field.name) for field in dataclasses.fields(ModelSpec)}
+    if resolved.id == PRESETS["tiny"].id:
+        fields["id"] = "tiny"  # whose folder is another on every machine
+    return {name: value for name, value in fields.items() if name not in RUN_FIELDS}
 
 
 def resolve_device(device: str) -> str:

@@ -10,9 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import huggingface_hub
-import pipelines
 import pytest
-import torch
 
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ModelSpec
@@ -106,22 +104,6 @@ def test_an_unreachable_hub_leaves_what_is_in_the_cache(monkeypatch: pytest.Monk
     assert hub_options("a/b") == {"local_files_only": True}
     assert hub_options(str(tmp_path)) == {}
     assert read_config("id", "a/b", "model_index.json") == {"_class_name": "X"}
-
-
-def test_a_lora_in_the_cache_needs_no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Its id does not say what its file is called."""
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    cached = tmp_path / "cache" / "models--a--lora"
-    pipelines.save_sd_lora(cached / "snapshots" / "1")
-    (cached / "refs").mkdir()
-    (cached / "refs" / "main").write_text("1")
-    sd = str(pipelines.save_sd_inpaint(tmp_path / "sd"))
-    plain, changed = (
-        Engine(ModelSpec(sd, device="cpu", lora=lora))._pipeline.unet.state_dict() for lora in (None, "a/lora")
-    )
-    assert any(not torch.equal(plain[name], changed[name]) for name in plain)
-    with pytest.raises(InpaintError, match="lora='a/other': .*HF_HUB_OFFLINE is set"):
-        Engine(ModelSpec(sd, device="cpu", lora="a/other"))
 
 
 def test_offline_nobody_is_asked(monkeypatch: pytest.MonkeyPatch, hub: list[str]) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from inpaint_transform.core.models import PRESETS, ModelSpec
 from inpaint_transform.serving.engines import ENGINE_VARIABLE
-from inpaint_transform.serving.placement import RUN_FIELDS
+from inpaint_transform.serving.placement import RUN_FIELDS, portable
 from inpaint_transform.serving.ray import names
 
 SPEC = ModelSpec("sd15", serving="ray")
@@ -34,6 +34,7 @@ OTHER = {
     "max_batch_size": 3,
     "max_wait_ms": 77.0,
     "memory_fraction": 0.5,
+    "device_share": 0.5,
 }
 
 
@@ -42,7 +43,7 @@ def test_painters_are_told_apart_by_what_they_paint(field):
     other = dataclasses.replace(SPEC, **{field: OTHER.get(field, "folder")})
     same = names.family(other) == names.family(SPEC)
     assert same == (field in RUN_FIELDS)
-    differs = names.difference(SPEC, names.portable(other))
+    differs = names.difference(SPEC, portable(other))
     assert differs is None if same else differs.startswith(f"{field}=") or field == "id"
 
 
@@ -55,7 +56,7 @@ def test_the_embedded_model_has_the_same_name_wherever_it_is_installed(monkeypat
     elsewhere = dataclasses.replace(PRESETS["tiny"], id="/opt/other/site-packages/checkpoint")
     monkeypatch.setitem(PRESETS, "tiny", elsewhere)
     assert names.family(ModelSpec("tiny")) == here
-    assert names.portable(ModelSpec("tiny"))["id"] == "tiny"
+    assert portable(ModelSpec("tiny"))["id"] == "tiny"
 
 
 def test_another_engine_is_another_painter(monkeypatch):

@@ -11,14 +11,14 @@ import threading
 import time
 import warnings
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ModelSpec, ResolvedSpec
-from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
+from inpaint_transform.core.protocol import Destination, InpaintRequest, InpaintResult
 from inpaint_transform.serving.client.budget import MAX_FAILURES, Budget
 from inpaint_transform.serving.client.connection import WELCOME_S, Answer, Connection, NotServing
 from inpaint_transform.serving.client.launch import ensure_running
@@ -28,6 +28,7 @@ from inpaint_transform.serving.forks import call_after_fork
 from inpaint_transform.serving.placement import MAX_CALL, MIN_CALL, RUN_FIELDS, resolve_device
 from inpaint_transform.serving.session import Session
 from inpaint_transform.serving.transport import paint_frames, wire
+from inpaint_transform.serving.transport.paint_frames import Later
 from inpaint_transform.serving.transport.wire import Kind
 from inpaint_transform.serving.words import Listener
 
@@ -107,11 +108,34 @@ class SharedInpainter:
         results: list[InpaintResult] = []
         for start in range(0, len(requests), step):
             with _named():
-                answer = self._ask(requests[start : start + step])
+                answer = self._paint(requests[start : start + step])
             if answer.advice:
                 warnings.warn(answer.advice, RuntimeWarning, stacklevel=2)
             results += answer.results
         return results
+
+    def paint_later(self, requests: Sequence[InpaintRequest], names: Sequence[bytes], destination: Destination) -> bool:
+        """Have requests painted by the server when nobody waits for it; whether its queue is full.
+
+        The server puts the results into the pool by itself, so this process need not live to see them.
+
+        Raises:
+            ValueError, InpaintError: As for ``paint``.
+        """
+        for request in requests:
+            paint_frames.check_request(request)
+        step = paint_frames.requests_per_frame(requests)
+        full = False
+        for start in range(0, len(requests), step):
+            full |= self._queue(requests[start : start + step], Later(tuple(names[start : start + step]), destination))
+        return full
+
+    def _queue(self, requests: Sequence[InpaintRequest], later: Later) -> bool:
+        with _named():
+            return self._ask(lambda connection: connection.paint_later(requests, self._timeout, later)).full
+
+    def _paint(self, requests: Sequence[InpaintRequest]) -> Answer:
+        return self._ask(lambda connection: connection.paint(requests, self._timeout))
 
     def stats(self) -> dict[str, Any]:
         """What the server did for all its clients; empty while there is none."""
@@ -131,13 +155,13 @@ class SharedInpainter:
         for connection in free:
             connection.close()
 
-    def _ask(self, requests: Sequence[InpaintRequest]) -> Answer:
+    def _ask(self, question: Callable[[Connection], Answer]) -> Answer:
         broken = ""
         for _ in range(MAX_FAILURES):
             connection = self._take()
             begun = time.monotonic()
             try:
-                answer = connection.paint(requests, self._timeout)
+                answer = question(connection)
             except TimeoutError as error:
                 connection.close()
                 hang = (

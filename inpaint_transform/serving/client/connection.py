@@ -16,6 +16,7 @@ from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
 from inpaint_transform.serving.directory import PRIVATE_FOLDER, NotPrivateError, ServerDirectory
 from inpaint_transform.serving.transport import credentials, paint_frames, shared_memory, wire
+from inpaint_transform.serving.transport.paint_frames import Later
 from inpaint_transform.serving.transport.wire import Frame, Kind, Reader, WireError
 
 # From connecting to WELCOME.
@@ -35,12 +36,14 @@ class Answer:
         advice: A warning for the user, or None.
         error: Why it could not paint, or None: ``ValueError`` for a request that is wrong.
         last: Whether it ends because of that.
+        full: Whether its queue for what nobody waits for is full.
     """
 
     results: list[InpaintResult]
     advice: str | None = None
     error: Exception | None = None
     last: bool = False
+    full: bool = False
 
 
 class Connection:
@@ -113,18 +116,38 @@ class Connection:
             InpaintError: The server speaks another protocol.
             OSError: The connection broke, or the time has passed (``TimeoutError``).
         """
-        deadline = time.monotonic() + timeout
-        self._share(paint_frames.bytes_of(requests), deadline)
-        frame = self.ask(paint_frames.pack_requests(requests, timeout, self._memory), deadline)
-        if frame.kind is Kind.NOT_SHARED:
-            self._shares, self._memory = False, None
-            frame = self.ask(paint_frames.pack_requests(requests, timeout), deadline)
+        frame = self._ask_to_paint(requests, timeout)
         if frame.kind is Kind.ERROR:
-            return Answer([], error=wire.unpack_error(frame), last=bool(frame.header.get("last")))
+            return _failed(frame)
         try:
             return Answer(paint_frames.unpack_results(frame, self._memory), frame.header.get("advice"))
         except WireError as error:
             raise _foreign(error) from error
+
+    def paint_later(self, requests: Sequence[InpaintRequest], timeout: float, later: Later) -> Answer:
+        """Have requests queued for when nobody waits; the answer has no results.
+
+        Args:
+            requests: As for ``paint``.
+            timeout: Longest wait in seconds for each engine call, and here for the server to take them.
+            later: Where the results go.
+
+        Raises:
+            InpaintError, OSError: As for ``paint``.
+        """
+        frame = self._ask_to_paint(requests, timeout, later)
+        if frame.kind is Kind.ERROR:
+            return _failed(frame)
+        return Answer([], full=bool(frame.header.get("full")))
+
+    def _ask_to_paint(self, requests: Sequence[InpaintRequest], timeout: float, later: Later | None = None) -> Frame:
+        deadline = time.monotonic() + timeout
+        self._share(paint_frames.bytes_of(requests), deadline)
+        frame = self.ask(paint_frames.pack_requests(requests, timeout, self._memory, later), deadline)
+        if frame.kind is Kind.NOT_SHARED:
+            self._shares, self._memory = False, None
+            frame = self.ask(paint_frames.pack_requests(requests, timeout, None, later), deadline)
+        return frame
 
     def _share(self, size: int, deadline: float) -> None:
         """Share memory that holds this many bytes, where the system has some."""
@@ -170,6 +193,11 @@ class Connection:
             with suppress(OSError):  # it is over already
                 self._sock.shutdown(socket.SHUT_RDWR)  # children that were forked meanwhile have copies
         self._sock.close()
+
+
+def _failed(frame: Frame) -> Answer:
+    """The answer that an ERROR frame is."""
+    return Answer([], error=wire.unpack_error(frame), last=bool(frame.header.get("last")))
 
 
 def _foreign(error: WireError) -> InpaintError:

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import secrets
 from typing import Any
 
-from inpaint_transform.core.models import PRESETS, ModelSpec
+from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.serving.engines import engine_name
-from inpaint_transform.serving.placement import RUN_FIELDS
+from inpaint_transform.serving.placement import portable
 from inpaint_transform.serving.ray import messages
 from inpaint_transform.serving.ray.cluster import NAMESPACE
 
 _PREFIX = "painter"
-
-
-def portable(spec: ModelSpec) -> dict[str, Any]:
-    """The fields that decide what a painter paints, as JSON scalars that mean the same on every node."""
-    resolved = spec.resolved()
-    fields = {field.name: getattr(resolved, field.name) for field in dataclasses.fields(ModelSpec)}
-    if resolved.id == PRESETS["tiny"].id:
-        fields["id"] = "tiny"  # whose folder is another on every node
-    return {name: value for name, value in fields.items() if name not in RUN_FIELDS}
 
 
 def family(spec: ModelSpec) -> str:

@@ -18,8 +18,8 @@ from typing import Any
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult, share_key
 from inpaint_transform.serving.engines import memory_bytes
-from inpaint_transform.serving.placement import resolve_device
-from inpaint_transform.serving.ray import messages, names
+from inpaint_transform.serving.placement import portable, resolve_device
+from inpaint_transform.serving.ray import messages
 from inpaint_transform.serving.ray.messages import Message
 from inpaint_transform.serving.server.batching import Batcher
 from inpaint_transform.serving.server.counters import Counters
@@ -98,7 +98,7 @@ class Painter:
                 "pid": os.getpid(),
                 "tokens": os.environ.get("RAY_AUTH_MODE", "").lower() == "token",
                 "max_batch_size": self._spec.max_batch_size,
-                "paints": names.portable(self._spec),
+                "paints": portable(self._spec),
                 **(self._ready or {}),
                 **self._counters.snapshot(),
                 **memory_bytes(),

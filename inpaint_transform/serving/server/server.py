@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import logging
 import os
 import selectors
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from inpaint_transform.core.errors import InpaintError
@@ -18,14 +18,19 @@ from inpaint_transform.core.models import ResolvedSpec
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult, share_key
 from inpaint_transform.serving.directory import ServerDirectory
 from inpaint_transform.serving.engines import memory_bytes
+from inpaint_transform.serving.pool.keeper import flush_all
+from inpaint_transform.serving.pool.raw import keep_raw
 from inpaint_transform.serving.processes import Process
+from inpaint_transform.serving.server.background import BackgroundQueue
 from inpaint_transform.serving.server.batching import Batcher
+from inpaint_transform.serving.server.calls import Batch, Call, Job
 from inpaint_transform.serving.server.counters import Counters
 from inpaint_transform.serving.server.engine_thread import EngineThread, Painted, loses_context
 from inpaint_transform.serving.server.inbox import Inbox
 from inpaint_transform.serving.server.lifetime import IdleWatch, OwnerWatch
 from inpaint_transform.serving.server.peer import Peer
 from inpaint_transform.serving.transport import credentials, paint_frames, wire
+from inpaint_transform.serving.transport.paint_frames import Later
 from inpaint_transform.serving.transport.wire import Frame, Kind, WireError
 
 logger = logging.getLogger(__name__)
@@ -36,44 +41,6 @@ TICK_S = 0.25
 FAILED_LINGER_S = 5.0
 # From this many batches on, their mean size says something about the training loop.
 MIN_BATCHES = 50
-
-
-@dataclass(eq=False)
-class _Call:
-    """One PAINT frame: its requests go to the device in whatever batches, its answer goes out whole."""
-
-    peer: Peer
-    requests: list[InpaintRequest]
-    timeout: float
-    results: list[InpaintResult | None]
-    missing: int
-    error: Exception | None = None
-
-
-@dataclass(eq=False)
-class _Job:
-    """One request on its way through the batcher."""
-
-    call: _Call
-    index: int
-
-    @property
-    def request(self) -> InpaintRequest:
-        return self.call.requests[self.index]
-
-
-@dataclass(eq=False)
-class _Batch:
-    """Requests that the engine paints together."""
-
-    taken: list[tuple[_Job, float]]
-    requests: list[InpaintRequest]
-    since: float
-
-    @property
-    def timeout(self) -> float:
-        # Every client has its own deadline besides; the least patient one must not end it for the others.
-        return max(job.call.timeout for job, _ in self.taken)
 
 
 class Server:
@@ -106,11 +73,13 @@ class Server:
         self._selector = selectors.DefaultSelector()
         self._unheard: socket.socket | None = None
         self._peers: set[Peer] = set()
-        self._calls: dict[Peer, _Call] = {}
+        self._calls: dict[Peer, Call] = {}
         self._awaiting_ready: set[Peer] = set()
-        self._batcher: Batcher[_Job] = Batcher(spec.max_batch_size, spec.max_wait_ms / 1e3)
-        self._running: list[_Batch] = []
+        self._batcher: Batcher[Job] = Batcher(spec.max_batch_size, spec.max_wait_ms / 1e3)
+        self._background: BackgroundQueue[Job] = BackgroundQueue(spec.max_batch_size, spec.device_share or 1.0)
+        self._running: list[Batch] = []
         self._counters = Counters()
+        self._background_counters = Counters()
         self._ready: dict[str, Any] | None = None
         self._failure: Exception | None = None
         self._ends_at = float("inf")
@@ -155,6 +124,7 @@ class Server:
         for peer in list(self._peers):
             peer.close()
         self._owner.close()
+        flush_all()  # what is painted is kept, and what is only queued goes with this process
         if not self._running:
             self._engine.stop()
             self._engine.join(1.0)
@@ -178,8 +148,11 @@ class Server:
         self._selector.register(listener, selectors.EVENT_READ, lambda _: self._accept(listener))
 
     def _timeout(self) -> float:
-        wake = self._batcher.wake_at(time.monotonic(), self._engine.slots) if self._ready is not None else None
-        return TICK_S if wake is None else min(TICK_S, max(wake - time.monotonic(), 0.0))
+        if self._ready is None:
+            return TICK_S
+        now, slots = time.monotonic(), self._engine.slots
+        wakes = [self._batcher.wake_at(now, slots), self._background.wake_at(slots)]
+        return min([TICK_S, *(max(wake - now, 0.0) for wake in wakes if wake is not None)])
 
     def _tick(self) -> None:
         """What is due by the clock."""
@@ -198,13 +171,13 @@ class Server:
         if self._owner.gone() or now > self._ends_at or (not self._running and self._idle.expired()):
             self._stopping = True
 
-    def _give_up(self, batch: _Batch) -> None:
+    def _give_up(self, batch: Batch) -> None:
         """The engine hangs, and a thread cannot be interrupted: this process has to end."""
         limit = batch.timeout
         logger.error("an engine call hangs for more than timeout_s=%g; the server ends", limit)
         error = InpaintError(f"the engine hangs: one call took more than timeout_s={limit:g}; the server was ended")
         # Whoever is only queued loses the connection and asks the next server.
-        self._fail({job.call.peer for job, _ in batch.taken}, error)
+        self._fail({job.call.peer for job, _ in batch.taken if job.call.peer is not None}, error)
         self._stopping = True
 
     def _fail(self, peers: Iterable[Peer], error: Exception) -> None:
@@ -259,9 +232,23 @@ class Server:
             return
         now = time.monotonic()
         self._idle.touch()
-        call = self._calls[peer] = _Call(peer, requests, timeout, [None] * len(requests), len(requests))
+        later = paint_frames.later_of(frame)
+        if later is not None:
+            self._queue_later(peer, requests, timeout, later)
+            return
+        call = self._calls[peer] = Call(peer, requests, timeout, [None] * len(requests), len(requests))
         for index, request in enumerate(requests):
-            self._batcher.add(_Job(call, index), share_key(request, self._spec.steps), peer.client, now)
+            self._batcher.add(Job(call, index), share_key(request, self._spec.steps), peer.client, now)
+        self._start_batch()
+
+    def _queue_later(self, peer: Peer, requests: Sequence[InpaintRequest], timeout: float, later: Later) -> None:
+        """Queue requests for which nobody waits."""
+        for request, name in zip(requests, later.names, strict=True):
+            # The client uses its memory again as soon as it has its answer.
+            own = dataclasses.replace(request, image=request.image.copy(), mask=request.mask.copy())
+            call = Call(None, [own], timeout, [None], 1, later=Later((name,), later.destination))
+            self._background.add(Job(call, 0), share_key(own, self._spec.steps), name)
+        peer.answer(wire.pack(Kind.QUEUED, {"full": self._background.full}))
         self._start_batch()
 
     def _answer_ready(self, peer: Peer) -> None:
@@ -283,6 +270,11 @@ class Server:
             "clients": len({peer.client for peer in self._peers if peer.client is not None}),
             "queued": len(self._batcher),
             **self._counters.snapshot(),
+            "background": {
+                "queued": len(self._background),
+                "dropped": self._background.dropped,
+                **self._background_counters.snapshot(),
+            },
             **self._engine.stats(),
             **memory_bytes(),
         }
@@ -302,10 +294,17 @@ class Server:
         if self._ready is None:
             return
         now = time.monotonic()
-        while taken := self._batcher.take(now, self._engine.slots):
-            batch = _Batch(taken, [job.request for job, _ in taken], now)
+        while taken := self._batcher.take(now, self._engine.slots) or self._take_background(now):
+            batch = Batch(taken, [job.request for job, _ in taken], now)
             self._running.append(batch)
             self._engine.submit(batch.requests)
+
+    def _take_background(self, now: float) -> list[tuple[Job, float]]:
+        """What nobody waits for, if nobody waits."""
+        if len(self._batcher) or len(self._running) >= self._engine.slots:
+            return []
+        waiting = sum(not batch.background for batch in self._running)
+        return [(job, 0.0) for job in self._background.take(now, self._engine.slots - waiting)]
 
     def _read_inbox(self) -> None:
         """What the engine's thread reports."""
@@ -336,9 +335,13 @@ class Server:
         now = time.monotonic()
         results = [answer for answer in painted.answers if isinstance(answer, InpaintResult)]
         waited = sum(waited for _, waited in batch.taken)
-        self._counters.count_batch(results, len(batch.taken), waited, now - batch.since)
+        counters = self._background_counters if batch.background else self._counters
+        counters.count_batch(results, len(batch.taken), waited, now - batch.since)
         self._idle.touch()
-        self._batcher.finish(now, batch.taken)
+        if batch.background:
+            self._background.finish(batch.since, now)
+        else:
+            self._batcher.finish(now, batch.taken)
         self._start_batch()  # before the answers go out, so that the device does not wait for them
         for (job, _), answer in zip(batch.taken, painted.answers, strict=True):
             call = job.call
@@ -347,19 +350,22 @@ class Server:
                 call.error = answer
             else:
                 call.results[job.index] = answer
-            if not call.missing and self._calls.get(call.peer) is call:
+            if call.later is not None and isinstance(answer, InpaintResult):
+                keep_raw(call.later.destination, call.later.names, [answer])
+            if call.peer is not None and not call.missing and self._calls.get(call.peer) is call:
                 del self._calls[call.peer]
                 call.peer.answer(self._reply(call))
         if any(map(loses_context, painted.answers)):
             logger.error("the CUDA context is lost; the server ends")
             self._stopping = True
 
-    def _reply(self, call: _Call) -> list[memoryview]:
+    def _reply(self, call: Call) -> list[memoryview]:
         if call.error is not None:
             return wire.pack_error(call.error, last=loses_context(call.error))
         results = [result for result in call.results if result is not None]
         try:
-            return paint_frames.pack_results(results, self._advice(), call.peer.memory)
+            memory = call.peer.memory if call.peer is not None else None
+            return paint_frames.pack_results(results, self._advice(), memory)
         except Exception as error:
             logger.exception("the engine's results cannot be sent")
             return wire.pack_error(InpaintError(f"the engine gave something else than results: {error}"))

@@ -5,13 +5,16 @@ The pixels lie in the memory that client and server share, where there is some, 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeGuard
 
 import numpy as np
 
 from inpaint_transform.core.models import MAX_TIMEOUT_S
-from inpaint_transform.core.protocol import MAX_TEXTS, InpaintRequest, InpaintResult, Question
+from inpaint_transform.core.protocol import MAX_TEXTS, Destination, InpaintRequest, InpaintResult, Question
 from inpaint_transform.serving.transport.wire import (
     MAX_PAYLOAD,
     MAX_REQUESTS,
@@ -26,6 +29,9 @@ from inpaint_transform.serving.transport.wire import (
     request_bytes,
     side_of,
 )
+
+# Of a result in a pool; LMDB takes keys of up to 511 bytes.
+MAX_NAME = 64
 
 
 def _pixels(frame: Frame, memory: np.ndarray | None) -> np.ndarray:
@@ -105,8 +111,24 @@ def _check_question(question: Question, side: int) -> None:
         raise ValueError(f"question: its texts have more than {MAX_TEXT} characters together; shorten them")
 
 
+@dataclass(frozen=True)
+class Later:
+    """What a PAINT frame says where nobody waits for it.
+
+    Attributes:
+        names: One a request, under which its result goes into the pool.
+        destination: The pool.
+    """
+
+    names: tuple[bytes, ...]
+    destination: Destination
+
+
 def pack_requests(
-    requests: Sequence[InpaintRequest], timeout: float, memory: np.ndarray | None = None
+    requests: Sequence[InpaintRequest],
+    timeout: float,
+    memory: np.ndarray | None = None,
+    later: Later | None = None,
 ) -> list[memoryview]:
     """A PAINT frame.
 
@@ -114,6 +136,7 @@ def pack_requests(
         requests: Checked requests, at most ``requests_per_frame`` of them.
         timeout: Seconds after which a single engine call with them counts as hung.
         memory: Where to leave the pixels if they fit; None to send them.
+        later: Where the results go if nobody waits for them; None to answer with them.
     """
     entries = []
     for request in requests:
@@ -129,7 +152,35 @@ def pack_requests(
             entry["question"] = {"box": [int(corner) for corner in box], "texts": list(texts)}
         entries.append(entry)
     pixels = [part for request in requests for part in (request.image, np.packbits(request.mask))]
-    return _pack_pixels(Kind.PAINT, {"entries": entries, "timeout": timeout}, pixels, memory)
+    header: dict[str, Any] = {"entries": entries, "timeout": timeout}
+    if later is not None:
+        names = [name.hex() for name in later.names]
+        header["later"] = {"names": names, **dataclasses.asdict(later.destination)}
+    return _pack_pixels(Kind.PAINT, header, pixels, memory)
+
+
+def later_of(frame: Frame) -> Later | None:
+    """Where the results of a PAINT frame go if nobody waits for them.
+
+    Raises:
+        WireError: It does not say so properly.
+    """
+    said = frame.header.get("later")
+    if said is None:
+        return None
+    try:
+        names = tuple(bytes.fromhex(name) for name in said["names"])
+        destination = Destination(**{name: value for name, value in said.items() if name != "names"})
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise WireError("a request for later has no names or no destination") from error
+    path, numbers = destination.path, (destination.max_bytes, destination.echo)
+    if not isinstance(path, str) or not Path(path).is_absolute() or "\0" in path:
+        raise WireError(f"path={path!r} is not an absolute path")
+    if any(type(number) is not int or number < 1 for number in numbers):
+        raise WireError(f"max_bytes and echo are {numbers}, which are no whole numbers of at least 1")
+    if len(names) != len(entries_of(frame.header)) or not all(1 <= len(name) <= MAX_NAME for name in names):
+        raise WireError("a request for later has one name an entry")
+    return Later(names, destination)
 
 
 def unpack_requests(frame: Frame, memory: np.ndarray | None = None) -> tuple[list[InpaintRequest], float]:

@@ -55,8 +55,9 @@ class WireError(Exception):
 class Kind(enum.IntEnum):
     """What a frame says.
 
-    Only PAINT and PAINTED carry pixels. SHARED_MEMORY carries a descriptor, on one byte. NOT_SHARED answers a PAINT
-    whose pixels lie in memory that did not reach the server, for want of descriptors: the client sends them instead.
+    Only PAINT and PAINTED carry pixels. QUEUED answers a PAINT for which nobody waits. SHARED_MEMORY carries a
+    descriptor, on one byte. NOT_SHARED answers a PAINT whose pixels lie in memory that did not reach the server, for
+    want of descriptors: the client sends them instead.
     """
 
     HELLO = 1
@@ -69,6 +70,7 @@ class Kind(enum.IntEnum):
     ERROR = 8
     SHARED_MEMORY = 9
     NOT_SHARED = 10
+    QUEUED = 11
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,130 @@
+"""Painting in the background, as the process that wants it sees it: asked for in passing, handed over by a thread."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Hashable
+
+from inpaint_transform.core.errors import InpaintError
+from inpaint_transform.core.protocol import Destination, Inpainter, InpaintRequest
+from inpaint_transform.serving.forks import call_after_fork
+from inpaint_transform.serving.pool.contents import raw_key
+from inpaint_transform.serving.pool.keeper import Keeper
+
+logger = logging.getLogger(__name__)
+
+# Wishes that wait in a process; each holds a window's pixels. The oldest is dropped, and comes again some day.
+MAX_WISHES = 64
+# How many are handed over at once while the painter keeps up, and while it does not.
+GROUP = 16
+TRICKLE = 4
+# How long to leave a painter alone that has more than enough to do, and when to ask again for the same thing.
+PAUSE_S = 1.0
+AGAIN_S = 2.0
+MAX_REMEMBERED = 4096
+
+
+class Background:
+    """Wishes of one process. Thread-safe and fork-safe.
+
+    Args:
+        keeper: Of the pool for which is painted.
+        inpainter: Gives who paints; asked in the thread.
+    """
+
+    def __init__(self, keeper: Keeper, inpainter: Callable[[], Inpainter]) -> None:
+        self._keeper = keeper
+        self._inpainter = inpainter
+        self._start_empty()
+        call_after_fork(self, Background._start_empty)
+
+    def _start_empty(self) -> None:
+        self._news = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._wishes: dict[bytes, Callable[[int], InpaintRequest]] = {}
+        self._asked: dict[bytes, float] = {}
+        self._failure: InpaintError | None = None
+        self._handing_over = 0
+
+    def ask(self, key: bytes, attempt: int, request: Callable[[int], InpaintRequest]) -> None:
+        """Ask for a look; returns at once.
+
+        Raises:
+            InpaintError: Painting has failed since the last call.
+        """
+        name = raw_key(key, attempt)
+        now = time.monotonic()
+        with self._news:
+            failure, self._failure = self._failure, None
+            if failure is None and now - self._asked.get(name, float("-inf")) >= AGAIN_S:
+                self._wishes.pop(name, None)
+                self._wishes[name] = request
+                if len(self._wishes) > MAX_WISHES:
+                    del self._wishes[next(iter(self._wishes))]
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._run, name="inpaint-background", daemon=True)
+                    self._thread.start()
+                self._news.notify_all()
+        if failure is not None:
+            raise failure
+
+    def waiting(self) -> int:
+        """How many wishes are not handed over yet."""
+        with self._news:
+            return len(self._wishes) + self._handing_over
+
+    def _run(self) -> None:
+        full = False
+        while True:
+            with self._news:
+                self._news.wait_for(lambda: bool(self._wishes))
+                # The latest: what was asked for last is the likeliest to still be wanted.
+                names = list(self._wishes)[-(TRICKLE if full else GROUP) :]
+                group = {name: self._wishes.pop(name) for name in names}
+                self._remember(names)
+                self._handing_over = len(group)
+            try:
+                full = self._hand_over(group)
+            except InpaintError as error:
+                full = True
+                with self._news:
+                    self._failure = error
+            except Exception as error:
+                logger.exception("painting in the background failed")
+                full = True
+                with self._news:
+                    self._failure = InpaintError(f"painting in the background failed: {type(error).__name__}: {error}")
+            with self._news:
+                self._handing_over = 0
+            if full:
+                time.sleep(PAUSE_S)
+
+    def _remember(self, names: list[bytes]) -> None:
+        now = time.monotonic()
+        if len(self._asked) > MAX_REMEMBERED:
+            self._asked = {name: at for name, at in self._asked.items() if now - at < AGAIN_S}
+        self._asked.update(dict.fromkeys(names, now))
+
+    def _hand_over(self, group: dict[bytes, Callable[[int], InpaintRequest]]) -> bool:
+        """Make requests and queue them; whether the painter has more than enough."""
+        inpainter = self._inpainter()
+        size = inpainter.size
+        store = self._keeper.store
+        destination = Destination(str(store.path.absolute()), store.max_bytes, self._keeper.echo)
+        return inpainter.paint_later([make(size) for make in group.values()], list(group), destination)
+
+
+_backgrounds: dict[tuple[Keeper, Hashable], Background] = {}
+
+
+def background_of(keeper: Keeper, who: Hashable, inpainter: Callable[[], Inpainter]) -> Background:
+    """The background painting of a pool and a painter: the same for all copies of a transform in a process.
+
+    Args:
+        keeper: Of the pool.
+        who: What tells painters apart.
+        inpainter: Gives the painter.
+    """
+    return _backgrounds.setdefault((keeper, who), Background(keeper, inpainter))

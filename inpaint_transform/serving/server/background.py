@@ -1,0 +1,95 @@
+"""Background painting in front of a device: what nobody waits for runs when nobody waits, and not more than its share.
+
+Pure, like batch formation: it is told the time and does no I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+
+# What is queued holds its pixels: 256 crops of 512 pixels are 200 MB. Half a minute of work for eight paintings/s.
+MAX_QUEUED = 256
+
+
+@dataclass(frozen=True)
+class _Wish(Generic[Item]):
+    item: Item
+    key: Hashable
+
+
+class BackgroundQueue(Generic[Item]):
+    """A bounded queue of which the oldest goes first, to the device or, where it is full, away.
+
+    Args:
+        max_batch_size: Most items in one batch.
+        device_share: Which share of the time the device may spend on it, in (0, 1].
+    """
+
+    def __init__(self, max_batch_size: int, device_share: float = 1.0) -> None:
+        self._max = max_batch_size
+        self._share = device_share
+        self._queue: dict[Hashable, _Wish[Item]] = {}
+        self._running: dict[float, list[Hashable]] = {}
+        self._not_before = float("-inf")
+        self.dropped = 0
+
+    def __len__(self) -> int:
+        """How many items are queued."""
+        return len(self._queue)
+
+    @property
+    def full(self) -> bool:
+        """Whether one more would push out the oldest."""
+        return len(self._queue) >= MAX_QUEUED
+
+    def add(self, item: Item, key: Hashable, name: Hashable) -> None:
+        """Queue an item, unless one of its name is queued or running.
+
+        Args:
+            item: What is to be painted.
+            key: Only items with equal ``key`` share a batch.
+            name: What tells it from others.
+        """
+        if name in self._queue or any(name in batch for batch in self._running.values()):
+            return
+        if self.full:
+            del self._queue[next(iter(self._queue))]
+            self.dropped += 1
+        self._queue[name] = _Wish(item, key)
+
+    def take(self, now: float, slots: int = 1) -> list[Item]:
+        """The batch that is to run now; empty if there is none, or the share is used up.
+
+        Args:
+            now: The time; no two batches begin at the same.
+            slots: How many batches may run at once.
+        """
+        if len(self._running) >= slots or not self._queue or now < self._not_before or now in self._running:
+            return []
+        key = next(iter(self._queue.values())).key
+        names = [name for name, wish in self._queue.items() if wish.key == key][: self._max]
+        self._running[now] = names
+        return [self._queue.pop(name).item for name in names]
+
+    def finish(self, began: float, now: float) -> None:
+        """A batch is done.
+
+        Args:
+            began: When it was taken.
+            now: The time.
+        """
+        del self._running[began]
+        # So long after its begin that the share is kept.
+        self._not_before = max(self._not_before, began + (now - began) / self._share)
+
+    def wake_at(self, slots: int = 1) -> float | None:
+        """When to ask again although nothing has happened; None for never."""
+        return self._not_before if self._queue and len(self._running) < slots else None
+
+    def clear(self) -> None:
+        """Forget what is queued."""
+        self._queue.clear()

@@ -1,0 +1,54 @@
+"""Hints: said only when a whole epoch shows it, and with the mend that fits."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from inpaint_transform.serving.pool.hints import judged, low_share
+
+POOR = {"edits": 400, "accepted": 100, "cold": 300}
+
+
+def test_the_first_epoch_is_not_judged() -> None:
+    assert judged({"0": POOR}, 0) is None
+    assert judged({"0": POOR, "1": POOR}, 1) is None
+    second = {**POOR, "edits": 401}
+    assert judged({"0": POOR, "1": second, "2": {"edits": 1}}, 2) == second
+    assert judged({"9": POOR, "10": second}, 11) == second
+
+
+def test_without_epochs_many_edits_are_judged() -> None:
+    assert judged({"0": {**POOR, "edits": 1999}}, 0) is None
+    assert judged({"0": {**POOR, "edits": 2000}}, 0) is not None
+
+
+def test_few_edits_say_nothing() -> None:
+    assert judged({"0": POOR, "1": {"edits": 99, "accepted": 0}}, 2) is None
+
+
+@pytest.mark.parametrize(
+    ("counts", "more", "words"),
+    [
+        (
+            POOR,
+            {},
+            r"p=0.4 is 0.1: painting does not keep up: 700 looks are missing, at 120 looks/min full in about 5.83",
+        ),
+        (POOR, {"rate": 0.0}, "none is painted"),
+        (POOR, {"frozen": True}, "the frozen pool lacks"),
+        (POOR, {"evicted_early": 5}, "5 looks had to go before they were due.*max_bytes"),
+        ({**POOR, "new": 290}, {}, "before random crops"),
+        ({"edits": 400, "accepted": 100, "rejected": 250, "cold": 50}, {}, "250 of 400 looks were rejected"),
+    ],
+)
+def test_the_mend_fits(counts, more, words: str) -> None:
+    settings = {"p": 0.4, "frozen": False, "evicted_early": 0, "looks": 300, "wanted": 1000, "rate": 2.0, **more}
+    said = low_share(counts, **settings)
+    assert said is not None
+    assert re.search(words, said), said
+
+
+def test_half_is_enough() -> None:
+    assert low_share({"edits": 400, "accepted": 200}, 0.5, False, 0, 0, 0, 0.0) is None

@@ -1,0 +1,92 @@
+"""Background painting as a process sees it: asked in passing, bounded, and its failures come back."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Painter
+
+from inpaint_transform.core.errors import InpaintError
+from inpaint_transform.core.protocol import InpaintRequest
+from inpaint_transform.serving.pool import wishes as module
+from inpaint_transform.serving.pool.keeper import Keeper
+from inpaint_transform.serving.pool.store import Store
+from inpaint_transform.serving.pool.wishes import Background, background_of
+
+
+def request(size: int) -> InpaintRequest:
+    return InpaintRequest(np.zeros((size, size, 3), np.uint8), np.ones((size, size), bool), "a thing")
+
+
+class Slow(Painter):
+    """Is full, and waits for a go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = threading.Event()
+
+    def paint_later(self, requests, names, destination) -> bool:
+        self.go.wait(10)
+        super().paint_later(requests, names, destination)
+        return True
+
+
+@pytest.fixture
+def keeper(tmp_path: Path) -> Keeper:
+    return Keeper(Store(tmp_path, 10_000_000, False), 8)
+
+
+def wait_until(condition) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_nobody_waits_and_the_oldest_wish_is_dropped(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PAUSE_S", 0.0)
+    painter = Slow()
+    background = Background(keeper, lambda: painter)
+    for number in range(module.MAX_WISHES + 200):
+        background.ask(number.to_bytes(16, "big"), 0, request)
+        assert background.waiting() <= module.MAX_WISHES + module.GROUP
+    painter.go.set()
+    wait_until(lambda: background.waiting() == 0)
+    asked = sum(map(len, painter.later))
+    assert module.MAX_WISHES <= asked <= module.MAX_WISHES + module.GROUP
+    assert max(map(len, painter.later[1:])) <= module.TRICKLE
+
+
+def test_the_same_is_not_asked_for_again_at_once(keeper: Keeper) -> None:
+    painter = Painter()
+    background = Background(keeper, lambda: painter)
+    for _ in range(5):
+        background.ask(b"a" * 16, 0, request)
+        wait_until(lambda: background.waiting() == 0)
+    background.ask(b"a" * 16, 1, request)
+    wait_until(lambda: sum(map(len, painter.later)) == 2)
+
+
+@pytest.mark.parametrize("error", [InpaintError("the model does not load"), ValueError("strength=7")])
+def test_a_failure_comes_back_at_the_next_wish(keeper: Keeper, monkeypatch, error: Exception) -> None:
+    monkeypatch.setattr(module, "PAUSE_S", 0.0)
+
+    def fail(_: int) -> InpaintRequest:
+        raise error
+
+    background = Background(keeper, Painter)
+    background.ask(b"a" * 16, 0, fail)
+    wait_until(lambda: background.waiting() == 0 and background._failure is not None)
+    with pytest.raises(InpaintError, match=str(error)):
+        background.ask(b"b" * 16, 0, request)
+    background.ask(b"b" * 16, 0, request)
+
+
+def test_copies_of_a_transform_share_one(keeper: Keeper) -> None:
+    first = background_of(keeper, "who", Painter)
+    assert background_of(keeper, "who", Painter) is first
+    assert background_of(keeper, "other", Painter) is not first
