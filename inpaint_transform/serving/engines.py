@@ -12,6 +12,7 @@ import psutil
 
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
+from inpaint_transform.serving.threads import paced
 
 # "module:factory". Tests and benchmarks of the serving need engines that sleep, fail, hang or do nothing, which no
 # ModelSpec can describe and none should. The environment reaches a server at whichever process starts it, and nothing
@@ -45,8 +46,7 @@ def load_engine(spec: ModelSpec) -> PaintingEngine:
 
         return RayEngine(spec)
     module, _, factory = engine_name().partition(":")
-    engine: PaintingEngine = getattr(importlib.import_module(module), factory)(spec)
-    return engine
+    return paced(getattr(importlib.import_module(module), factory)(spec), spec)
 
 
 def memory_bytes() -> dict[str, int]:

@@ -143,6 +143,59 @@ def test_workers_of_a_loader_start_no_server_after_their_owner(runtime, end, num
     process.communicate()
 
 
+UNREAPED = """
+import pathlib
+
+def work(index):
+    said = pathlib.Path(sys.argv[1]) / str(index)
+    errors = 0
+    while errors < 20:
+        try:
+            connect(spec(0)).paint([request("sleep 0.05")])
+        except InpaintError as error:
+            errors += 1
+            said.with_suffix(".part").write_text(f"{current_session()} {error}")
+            time.sleep(0.05)
+    said.with_suffix(".part").rename(said)
+
+def late(index):
+    while os.getppid() == parent:
+        time.sleep(0.01)
+    work(index)
+
+parent = os.getpid()
+fork = multiprocessing.get_context("fork")
+workers = [fork.Process(target=target, args=(index,)) for index, target in enumerate([work, work, late])]
+for worker in workers:
+    worker.start()
+client = connect(spec(0))
+client.paint([request()])
+say(client.stats()["pid"], *[worker.pid for worker in workers])
+time.sleep(1000)
+"""
+
+
+def test_workers_of_an_owner_that_nobody_has_reaped_start_no_server(runtime, tmp_path):  # noqa: F811 - the fixture
+    before = shared_memory()
+    process = start_script(UNREAPED, tmp_path)
+    owner = Process.of(process.pid)
+    server, *workers = map(Process.of, json.loads(process.stdout.readline()))
+    process.kill()  # and it stays a zombie until the end of this test
+    assert wait_until(lambda: not owner.alive())
+    assert_nothing_is_left(server, runtime, before)
+
+    def ended() -> bool:
+        assert left_in(runtime) == []
+        return not any(worker.alive() for worker in workers)
+
+    assert wait_until(ended, PATIENCE_S)
+    for number in range(3):
+        session, _, error = (tmp_path / str(number)).read_text().partition(" ")
+        assert Process.parse(session).pid == process.pid
+        assert "has ended" in error
+    process.communicate()
+
+
 CONCURRENT = (
     LOADER.replace("sleep 0.1", "sleep 1000").partition("for number")[0]
     + """

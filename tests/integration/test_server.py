@@ -317,6 +317,23 @@ def test_a_hung_engine_hits_the_time_out_and_the_next_request_is_served():
     assert is_right(client.paint([request()])[0], request())
 
 
+def test_hangs_are_counted_and_not_waited_for_without_end():
+    client = shared(timeout_s=0.5)
+    for _ in range(4):
+        with pytest.raises(InpaintError, match="timeout_s=0.5"):
+            client.paint([request("hang")])
+    with pytest.raises(InpaintError, match=r"lost 4 times and is tried again in \d+ s\..*timeout_s=0.5"):
+        client.paint([request()])
+
+
+def test_losses_are_forgiven_with_success(tmp_path):
+    client = shared()
+    for number in range(6):
+        assert client.paint([request(f"die once {tmp_path / str(number)}")])[0].image is not None
+        for _ in range(120):
+            client.paint([request()])
+
+
 def test_who_is_queued_behind_a_hung_call_is_served_by_the_next_server():
     patient, hasty = shared(7, timeout_s=60.0), shared(7, timeout_s=1.0)
     patient.paint([request()])
@@ -599,6 +616,27 @@ def test_a_model_that_does_not_load_here_is_tried_a_few_times_until_close(monkey
     client.close()
     monkeypatch.setenv(ENGINE_VARIABLE, "standins:Invert")
     assert is_right(client.paint([request()])[0], request())
+
+
+LOCAL_IN_FORK = """
+os.environ.pop("INPAINT_TRANSFORM_ENGINE")
+import torch
+torch.set_num_threads(2)
+model = ModelSpec("tiny", device="cpu", steps=1, serving=sys.argv[1])
+asked = [request(side=64)]
+connect(dataclasses.replace(model, serving="local")).paint(asked)
+child = os.fork()  # as multiprocess and others do
+if child == 0:
+    say(connect(model).paint(asked)[0].image is not None)
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("serving", ["auto", "local"])
+def test_any_fork_of_a_process_that_has_painted_paints(serving):
+    assert run_script("import dataclasses\n" + LOCAL_IN_FORK, serving) == ["[true]"]
 
 
 LOCAL_IN_CHILD = """

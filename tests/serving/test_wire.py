@@ -1,221 +1,24 @@
-"""Frames: what goes in comes out, and nothing else gets in."""
+"""The wire: whole frames, or an error."""
 
-import dataclasses
-import json
+import resource
 import socket
-import struct
 
 import numpy as np
 import pytest
+from frames import head, through_socket
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inpaint_transform.core.protocol import InpaintRequest, InpaintResult, Question
-from inpaint_transform.serving.transport import paint_frames, wire
+from inpaint_transform.core.errors import InpaintError
+from inpaint_transform.core.protocol import InpaintRequest
+from inpaint_transform.serving.transport import paint_frames, shared_memory, wire
 from inpaint_transform.serving.transport.wire import Kind, Reader, WireError
-
-
-def through_socket(buffers, **limits):
-    """Send while reading on, as the kernel's buffers are finite."""
-    sender, receiver = socket.socketpair()
-    with sender, receiver:
-        sender.setblocking(False)
-        receiver.setblocking(False)
-        reader = Reader(receiver, **limits)
-        while True:
-            sent = wire.send_some(sender, buffers)
-            frame = reader.read()
-            if frame is not None:
-                return frame
-            if sent:
-                sender.close()
-
-
-@st.composite
-def questions(draw, side):
-    x0, y0 = draw(st.integers(0, side - 1)), draw(st.integers(0, side - 1))
-    box = (x0, y0, draw(st.integers(x0 + 1, side)), draw(st.integers(y0 + 1, side)))
-    return Question(box, tuple(draw(st.lists(st.text(max_size=20), min_size=1, max_size=5))))
-
-
-requests = st.builds(
-    lambda side, prompt, negative, strength, seed: InpaintRequest(
-        np.random.default_rng(seed).integers(0, 256, (side, side, 3), np.uint8),
-        np.random.default_rng(seed + 1).random((side, side)) < 0.5,
-        prompt,
-        negative,
-        strength,
-        seed,
-    ),
-    st.integers(1, 40),
-    st.text(max_size=50),
-    st.text(max_size=50),
-    st.floats(0, 1, exclude_min=True),
-    st.integers(0, 2**63 - 1),
-)
-asking = requests.flatmap(
-    lambda one: questions(one.image.shape[0]).map(lambda question: dataclasses.replace(one, question=question))
-)
-
-
-# None: nothing shared. Little: some requests do not fit.
-memories = st.sampled_from([None, 100, 1 << 20]).map(lambda size: size and np.zeros(size, np.uint8))
-
-
-@settings(deadline=None)
-@given(st.lists(requests | asking, min_size=1, max_size=5), st.floats(1e-3, 1e6), memories)
-def test_requests_survive(asked, timeout, memory):
-    frame = through_socket(paint_frames.pack_requests(asked, timeout, memory))
-    assert frame.payload.size in (0, paint_frames.bytes_of(asked))
-    assert memory is None or memory.size < 1 << 20 or frame.payload.size == 0
-    got, got_timeout = paint_frames.unpack_requests(frame, memory)
-    assert got_timeout == timeout
-    assert len(got) == len(asked)
-    for one, other in zip(asked, got, strict=True):
-        assert np.array_equal(one.image, other.image)
-        assert np.array_equal(one.mask, other.mask)
-        assert other.mask.dtype == np.bool_
-        assert (one.prompt, one.negative_prompt, one.strength, one.seed, one.question) == (
-            other.prompt,
-            other.negative_prompt,
-            other.strength,
-            other.seed,
-            other.question,
-        )
-
-
-@settings(deadline=None)
-@given(
-    st.lists(st.one_of(st.integers(1, 40), st.text(min_size=1, max_size=20)), min_size=1, max_size=6),
-    st.none() | st.lists(st.floats(0, 1), min_size=1, max_size=5).map(tuple),
-    memories,
-)
-def test_results_survive(wanted, answer, memory):
-    results = [
-        InpaintResult(None, one)
-        if isinstance(one, str)
-        else InpaintResult(np.full((one, one, 3), one, np.uint8), answer=answer)
-        for one in wanted
-    ]
-    got = paint_frames.unpack_results(through_socket(paint_frames.pack_results(results, None, memory)), memory)
-    if memory is not None:
-        memory[:] = 255  # the next request
-    for one, other in zip(results, got, strict=True):
-        assert (one.rejected, one.answer) == (other.rejected, other.answer)
-        assert (one.image is None) == (other.image is None)
-        assert one.image is None or np.array_equal(one.image, other.image)
-
-
-def test_results_may_be_the_requests_themselves():
-    memory = np.zeros(1 << 20, np.uint8)
-    asked = [InpaintRequest(np.full((9, 9, 3), i, np.uint8), np.ones((9, 9), bool), "") for i in range(1, 6)]
-    got, _ = paint_frames.unpack_requests(through_socket(paint_frames.pack_requests(asked, 1.0, memory)), memory)
-    results = [InpaintResult(None, "flagged") if i == 2 else InpaintResult(one.image) for i, one in enumerate(got)]
-    back = paint_frames.unpack_results(through_socket(paint_frames.pack_results(results, None, memory)), memory)
-    assert [None if one.image is None else set(one.image.flat) for one in back] == [{1}, {2}, None, {4}, {5}]
-
-
-def test_images_need_not_be_contiguous():
-    image = np.arange(4 * 4 * 3, dtype=np.uint8).reshape(4, 4, 3)[::-1, ::-1]
-    mask = np.eye(4, dtype=bool)[:, ::-1]
-    [got], _ = paint_frames.unpack_requests(
-        through_socket(paint_frames.pack_requests([InpaintRequest(image, mask, "")], 1.0))
-    )
-    assert np.array_equal(got.image, image)
-    assert np.array_equal(got.mask, mask)
 
 
 def test_a_large_frame_comes_in_pieces():
     asked = InpaintRequest(np.full((1500, 1500, 3), 7, np.uint8), np.ones((1500, 1500), bool), "")
     [got], _ = paint_frames.unpack_requests(through_socket(paint_frames.pack_requests([asked], 1.0)))
     assert np.array_equal(got.image, asked.image)
-
-
-def head(kind=Kind.PAINT, header=2, payload=0, magic=wire.MAGIC, version=wire.VERSION):
-    return struct.pack("<4sBBIQ", magic, version, kind, header, payload)
-
-
-ENTRY = {"side": 4, "prompt": "", "negative_prompt": "", "strength": 1.0, "seed": 0}
-
-
-def paint_frame(entries, payload=None, **fields):
-    text = json.dumps({"entries": entries, "timeout": 1.0, **fields}).encode()
-    pixels = b"\0" * (sum(3 * 16 + 2 for _ in entries) if payload is None else payload)
-    return head(header=len(text), payload=len(pixels)) + text + pixels
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"GET / HTTP/1.1\r\n\r\n",
-        head(magic=b"XXXX"),
-        head(version=99),
-        head(kind=77),
-        head(header=2**32 - 1),
-        head(payload=2**63),
-        head(header=0),
-        head() + b"[]",
-        head() + b"{,",
-        head(header=6) + b'{"a":N',
-        head(kind=Kind.STATS, header=7) + b'{"a":1e',
-        head(header=200_000) + b"[" * 200_000,
-        head(kind=Kind.STATS, payload=10) + b"{}",
-        paint_frame([]),
-        paint_frame([ENTRY] * 65),
-        paint_frame(["x"]),
-        paint_frame([ENTRY], payload=49),
-        paint_frame([ENTRY], payload=51),
-        paint_frame([{**ENTRY, "side": -4}]),
-        paint_frame([{**ENTRY, "side": 10**9}]),
-        paint_frame([{**ENTRY, "side": "4"}]),
-        paint_frame([{**ENTRY, "side": True}]),
-        paint_frame([{**ENTRY, "prompt": 3}]),
-        paint_frame([{**ENTRY, "prompt": "x" * 20_000}]),
-        paint_frame([{**ENTRY, "strength": 0}]),
-        paint_frame([{**ENTRY, "strength": "1"}]),
-        paint_frame([{**ENTRY, "seed": -1}]),
-        paint_frame([{**ENTRY, "seed": 2**63}]),
-        paint_frame([{**ENTRY, "seed": 1.5}]),
-        *(
-            paint_frame([{**ENTRY, "question": question}])
-            for question in (
-                "what is it",
-                {},
-                {"box": [0, 0, 4, 4]},
-                {"box": [0, 0, 4, 4], "texts": []},
-                {"box": [0, 0, 4, 4], "texts": "cone"},
-                {"box": [0, 0, 4, 4], "texts": ["cone", 3]},
-                {"box": [0, 0, 4, 4], "texts": ["x"] * 257},
-                {"box": [0, 0, 4, 4], "texts": ["x" * 10_000] * 2},
-                {"box": [0, 0, 4, 5], "texts": ["cone"]},
-                {"box": [-1, 0, 4, 4], "texts": ["cone"]},
-                {"box": [2, 0, 2, 4], "texts": ["cone"]},
-                {"box": [0, 0, 4], "texts": ["cone"]},
-                {"box": [0, 0, 4, 3.5], "texts": ["cone"]},
-                {"box": [0, 0, 4, True], "texts": ["cone"]},
-                {"box": [0, 0, 4, 10**400], "texts": ["cone"]},
-                {"box": {"x0": 0}, "texts": ["cone"]},
-            )
-        ),
-        paint_frame([ENTRY], timeout=0),
-        paint_frame([ENTRY], timeout=float("inf")),
-        paint_frame([ENTRY], timeout=None),
-    ],
-    ids=lambda data: repr(data[18:60]),
-)
-def test_refuses(data):
-    with pytest.raises(WireError):
-        paint_frames.unpack_requests(through_socket([memoryview(data)]))
-
-
-@pytest.mark.parametrize(
-    "answer", ["yes", [], [0.5, "0.5"], [True], [None], [-0.1], [1.5], [10**400], [0.1] * 257, {"cone": 1.0}]
-)
-def test_refuses_answers(answer):
-    text = json.dumps({"entries": [{"side": 1, "answer": answer}]}).encode()
-    data = head(kind=Kind.PAINTED, header=len(text), payload=3) + text + b"\0" * 3
-    with pytest.raises(WireError, match="answer"):
-        paint_frames.unpack_results(through_socket([memoryview(data)]))
 
 
 def test_the_end_of_the_connection_is_an_error():
@@ -238,30 +41,33 @@ def test_random_bytes_never_do_more_than_fail(data, with_head):
         paint_frames.unpack_requests(through_socket([memoryview(data)] if data else []))
 
 
+@pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize(
-    ("field", "value", "named"),
+    ("error", "kind", "text"),
     [
-        ("image", np.zeros((4, 5, 3), np.uint8), "image of shape"),
-        ("image", np.zeros((4, 4, 3), np.float32), "float32"),
-        ("mask", np.zeros((4, 5), bool), "mask of shape"),
-        ("mask", np.zeros((4, 4), np.uint8), "uint8"),
-        ("prompt", "x" * 20_000, "prompt of 20000 characters"),
-        ("strength", 1.5, "strength=1.5"),
-        ("strength", float("nan"), "strength=nan"),
-        ("seed", -1, "seed=-1"),
-        ("question", Question((0, 0, 5, 4), ("a",)), r"the box \(0, 0, 5, 4\) is empty or not inside"),
-        ("question", Question((0, 0, 4, 4), ()), "question with 0 texts: use 1 to 256"),
-        ("question", Question((0, 0, 4, 4), ("a" * 17_000,)), "more than 16384 characters"),
+        (ValueError("prompt='x'"), ValueError, "prompt='x'"),
+        (InpaintError("the engine hangs"), InpaintError, "the engine hangs"),
+        (OSError(28, "No space left"), InpaintError, "the engine failed: OSError: [Errno 28] No space left"),
     ],
 )
-def test_wrong_requests_are_named_before_they_are_sent(field, value, named):
-    fields = {"image": np.zeros((4, 4, 3), np.uint8), "mask": np.ones((4, 4), bool), "prompt": "", field: value}
-    with pytest.raises(ValueError, match=named):
-        paint_frames.check_request(InpaintRequest(**fields))
+def test_an_error_keeps_its_kind_and_says_whether_the_server_ends(error, kind, text, last):
+    frame = through_socket(wire.pack_error(error, last))
+    assert type(wire.unpack_error(frame)) is kind
+    assert str(wire.unpack_error(frame)) == text
+    assert frame.header["last"] is last
 
 
-def test_frames_stay_under_their_limits():
-    big = InpaintRequest(np.zeros((4096, 4096, 3), np.uint8), np.zeros((4096, 4096), bool), "")
-    per_frame = paint_frames.requests_per_frame([big] * 100)
-    assert 1 <= per_frame < 100
-    assert per_frame * (big.image.nbytes + big.mask.size // 8) <= wire.MAX_PAYLOAD
+def test_memory_that_finds_no_descriptor_is_a_frame_without_one():
+    sender, receiver = socket.socketpair()
+    with sender, receiver:
+        descriptor, _ = shared_memory.create(1)
+        wire.send_memory(sender, descriptor)
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+        reader = Reader(receiver)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, limit[1]))
+        try:
+            frame = reader.read()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+        assert frame.kind is Kind.SHARED_MEMORY
+        assert frame.descriptor is None

@@ -19,6 +19,7 @@ from inpaint_transform.serving.directory import ServerDirectory, sweep
 from inpaint_transform.serving.forks import no_fork
 from inpaint_transform.serving.processes import Process
 from inpaint_transform.serving.session import Session
+from inpaint_transform.serving.threads import bound_spinning
 from inpaint_transform.serving.transport import wire
 from inpaint_transform.serving.transport.wire import Kind
 
@@ -155,6 +156,7 @@ def _launch(directory: ServerDirectory, spec: ModelSpec, owner: Session, lock: i
 def _environment() -> dict[str, str]:
     """The environment in which the server finds the package where this process found it, and nothing else instead."""
     environment = dict(os.environ)
+    bound_spinning(environment)
     root = os.fspath(Path(inpaint_transform.__file__).parent.parent)
     # Site folders are found anyway, and on PYTHONPATH they would come before the standard library.
     if root not in {*site.getsitepackages(), site.getusersitepackages()}:

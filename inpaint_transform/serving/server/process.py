@@ -17,6 +17,7 @@ from inpaint_transform.serving.directory import ServerDirectory
 from inpaint_transform.serving.processes import Process
 from inpaint_transform.serving.server.server import Server
 from inpaint_transform.serving.server.watchdog import start_watchdog
+from inpaint_transform.serving.threads import own_process
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ def main() -> None:
     parser.add_argument("--spec", type=json.loads, required=True)
     arguments = parser.parse_args()
     _start_afresh(arguments.owner)
+    own_process()
     # Held for life, but not by whatever the engine may start.
     os.set_inheritable(arguments.lock, False)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

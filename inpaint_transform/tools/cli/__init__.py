@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from inpaint_transform.core.errors import InpaintError
+from inpaint_transform.serving.threads import own_process
 from inpaint_transform.tools.cli.bench import bench
 from inpaint_transform.tools.cli.demo import demo
 from inpaint_transform.tools.cli.export import export
@@ -52,4 +53,5 @@ def main() -> None:
     """Run the command line."""
     logging.lastResort = Remarks(logging.WARNING)
     warnings.showwarning = _show_warning
+    own_process()
     app(prog_name="inpaint-transform")

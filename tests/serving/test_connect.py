@@ -1,0 +1,40 @@
+"""One inpainter for a spec in a process."""
+
+from __future__ import annotations
+
+import pytest
+
+from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.serving import connect as module
+from inpaint_transform.serving.client.client import SharedInpainter
+from inpaint_transform.serving.connect import connect
+from inpaint_transform.serving.local import LocalInpainter
+from inpaint_transform.serving.processes import Process
+from inpaint_transform.serving.session import current_session
+
+LOCAL = ModelSpec("connected", device="cpu", serving="local")
+SHARED = ModelSpec("connected", device="cpu", serving="shared")
+
+
+def test_the_same_spec_has_the_same_inpainter() -> None:
+    assert connect(LOCAL) is connect(ModelSpec("connected", device="cpu", serving="local"))
+    assert connect(LOCAL) is not connect(ModelSpec("connected", device="cpu", serving="local", steps=3))
+    assert isinstance(connect(LOCAL), LocalInpainter)
+    assert isinstance(connect(SHARED), SharedInpainter)
+
+
+def test_what_the_library_fills_in_makes_no_other_inpainter() -> None:
+    assert connect(SHARED) is connect(ModelSpec("connected", device="cpu", serving="shared", steps=20))
+
+
+def test_a_job_that_is_over_is_replaced_by_this_one() -> None:
+    over = Process(current_session().pid, current_session().started - 1000)
+    assert connect(SHARED, over) is connect(SHARED, current_session())
+
+
+def test_an_exit_at_which_the_system_refuses_everything_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(module, "shutdown", refuse)
+    module._shutdown_own()
