@@ -40,18 +40,11 @@ UNTESTED = {
     "faces/nested.py",
     "faces/torchvision_labels.py",
     "faces/torchvision_types.py",
-    "tools/bench/advice.py",
-    "tools/bench/fresh.py",
-    "tools/bench/measure.py",
-    "tools/bench/memory.py",
-    "tools/bench/plot.py",
-    "tools/bench/report.py",
-    "tools/bench/run.py",
-    "tools/bench/samples.py",
-    "tools/bench/settings.py",
 }
 # Modules whose tests stand elsewhere, and why.
 TESTED_ELSEWHERE = {
+    "tools/bench/fresh.py": ("tools/test_bench.py", "the command measures in processes of their own"),
+    "tools/bench/measure.py": ("tools/test_bench.py", "the command measures everything, end to end"),
     "serving/ray/painter.py": ("integration/test_ray.py", "an actor of a cluster"),
     "serving/ray/painters.py": ("integration/test_ray.py", "needs a cluster"),
     "serving/ray/ray_engine.py": ("integration/test_ray.py", "needs a cluster"),

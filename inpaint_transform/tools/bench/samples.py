@@ -45,7 +45,7 @@ class Picture:
 
 
 def embedded() -> list[Picture]:
-    """The picture of the demo, 640x480."""
+    """The picture of the demo."""
     file = demo.FOLDER / "demo.png"
     height, width = read_image(file).shape[:2]
     annotations = json.loads((demo.FOLDER / "demo.json").read_text("utf-8"))["annotations"]
