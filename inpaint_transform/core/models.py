@@ -34,7 +34,8 @@ class ModelSpec:
     value where ``id`` names a preset, and the library's or the checkpoint's default otherwise.
 
     Attributes:
-        id: Preset name (see ``PRESETS``), hub id, or local diffusers folder.
+        id: Preset name (see ``PRESETS``), hub id, local diffusers folder, or a ``.safetensors`` file with a whole
+            Stable Diffusion or SDXL checkpoint.
         revision: Branch, tag or commit of a hub repository.
         variant: Weight file variant of a checkpoint, for instance ``"fp16"``.
         device: ``"auto"`` (``cuda:LOCAL_RANK`` where there is CUDA, else the CPU), ``"cpu"``, ``"cuda"``,

@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import inspect
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.engine.devices import choose_device, choose_dtype, limit_memory
 from inpaint_transform.engine.quiet import quiet
+from inpaint_transform.engine.single_file import VAE as SINGLE_FILE_VAE
+from inpaint_transform.engine.single_file import recognise
 from inpaint_transform.engine.sources import check_place, hub_options, load_error, read_config
 
 logger = logging.getLogger(__name__)
@@ -95,17 +98,24 @@ def _with_home_folder(spec: ModelSpec) -> ModelSpec:
 
 
 def _load_pipeline(spec: ModelSpec, dtype: torch.dtype) -> Any:
-    index = read_config("id", spec.id, diffusers.DiffusionPipeline.config_name, spec.revision)
+    single = recognise(spec.id) if Path(spec.id).is_file() else None
+    if single is None:
+        index = read_config("id", spec.id, diffusers.DiffusionPipeline.config_name, spec.revision)
+        arguments = {**_arguments(spec.id, dtype), "revision": spec.revision}
+    else:
+        index, arguments = single.index(), {DTYPE_ARGUMENT: dtype}
     loader = _loader(index.get("_class_name", ""), spec)
-    arguments = {**_arguments(spec.id, dtype), "revision": spec.revision}
     if spec.controlnet is not None:
         arguments["controlnet"] = _load_controlnet(spec.controlnet, dtype)
     if spec.vae is not None:
-        arguments["vae"] = _load_vae(spec, spec.vae, dtype)
+        own = _vae_config(spec) if single is None else SINGLE_FILE_VAE
+        arguments["vae"] = _load_vae(spec, spec.vae, dtype, own)
     if spec.safety_checker and (index.get("safety_checker") or [None])[0] is None:
         raise ValueError(f"safety_checker=True: the checkpoint {spec.id!r} has none; use safety_checker=False")
     if "safety_checker" in index and not spec.safety_checker:
         arguments.update(safety_checker=None, requires_safety_checker=False)
+    if single is not None:
+        return single.load(loader, arguments)
     try:
         return _from_pretrained(loader, spec.id, _present_variant(spec), arguments)
     except Exception as error:  # whatever a dozen loaders of three libraries raise
@@ -164,15 +174,24 @@ def _load_controlnet(where: str, dtype: torch.dtype) -> Any:
         raise load_error("controlnet", where, error) from error
 
 
-def _load_vae(spec: ModelSpec, where: str, dtype: torch.dtype) -> Any:
+def _vae_config(spec: ModelSpec) -> dict[str, Any]:
+    """What the checkpoint's own autoencoder is."""
+    try:
+        return dict(
+            diffusers.AutoencoderKL.load_config(
+                spec.id, subfolder="vae", revision=spec.revision, **hub_options(spec.id)
+            )
+        )
+    except Exception as error:  # as in _load_pipeline
+        raise load_error("id", spec.id, error) from error
+
+
+def _load_vae(spec: ModelSpec, where: str, dtype: torch.dtype, own: Mapping[str, Any]) -> Any:
     name = read_config("vae", where, diffusers.AutoencoderKL.config_name).get("_class_name")
     if name not in AUTOENCODERS:
         raise ValueError(f"vae={where!r}: holds a {name}; use one of {', '.join(AUTOENCODERS)}")
     try:
         vae = getattr(diffusers, name).from_pretrained(where, **_arguments(where, dtype))
-        own = diffusers.AutoencoderKL.load_config(
-            spec.id, subfolder="vae", revision=spec.revision, **hub_options(spec.id)
-        )
     except Exception as error:  # as in _load_pipeline
         raise load_error("vae", where, error) from error
     if own["_class_name"] not in AUTOENCODERS or own["latent_channels"] != vae.config.latent_channels:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+CHECKPOINT = "a whole checkpoint"
 LORA = ("lora_", ".lora.", ".lora_A.", "hada_w", "lokr_w")
 # What a file holds, by how the name of one of its tensors begins; the first that is found. A whole checkpoint holds an
 # autoencoder and a text encoder too, so it is asked for before them.
 KINDS = (
     (("control_model.", "controlnet_cond_embedding.", "input_hint_block."), "a ControlNet"),
-    (("model.diffusion_model.", "double_blocks.", "joint_blocks."), "a whole checkpoint"),
+    (("model.diffusion_model.", "double_blocks.", "joint_blocks."), CHECKPOINT),
     (("down_blocks.", "up_blocks.", "transformer_blocks."), "a denoiser alone"),
     (("first_stage_model.", "encoder.down", "decoder.up"), "an autoencoder (VAE)"),
     (("text_model.", "cond_stage_model.", "conditioner.", "encoder.block.", "encoder.layers."), "a text encoder"),
@@ -19,11 +20,6 @@ KINDS = (
 )
 # Where a part goes, once it is a folder.
 FIELDS = {"a ControlNet": "controlnet", "an autoencoder (VAE)": "vae"}
-CONVERT = (
-    "single files are not read here. Convert it once with diffusers, where there is network:"
-    " StableDiffusionInpaintPipeline.from_single_file(FILE).save_pretrained(FOLDER), with"
-    " StableDiffusionXLInpaintPipeline for SDXL, and give the folder"
-)
 
 
 def contents(file: Path) -> str:
@@ -41,6 +37,14 @@ def contents(file: Path) -> str:
         return "a LoRA"
     found = [kind for starts, kind in KINDS if any(name.startswith(starts) for name in names)]
     return found[0] if found else "something else than a diffusion model"
+
+
+def is_checkpoint(where: str) -> bool:
+    """Whether a file is a whole checkpoint in a form that is read."""
+    try:
+        return where.lower().endswith(".safetensors") and contents(Path(where)) == CHECKPOINT
+    except ValueError:
+        return False
 
 
 def refusal(argument: str, where: str) -> ValueError:
@@ -63,8 +67,8 @@ def refusal(argument: str, where: str) -> ValueError:
         return ValueError(f"{place}: {error}")
     if kind == "a LoRA":
         return ValueError(f"{place} is a LoRA, which changes a model and is none; give it as lora={where!r} beside id")
-    if kind == "a whole checkpoint":
-        return ValueError(f"{place} is a whole checkpoint in a single file, and {CONVERT}")
+    if kind == CHECKPOINT:
+        return ValueError(f"{place} is a whole checkpoint in a single file; give it as id={where!r}")
     field = FIELDS.get(kind)
     into = f", and the folder as {field}=FOLDER" if field else ""
     return ValueError(

@@ -64,7 +64,8 @@ def test_it_is_said_where_it_goes(tmp_path: Path) -> None:
         refused(id=lora)
         == f"id={lora!r} is a LoRA, which changes a model and is none; give it as lora={lora!r} beside id"
     )
-    assert "from_single_file" in refused(id=str(file_with(tmp_path, "model.diffusion_model.a")))
+    checkpoint = str(file_with(tmp_path, "model.diffusion_model.a"))
+    assert refused(vae=checkpoint).endswith(f"whole checkpoint in a single file; give it as id={checkpoint!r}")
     said = refused(id=str(file_with(tmp_path, "first_stage_model.a")))
     assert "holds an autoencoder (VAE)" in said
     assert said.endswith("vae=FOLDER")
