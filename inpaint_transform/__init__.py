@@ -7,11 +7,12 @@ if TYPE_CHECKING:
     from inpaint_transform.core.errors import InpaintError
     from inpaint_transform.core.models import PRESETS, ModelSpec
     from inpaint_transform.core.reuse import Reuse
+    from inpaint_transform.core.swaps import Swap
     from inpaint_transform.faces.albumentations import BBoxInpaint
     from inpaint_transform.faces.visualize import visualize, visualize_batch
 
 __version__ = "0.1.0"
-__all__ = ["PRESETS", "BBoxInpaint", "InpaintError", "ModelSpec", "Reuse", "visualize", "visualize_batch"]
+__all__ = ["PRESETS", "BBoxInpaint", "InpaintError", "ModelSpec", "Reuse", "Swap", "visualize", "visualize_batch"]
 
 # Albumentations takes seconds to import; the command line's --help and the spec need none of it.
 _HOMES = {
@@ -20,6 +21,7 @@ _HOMES = {
     "ModelSpec": "core.models",
     "PRESETS": "core.models",
     "Reuse": "core.reuse",
+    "Swap": "core.swaps",
     "visualize": "faces.visualize",
     "visualize_batch": "faces.visualize",
 }
