@@ -88,7 +88,8 @@ class Source:
                         yield Problem(part.boxes, None, f"no picture of the split {split} has labels; it is left out")
                     told.add(split)
                     continue
-                yield from _read_one(reader, picture, balance, pictures)
+                name = self.places[picture].name if picture in self.places else picture.name
+                yield from _read_one(reader, picture, str(name), balance, pictures)
             for orphan in reader.orphans():
                 for kind, count in (("entries", orphan.entries), ("boxes", orphan.boxes)):
                     balance.seen(kind, count)
@@ -116,8 +117,10 @@ class Source:
         return {split for split, labelled in found.items() if not labelled}
 
 
-def _read_one(reader: Reader, picture: Path, balance: Balance, pictures: Pictures) -> Iterator[Annotation | Problem]:
-    if not str(picture.name).isprintable():
+def _read_one(
+    reader: Reader, picture: Path, name: str, balance: Balance, pictures: Pictures
+) -> Iterator[Annotation | Problem]:
+    if not name.isprintable():
         yield Problem(picture, None, "its name has characters that no label file can hold; rename it")
         _leave_out(balance, reader, picture, "with an unusable name")
         return

@@ -6,6 +6,7 @@ two sources disagree the user is asked rather than one of them believed.
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,6 +25,7 @@ _HELD_OUT = re.compile(
 _HOLDOUT = re.compile(r"h[oe]ld[-_ ]?out", re.IGNORECASE)
 # Folders that every layout has: they say nothing about a picture, and loaders replace the first to find the labels.
 PLAIN_FOLDERS = ("images", "JPEGImages")
+_LABEL_FOLDERS = ("labels", "Annotations", "annotations")
 MAX_SHOWN = 20
 
 
@@ -83,6 +85,7 @@ def places(parts: Iterable[Part], wanted: Mapping[str, str]) -> dict[Path, Place
     found: dict[Path, Place] = {}
     asked: set[str] = set()
     doubts: dict[str, str] = {}
+    files: dict[str, Path] = {}
     for part in parts:
         for picture in part.pictures:
             folders = folders_of(part, picture)
@@ -97,6 +100,10 @@ def places(parts: Iterable[Part], wanted: Mapping[str, str]) -> dict[Path, Place
                 doubts.setdefault(doubt.folder, str(doubt))
                 continue
             found[picture] = Place(split, _name(folders, split, picture.name))
+            other = files.setdefault(os.path.realpath(picture), picture)
+            if found[other].split != split:
+                both = f"{found[other].split} and in {split}"
+                raise ValueError(f"{other} and {picture} are one file, in {both}; take one of the two away")
     if unknown := sorted(set(wanted) - asked):
         raise ValueError(f"no folder with pictures is called {unknown[0]!r}, which is to be {wanted[unknown[0]]}")
     if doubts:
@@ -109,11 +116,15 @@ def places(parts: Iterable[Part], wanted: Mapping[str, str]) -> dict[Path, Place
 
 
 def with_own_name(part: Part) -> Part:
-    """A part whose folder of pictures was named by the user: what that folder is called counts too."""
-    own = part.images.name if part.images.name not in PLAIN_FOLDERS else part.images.parent.name
-    if not part.images.is_dir() or not (split_named(own) or (own == part.images.name and looks_held_out(own))):
+    """A part whose places were named by the user: what their own folders are called counts too."""
+    if not part.images.is_dir() or part.folder:
         return part
-    return replace(part, folder=own)
+    for place in (part.images, part.boxes):
+        plain = place.name in (*PLAIN_FOLDERS, *_LABEL_FOLDERS)
+        own = place.parent.name if plain else place.name
+        if place.is_dir() and (split_named(own) or (not plain and looks_held_out(own))):
+            return replace(part, folder=own)
+    return part
 
 
 class _DoubtError(ValueError):

@@ -120,3 +120,39 @@ def test_names_of_coco_files_are_read_like_folders(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="'dev' looks held out"):
         read_all(tmp_path, "coco")
     assert placed(tmp_path, "coco", wanted={"dev": "val"}) == ["train/a.png", "val/dev/b.png"]
+
+
+def test_the_name_of_the_label_file_or_folder_counts_too(tmp_path: Path) -> None:
+    yolo(tmp_path / "images", tmp_path / "labels" / "val", "a")
+    text(tmp_path / "data.yaml", "names: [cone]\n")
+    file = text(tmp_path / "annotations" / "instances_val2017.json", coco([(1, "a.png")], []))
+    assert placed(tmp_path / "images", "coco", boxes=file) == ["val/a.png"]
+    assert placed(tmp_path / "images", boxes=tmp_path / "labels" / "val") == ["val/a.png"]
+    file.rename(file.with_name("dev.json"))
+    with pytest.raises(ValueError, match="'dev' looks held out"):
+        read_all(tmp_path / "images", "coco", boxes=file.with_name("dev.json"))
+
+
+def test_one_file_in_two_splits_is_refused(tmp_path: Path) -> None:
+    source = write(tmp_path, "train")
+    for place in ("images", "labels"):
+        (source / place / "val").symlink_to(source / place / "train")
+    with pytest.raises(ValueError, match="are one file, in train and in val"):
+        read_all(source, "yolo")
+
+
+def test_a_data_set_one_level_deeper_declares_its_own_splits(tmp_path: Path) -> None:
+    data = "names: [cone]\ntrain: images/camA\nval: images/camB\n"
+    write(tmp_path / "set", "camA", "camB", data=data)
+    assert placed(tmp_path) == ["train/set/camA/camA.png", "val/set/camB/camB.png"]
+
+
+def test_suffixes_in_capitals_are_the_same(tmp_path: Path) -> None:
+    source = write(tmp_path / "yolo", "train")
+    voc(tmp_path / "voc" / "JPEGImages", tmp_path / "voc" / "Annotations", "1")
+    for file in (source / "labels" / "train" / "train.txt", tmp_path / "voc" / "Annotations" / "1.xml"):
+        file.rename(file.with_suffix(file.suffix.upper()))
+    for place, box_format in ((source, "yolo"), (tmp_path / "voc", "voc")):
+        found, problems = read_all(place, box_format)
+        assert problems == []
+        assert [len(item.boxes) for _, item in found.values()] == [1]

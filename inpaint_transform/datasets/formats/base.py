@@ -188,6 +188,12 @@ class Format(Protocol):
         """Path and text of the files that describe the data set as a whole, from the pictures of each split."""
 
 
+def with_any_case(path: Path, suffix: str) -> Path:
+    """A path with another suffix, in the case in which there is such a file: some cameras and tools write capitals."""
+    capitals = path.with_suffix(suffix.upper())
+    return capitals if capitals.exists() and not path.with_suffix(suffix).exists() else path.with_suffix(suffix)
+
+
 def labelled(corners: Corners, label: str, height: int, width: int, clip: bool = False) -> Labelled | LeftOut:
     """Check a box that is read, and bring it to whole pixels inside the picture.
 

@@ -45,10 +45,14 @@ def find(source: Path) -> list[Part]:
     if not source.is_dir():
         return []
     found = []
-    for index, name in _label_files(source):
+    files = _label_files(source)
+    for index, name in files:
         images = _images_of(source, index.file, name)
         pictures = tuple(sorted(filter(is_picture, walk(images)))) if images is not None else ()
-        found.append(Part(images or index.file.parent, index.file, pictures, name, index=index))
+        # One file for everything is called as anybody likes, but a name that says a split or hints at one counts.
+        alone = len(files) == 1 and images is not None and images.name != name
+        folder = "" if alone and not (split_named(name) or looks_held_out(name)) else name
+        found.append(Part(images or index.file.parent, index.file, pictures, folder, index=index))
     return [_with_declared_splits(part) for part in _without_shared(found)]
 
 
@@ -62,11 +66,7 @@ def _label_files(source: Path) -> list[tuple[CocoIndex, str]]:
         (file, _name(file.stem)) for place in (source, source / "annotations") for file in sorted(place.glob("*.json"))
     ]
     deep = [(file, folder.name) for folder in folders for file in sorted(folder.glob("*.json"))]
-    found = [(index, name) for file, name in (*top, *deep) if (index := _coco_index(file)) is not None]
-    if len(found) == 1 and found[0][0].file.parent not in folders and not split_named(found[0][1]):
-        # One file for everything is called as anybody likes, but a name that looks held out is not passed over.
-        return [(found[0][0], found[0][1] if looks_held_out(found[0][1]) else "")]
-    return found
+    return [(index, name) for file, name in (*top, *deep) if (index := _coco_index(file)) is not None]
 
 
 def _name(stem: str) -> str:
@@ -117,7 +117,9 @@ def _without_shared(parts: Sequence[Part]) -> list[Part]:
 def part(images: Path, boxes: Path) -> Part:
     """Pictures and labels whose places are named."""
     pictures = tuple(sorted(filter(is_picture, walk(images)))) if images.is_dir() else (images,)
-    return _with_declared_splits(Part(images, boxes, pictures, index=CocoIndex(boxes)))
+    name = _name(boxes.stem)
+    folder = name if split_named(name) or looks_held_out(name) else ""
+    return _with_declared_splits(Part(images, boxes, pictures, folder, index=CocoIndex(boxes)))
 
 
 def _index(part: Part) -> CocoIndex:

@@ -20,6 +20,7 @@ from inpaint_transform.datasets.formats.base import (
     check_size,
     labelled,
     number,
+    with_any_case,
 )
 from inpaint_transform.datasets.images import is_picture, walk
 
@@ -151,7 +152,7 @@ class VocReader:
         if not part.boxes.is_dir():
             return part.boxes
         relative = picture.relative_to(part.images) if part.images.is_dir() else Path(picture.name)
-        return part.boxes / relative.with_suffix(".xml")
+        return with_any_case(part.boxes / relative, ".xml")
 
     def has_entry(self, picture: Path) -> bool:
         """Whether there is a label file."""
@@ -210,7 +211,7 @@ class VocReader:
             return
         known = {self._label_file(picture) for picture in (*part.pictures, *part.unplaced)}
         for path in sorted(walk(part.boxes)):
-            if path.suffix == ".xml" and path not in known and _is_label_file(path):
+            if path.suffix.lower() == ".xml" and path not in known and _is_label_file(path):
                 yield Orphan(Problem(path, None, "no picture for these labels", "without a picture"), 1, _count(path))
 
 

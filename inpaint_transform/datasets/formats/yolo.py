@@ -21,6 +21,7 @@ from inpaint_transform.datasets.formats.base import (
     Part,
     labelled,
     number,
+    with_any_case,
 )
 from inpaint_transform.datasets.images import is_picture, walk
 
@@ -42,14 +43,22 @@ def find(source: Path) -> list[Part]:
     if not source.is_dir():
         return []
     folders = [("", source), *((folder.name, folder) for folder in sorted(source.glob("*")) if folder.is_dir())]
-    pairs = [(folder / "images", folder / "labels", name) for name, folder in folders]
-    if any(labels.is_dir() for _, labels, _ in pairs):
-        found = [pair for pair in pairs if pair[0].is_dir() or pair[1].is_dir()]
-        parts = [_part(images, labels, name, source) for images, labels, name in found]
-    else:
-        parts = [_part(source, source, "", source)] if _labels_beside(source) else []
+    if any((folder / "labels").is_dir() for _, folder in folders):
+        return [found for name, folder in folders if (found := _pair(folder, name)) is not None]
     doubt = yolo_data.doubt(source)
-    return [replace(part, in_doubt=doubt) for part in parts]
+    return [replace(_part(source, source, "", source), in_doubt=doubt)] if _labels_beside(source) else []
+
+
+def _pair(folder: Path, name: str) -> Part | None:
+    """The pictures and labels of a folder that has ``images`` or ``labels``, and maybe a ``data.yaml`` of its own."""
+    images, labels = folder / "images", folder / "labels"
+    if not images.is_dir() and not labels.is_dir():
+        return None
+    declared = yolo_data.declaration(folder) if name else None
+    if declared is not None:
+        return replace(declared, folder=name)
+    own, above = yolo_data.doubt(folder), yolo_data.doubt(folder.parent) if name else ""
+    return replace(_part(images, labels, name, folder), in_doubt=own or above)
 
 
 def part(images: Path, boxes: Path) -> Part:
@@ -100,7 +109,7 @@ class YoloReader:
         if part.declared_by is not None and part.images == part.boxes:
             return yolo_data.label_file(picture)
         relative = picture.relative_to(part.images) if part.images.is_dir() else Path(picture.name)
-        return part.boxes / relative.with_suffix(".txt")
+        return with_any_case(part.boxes / relative, ".txt")
 
     def has_entry(self, picture: Path) -> bool:
         """Whether there is a label file."""
@@ -162,7 +171,7 @@ class YoloReader:
         else:
             files = sorted(walk(part.boxes))
         for path in files:
-            if path.suffix == ".txt" and path not in known and yolo_data.is_label_file(path):
+            if path.suffix.lower() == ".txt" and path not in known and yolo_data.is_label_file(path):
                 yield Orphan(Problem(path, None, "no picture for these labels", "without a picture"), 1, _count(path))
 
 
