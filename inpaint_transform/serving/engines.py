@@ -10,6 +10,7 @@ from typing import Protocol
 
 import psutil
 
+from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
 from inpaint_transform.serving.threads import paced
@@ -18,6 +19,10 @@ from inpaint_transform.serving.threads import paced
 # ModelSpec can describe and none should. The environment reaches a server at whichever process starts it, and nothing
 # that comes over the wire can set it.
 ENGINE_VARIABLE = "INPAINT_TRANSFORM_ENGINE"
+
+
+class EngineLostError(InpaintError):
+    """The engine paints no more, and only one in a new process can."""
 
 
 class PaintingEngine(Protocol):

@@ -3,10 +3,12 @@
 import json
 import os
 import signal
+import socket
 import threading
 
 import pytest
 from ray_cluster import (
+    MEMORY,
     RESOURCE,
     client_of,
     needs_ray,
@@ -26,8 +28,12 @@ from serving import (
 )
 
 from inpaint_transform.core.errors import InpaintError
+from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.serving.client.client import SharedInpainter
+from inpaint_transform.serving.connect import shutdown
 from inpaint_transform.serving.engines import ENGINE_VARIABLE
-from inpaint_transform.serving.ray import painters
+from inpaint_transform.serving.ray import cluster, painters
+from inpaint_transform.serving.session import current_session
 
 pytestmark = [
     needs_ray,
@@ -159,3 +165,58 @@ client.paint([request("sleep 4", seed=i) for i in range(24)])
         assert said(started)[0]["servers"] == 0
         token = os.environ["RAY_AUTH_TOKEN"]
         assert wait_until(lambda: not any("serving.server" in line for line in processes_with(token)), 15)
+
+
+def test_the_head_restarted(nodes):
+    from ray.cluster_utils import Cluster
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    arguments = {"gcs_server_port": port, "num_cpus": 1, "object_store_memory": MEMORY, "include_dashboard": False}
+    head = Cluster(initialize_head=True, head_node_args=arguments)
+    spec = ModelSpec("stand-in", device="cpu", serving="ray", address=head.address)
+    client = SharedInpainter(spec, current_session())
+    asked = request(seed=1)
+    try:
+        cluster.join(head.address)
+        started = painters.start(spec, 1)
+        assert is_right(client.paint([asked])[0], asked)
+        cluster.leave()
+        head.shutdown()
+        for _ in range(2):
+            with pytest.raises(InpaintError, match="address=|lost"):
+                client.paint([asked])
+        head = Cluster(initialize_head=True, head_node_args=arguments)
+        assert head.address == spec.address
+        cluster.join(head.address)
+        started = painters.start(spec, 1)
+        assert is_right(client.paint([asked])[0], asked)
+        painters.end(started, drain_s=0.0)
+    finally:
+        cluster.leave()
+        shutdown()
+        head.shutdown()
+
+
+def test_a_cluster_of_another_version(nodes, monkeypatch):
+    import ray
+
+    monkeypatch.setattr(ray, "__version__", "2.52.0")
+    with pytest.raises(InpaintError, match="2.52.0.*same versions of Ray and Python"):
+        cluster.join(nodes.address)
+    assert not ray.is_initialized()
+
+
+def test_a_cluster_that_is_not_there_is_the_jobs_error(nodes):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    client = SharedInpainter(ModelSpec("stand-in", serving="ray", address=address), current_session())
+    with pytest.raises(InpaintError, match=f"address='{address}'.*ray start --head"):
+        client.paint([request()])
+
+
+def test_a_cluster_without_painters_is_the_jobs_error(nodes):
+    with pytest.raises(InpaintError, match="has no painter of 'stand-in'.*--ray --painters"):
+        client_of(nodes).paint([request()])

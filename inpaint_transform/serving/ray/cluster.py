@@ -63,6 +63,7 @@ def join(address: str) -> None:
             " Give the address that 'ray start --head' printed, and look whether 'ray status' answers on this machine"
         )
     if failure:
+        leave()  # it may have come half way
         raise _explain(failure[0], address) from failure[0]
 
 

@@ -54,6 +54,9 @@ def start(
         resource: Name of a resource of the cluster of which each takes one in place of a GPU.
         tell: Called with a line for each painter that is ready.
 
+    Returns:
+        The painters; unless they are kept, one ends when nobody holds its handle any more.
+
     Raises:
         InpaintError: There is no room for so many, or one does not load. None is left.
     """

@@ -15,12 +15,14 @@ import secrets
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from typing import Any
 
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
+from inpaint_transform.serving.engines import EngineLostError
 from inpaint_transform.serving.ray import cluster, messages, names
 from inpaint_transform.serving.transport import paint_frames
 from inpaint_transform.serving.transport.wire import WireError
@@ -31,8 +33,8 @@ logger = logging.getLogger(__name__)
 MAX_CALL_BYTES = 4 << 20
 # Idle painters share a batch down to so few crops a call.
 MIN_CALL_CROPS = 4
-# In flight for every painter: one call is painted while the next one travels.
-CALLS_A_PAINTER = 2
+# In flight for every painter: one call is painted, one travels there and one back.
+CALLS_A_PAINTER = 3
 GREET_S = 1.0
 FIND_S = 2.0
 # A painter that has not answered a greeting for so long is not asked any more.
@@ -57,7 +59,7 @@ class _Painter:
     max_batch_size: int = 1
     heard: float = field(default_factory=time.monotonic)
     row: dict[str, Any] = field(default_factory=dict)
-    greeting: Any = None
+    greeting: Future[Any] | None = None
 
 
 @dataclass(eq=False)
@@ -66,7 +68,7 @@ class _Call:
 
     requests: Sequence[InpaintRequest]
     painter: _Painter
-    reference: Any
+    answer: Future[Any]
     tries: int = 1
 
 
@@ -91,6 +93,7 @@ class RayEngine:
         self._closing = threading.Event()
         self._none_since = time.monotonic()
         self._warned = False
+        self._found = time.monotonic()  # when the cluster last told its painters
         self.size = 0
         for work, pause in ((self._find, FIND_S), (self._greet, GREET_S)):
             threading.Thread(target=self._repeat, args=(work, pause), name=work.__name__, daemon=True).start()
@@ -147,7 +150,7 @@ class RayEngine:
         message = messages.pack_requests(requests, self._spec.timeout_s)
         painter = self._reserve(len(requests))
         try:
-            return _Call(requests, painter, painter.handle.paint.remote(self._server, *message), tries)
+            return _Call(requests, painter, _ask(painter.handle.paint, self._server, *message), tries)
         except BaseException:
             self._release(painter, len(requests))
             raise
@@ -162,9 +165,14 @@ class RayEngine:
                     return painter
                 # None that Ray could start anew: then there is nothing to wait for.
                 left = self._none_since + GRACE_S - time.monotonic() if self._painters else 0.0
+                if time.monotonic() - self._found > GRACE_S:
+                    raise EngineLostError(
+                        f"the Ray cluster at address={self._address!r} does not answer any more: its head, or this"
+                        " machine's node, has ended. 'ray status' tells; start it and its painters again"
+                    )
                 if left <= 0 or self._closing.is_set():
                     raise InpaintError(self._why_none())
-                self._changed.wait(left)
+                self._changed.wait(min(left, GREET_S))
 
     def _release(self, painter: _Painter, crops: int) -> None:
         with self._changed:
@@ -190,9 +198,9 @@ class RayEngine:
 
         while True:
             try:
-                text, pixels = ray.get(call.reference, timeout=GREET_S)
+                text, pixels = call.answer.result(GREET_S)
                 break
-            except ray.exceptions.GetTimeoutError:
+            except TimeoutError:
                 with self._changed:
                     silent = time.monotonic() - call.painter.heard > SILENT_S
                 if silent:
@@ -225,6 +233,7 @@ class RayEngine:
         """Painters that were started since, and those that were removed."""
         found = names.listed(self._family)
         with self._changed:
+            self._found = time.monotonic()
             gone = set(self._painters) - set(found)
             new = set(found) - set(self._painters)
         for name in new:
@@ -245,15 +254,14 @@ class RayEngine:
             painters = list(self._painters.values())
         for painter in painters:
             if painter.greeting is None:
-                painter.greeting = painter.handle.greet.remote(self._server)
+                painter.greeting = _ask(painter.handle.greet, self._server)
         greetings = {painter.greeting: painter for painter in painters if painter.greeting is not None}
         if not greetings:
             return
-        answered, _ = ray.wait(list(greetings), num_returns=len(greetings), timeout=GREET_S)
-        for greeting in answered:
+        for greeting in wait(greetings, GREET_S).done:
             painter = greetings[greeting]
             try:
-                said = messages.load(ray.get(greeting))
+                said = messages.load(greeting.result())
             except (ray.exceptions.RayError, WireError) as error:
                 self._lose(painter, _told(error))
                 continue
@@ -347,6 +355,16 @@ class RayEngine:
             if differs:
                 return f"{differs}; {where} has no painter of this model. {mend}"
         return f"{where} has no painter of {self._spec.id!r}. {mend}"
+
+
+def _ask(method: Any, *arguments: Any) -> Future[Any]:
+    """Call a method of an actor.
+
+    Not ``ray.get`` from several threads: the raylet keeps one request of a process, so the thread that has its object
+    cancels what the others wait for, which then takes seconds (Ray 2.60).
+    """
+    answer: Future[Any] = method.remote(*arguments).future()
+    return answer
 
 
 def _told(error: Exception) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from inpaint_transform.core.errors import InpaintError, of_engine
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
-from inpaint_transform.serving.engines import PaintingEngine, load_engine
+from inpaint_transform.serving.engines import EngineLostError, PaintingEngine, load_engine
 
 logger = logging.getLogger(__name__)
 
@@ -99,8 +99,8 @@ class EngineThread(threading.Thread):
 
 
 def loses_context(error: object) -> bool:
-    """Whether after this error every further call fails: the CUDA context is lost, and only a new process gets one."""
-    return isinstance(error, Exception) and "CUDA error" in str(error)
+    """Whether after this error every further call fails, as when the CUDA context is lost: a new process is needed."""
+    return isinstance(error, EngineLostError) or (isinstance(error, Exception) and "CUDA error" in str(error))
 
 
 def paint_batch(engine: PaintingEngine, batch: list[InpaintRequest]) -> list[InpaintResult | Exception]:

@@ -356,7 +356,7 @@ class Server:
                 del self._calls[call.peer]
                 call.peer.answer(self._reply(call))
         if any(map(loses_context, painted.answers)):
-            logger.error("the CUDA context is lost; the server ends")
+            logger.error("the engine is lost; the server ends")
             self._stopping = True
 
     def _reply(self, call: Call) -> list[memoryview]:
