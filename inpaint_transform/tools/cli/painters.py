@@ -7,11 +7,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import typer
-
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ModelSpec
-from inpaint_transform.tools.cli.terminal import say
+from inpaint_transform.tools.cli.terminal import rewind, say
 
 LOOK_S = 1.0
 # Where nobody watches, a table a second would only fill a log.
@@ -118,7 +116,7 @@ def _show(started: Sequence[Any]) -> None:
         text = table(found, before, now - then)
         # Over the one before, which has as many lines.
         if watched and drawn:
-            typer.echo(f"\x1b[{drawn}A\x1b[J", nl=False)
+            rewind(drawn)
         say(text)
         before, then, drawn = found, now, text.count("\n") + 1
 

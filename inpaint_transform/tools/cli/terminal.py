@@ -32,6 +32,11 @@ def warn(message: object) -> None:
     tqdm.write(printable(message), file=sys.stderr)
 
 
+def rewind(lines: int) -> None:
+    """Take back the last lines of stdout, so that others can be written in their place."""
+    typer.echo(f"\x1b[{lines}A\x1b[J", nl=False)
+
+
 class Remarks(logging.Handler):
     """Passes on what the library logs, and says as little of where it comes from as Python does without a handler."""
 
