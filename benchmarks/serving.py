@@ -9,7 +9,9 @@ Sections:
   whole steps in its batch;
 - memory: two workers that share one ``tiny`` pipeline against two with a pipeline each, on the CPU;
 - start: cold start and first request of a server with ``tiny``;
-- neighbours: the largest difference in grey levels that sharing a pipeline call with others makes, with ``tiny``.
+- neighbours: the largest difference in grey levels that sharing a pipeline call with others makes, with ``tiny``;
+- busy: paints a second of ``tiny`` on a quiet processor and beside a niced process that never rests: in a process with
+  all threads, in one with a single thread, and through the server, whose ratio is to the best of both.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ import multiprocessing
 import os
 import random
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -327,6 +331,60 @@ def neighbours(rounds: int) -> dict[str, Any]:
     return results
 
 
+def busy(seconds: float) -> dict[str, Any]:
+    """Paints a second with all threads, with one, and of the server, beside nobody and beside a busy process."""
+    os.environ.pop(ENGINE_VARIABLE, None)
+    results = {}
+    for name in ("quiet", "busy"):
+        neighbour = subprocess.Popen([sys.executable, "-c", NEIGHBOUR]) if name == "busy" else None
+        try:
+            rates = {
+                "all_threads_per_s": paint_rate("local", seconds),
+                "one_thread_per_s": paint_rate("local", seconds, OMP_NUM_THREADS="1"),
+                "server_per_s": paint_rate("shared", seconds),
+            }
+        finally:
+            if neighbour is not None:
+                neighbour.kill()
+                neighbour.wait()
+        best = max(rates["all_threads_per_s"], rates["one_thread_per_s"])
+        results[name] = {**rates, "ratio_to_best": round(rates["server_per_s"] / best, 3)}
+    return results
+
+
+NEIGHBOUR = "import os; os.nice(19)\nwhile True: pass"
+PAINTS = """
+import sys, time
+from benchmarks.serving import crop
+from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.serving.connect import connect
+
+serving, seconds = sys.argv[1], float(sys.argv[2])
+inpainter = connect(ModelSpec("tiny", steps=4, device="cpu", serving=serving))
+request = crop(inpainter.size)
+for _ in range(2):  # to warm up, and for the server to find out how many threads are best
+    start, done = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        inpainter.paint([request])
+        done += 1
+    elapsed = time.perf_counter() - start
+print(done / elapsed)
+"""
+
+
+def paint_rate(serving: str, seconds: float, **variables: str) -> float:
+    """Paints a second of a process of its own, one crop a call, in an environment without OpenMP's variables."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
+    found = subprocess.run(
+        [sys.executable, "-c", PAINTS, serving, str(seconds)],
+        env={**environment, **variables},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return round(float(found.stdout), 3)
+
+
 def pixels(results: list[InpaintResult]) -> np.ndarray:
     """The image of the only result."""
     [result] = results
@@ -344,6 +402,7 @@ def main() -> None:
         "memory": lambda arguments: memory(max(arguments.rounds // 20, 5)),
         "start": lambda arguments: start(1 if arguments.quick else 3),
         "neighbours": lambda arguments: neighbours(max(arguments.rounds // 40, 4)),
+        "busy": lambda arguments: busy(1.0 if arguments.quick else 20.0),
     }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sections", nargs="*", help=f"any of {', '.join(sections)}; default: all")

@@ -212,7 +212,12 @@ class Editor:
 
     def stats(self) -> dict[str, Any]:
         """What this process painted, and under ``"inpainter"`` the counters of the engine."""
-        counters = self._servers_stats() or self.inpainter.stats()
+        try:
+            counters = self._servers_stats() or self.inpainter.stats()
+        except InpaintError:
+            if self._on_error == "raise":
+                raise
+            counters = {}
         found = {**self.tally.counts(), "classes": self.tally.classes(), "inpainter": counters}
         if self.pool is not None:
             found["reuse"] = self.pool.stats(self.arguments["p"] * self.factor("p"))

@@ -111,6 +111,7 @@ def test_the_overhead_is_measured(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_serving_is_measured(tmp_path: Path) -> None:
     results = run("serving", tmp_path, "--quick")
-    assert set(results) == {"handover", "throughput", "memory", "start", "neighbours"}
+    assert set(results) == {"handover", "throughput", "strengths", "memory", "start", "neighbours", "busy"}
+    assert all(case["ratio_to_best"] > 0 for case in results["busy"].values())
     assert results["memory"]["shared"]["processes"] == 3
     assert results["neighbours"]["reproducible=True"]["unequal_images"] == 0

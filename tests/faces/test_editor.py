@@ -108,3 +108,15 @@ def test_a_failure_is_raised_or_skipped() -> None:
         painted, accepted = skipping.paint_same([IMAGE], edits)
     assert painted[0] is IMAGE
     assert accepted == []
+
+
+def test_counters_that_cannot_be_had_are_raised_or_skipped() -> None:
+    class Deaf(Painter):
+        def stats(self):
+            raise InpaintError("somebody else listens there")
+
+    with pytest.raises(InpaintError, match="somebody else"):
+        editor(Deaf()).stats()
+    stats = editor(Deaf(), on_error="skip").stats()
+    assert stats["inpainter"] == {}
+    assert stats["accepted"] == 0

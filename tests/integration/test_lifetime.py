@@ -311,6 +311,28 @@ def test_a_server_that_cannot_notice_anything_ends_with_its_owner(runtime, monke
     assert_nothing_is_left(server, runtime, before)
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
+def test_a_worker_that_is_gone_while_its_request_holds_the_lock(runtime, number):  # noqa: F811 - the fixture
+    before = shared_memory()
+    code = """
+worker = multiprocessing.get_context("fork").Process(target=lambda: connect(spec(0)).paint([request("hold 1000")]))
+worker.start()
+say(worker.pid)
+time.sleep(1000)
+"""
+    process = start_script(code)
+    [worker] = json.loads(process.stdout.readline())
+    server = find_server(runtime)
+    time.sleep(1.0)
+    os.kill(worker, number)
+    assert server.alive()
+    process.kill()
+    process.wait()
+    assert_nothing_is_left(server, runtime, before)
+    Process.of(worker).kill()
+    process.communicate()
+
+
 def test_a_killed_server_is_left_alone_while_its_owner_lives(runtime):  # noqa: F811 - the fixture
     """Whoever needs it next reads in its log how it ended."""
     process = start_script(OWNER + "time.sleep(1000)")

@@ -346,15 +346,44 @@ def test_who_is_queued_behind_a_hung_call_is_served_by_the_next_server():
         assert queued.result()[0].image is not None
 
 
-def test_a_server_that_answers_nothing_any_more_is_replaced():
+@pytest.mark.parametrize("how", ["stopped", "holds the lock"])
+def test_a_server_that_answers_nothing_any_more_is_replaced(how):
     client = shared(timeout_s=1.0)
     client.paint([request()])
-    stopped = server_of(client)
-    os.kill(stopped.pid, signal.SIGSTOP)
+    deaf = server_of(client)
+    if how == "stopped":
+        os.kill(deaf.pid, signal.SIGSTOP)
     with pytest.raises(InpaintError, match="timeout_s=1"):
-        client.paint([request()])
+        client.paint([request("" if how == "stopped" else "hold 1000")])
     assert is_right(client.paint([request()])[0], request())
-    assert not stopped.alive()
+    assert not deaf.alive()
+
+
+@pytest.mark.parametrize("how", ["stopped", "holds the lock"])
+def test_shutdown_ends_a_server_that_cannot_hear_it(runtime, how):  # noqa: F811 - the fixture
+    client = shared(timeout_s=1.0)
+    client.paint([request()])
+    deaf = server_of(client)
+    if how == "stopped":
+        os.kill(deaf.pid, signal.SIGSTOP)
+    else:
+        with pytest.raises(InpaintError, match="timeout_s=1"):
+            client.paint([request("hold 1000")])
+    shutdown()
+    assert not deaf.alive()
+    assert left_in(runtime) == []
+
+
+def test_a_server_that_is_killed_while_it_holds_the_lock_is_started_again():
+    client = shared()
+    client.paint([request()])
+    deaf = server_of(client)
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(client.paint, [request("hold 3")])
+        time.sleep(0.5)
+        os.kill(deaf.pid, signal.SIGKILL)
+        assert held.result()[0].image is not None  # of the next one
+    assert server_of(client) != deaf
 
 
 def test_a_server_whose_directory_goes_ends_and_another_takes_its_place(runtime, monkeypatch):  # noqa: F811 - the fixture
