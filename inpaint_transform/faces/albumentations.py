@@ -17,6 +17,7 @@ from inpaint_transform.faces.albumentations_hooks import Hooks, box_processor
 from inpaint_transform.faces.albumentations_sample import Sample
 from inpaint_transform.faces.arguments import arguments_of, known_only, shown
 from inpaint_transform.faces.editor import Editor
+from inpaint_transform.faces.edits import Edits
 
 # Whoever configures all transforms of Albumentations alike hands them these.
 GEOMETRY = ("interpolation", "mask_interpolation", "border_mode", "fill", "fill_mask", "strict")
@@ -193,6 +194,11 @@ class BBoxInpaint(Hooks, A.DualTransform):
         """Who paints for this transform in this process; loads nothing by itself."""
         return self.editor.inpainter
 
+    @property
+    def always(self) -> bool:
+        """Whether samples to which nothing happens are to be seen too: then they carry that."""
+        return self.editor.edits_key is not None
+
     def draw(self, data: Mapping[str, Any], stream: random.Random, *, forced: bool) -> dict[str, Any]:
         """Draw the edits."""
         edits = self.editor.draw(self._sample(data), self.p, stream, forced=forced)
@@ -203,12 +209,19 @@ class BBoxInpaint(Hooks, A.DualTransform):
         """Paint the edits into all images, and write into the annotations what follows."""
         edits = [Edit.from_dict(edit) for edit in drawn["edits"]]
         if not edits:
-            return data
+            return self._noted(data, Edits())
         sample = self._sample(data)
-        painted, accepted = self.editor.paint_same(sample.frames(), edits, drawn["key"])
+        painted, accepted, noted = self.editor.paint_same(sample.frames(), edits, drawn["key"])
+        data = self._noted(data, noted)
         if not accepted:
             return data
         return {**data, **sample.painted(painted), **sample.annotations(accepted)}
+
+    def _noted(self, data: dict[str, Any], noted: Edits) -> dict[str, Any]:
+        """The sample with its edits, where it is to carry them."""
+        key = self.editor.edits_key
+        # Another transform before this one may have left some.
+        return data if key is None else {**data, key: Edits([*data.get(key, ()), *noted])}
 
     def _sample(self, data: Mapping[str, Any]) -> Sample:
         kinds = {key: self._additional_targets.get(key, key) for key in data if key in self._key2func}

@@ -27,6 +27,11 @@ class Hooks:
     _worker_seed: int | None = None
     _forced = False
 
+    @property
+    def always(self) -> bool:
+        """Whether samples to which nothing happens are to be seen too."""
+        return False
+
     def draw(self, data: Mapping[str, Any], stream: random.Random, *, forced: bool) -> dict[str, Any]:
         """Draw what is to be done to a sample, as JSON values.
 
@@ -45,7 +50,7 @@ class Hooks:
         """Leave the decision to ``draw``, which sees the sample."""
         self._reseed_in_worker()
         self._forced = force_apply
-        return self.p > 0
+        return self.p > 0 or self.always
 
     def _reseed_in_worker(self) -> None:
         """Give every worker and every epoch draws of its own: Albumentations 2.0.8 gives all of them the same."""

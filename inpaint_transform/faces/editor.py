@@ -20,6 +20,7 @@ from inpaint_transform.core.plan import Scene, plan
 from inpaint_transform.core.protocol import Inpainter
 from inpaint_transform.faces.arguments import Arguments
 from inpaint_transform.faces.counters import Tally
+from inpaint_transform.faces.edits import Edits, edits_of
 from inpaint_transform.faces.epoch import SharedEpoch
 from inpaint_transform.serving.connect import connect as connect_inpainter
 from inpaint_transform.serving.placement import resolve_serving
@@ -57,6 +58,7 @@ class Editor:
         gate: Who judges what was painted, or None.
         linked_fields: With ``relabel``, what other fields become.
         seed: Seed of content-keyed draws, or None.
+        edits_key: Under which key a sample carries its edits, or None.
         epoch: The epoch that content-keyed draws depend on.
         tally: What this process painted.
 
@@ -78,6 +80,7 @@ class Editor:
         self._schedule = read.schedule
         self._log = read.log
         self._reuse = read.reuse
+        self.edits_key: str | None = self.arguments["edits_key"]
         self._on_error = read.on_error
         self._connect = connect
         self._session = current_session()
@@ -159,15 +162,17 @@ class Editor:
 
     def paint_same(
         self, images: Sequence[np.ndarray], edits: Sequence[Edit], key: str | None = None
-    ) -> tuple[list[np.ndarray], list[Edit]]:
+    ) -> tuple[list[np.ndarray], list[Edit], Edits]:
         """Paint the same edits into all images of a sample, each into all or into none; see ``paint_each``.
 
         Returns:
-            The images, the very same arrays where nothing was painted, and the edits that are in them.
+            The images, the very same arrays where nothing was painted, the edits that are in them, and what became of
+            all of them, for the sample to carry.
         """
         count = len(images)
         painted, outcomes = self.paint_each(images, [edits] * count, [key] * count, together=True)
-        return painted, [outcome.edit for outcome in outcomes[0] if outcome.accepted]
+        noted = edits_of(images[0], outcomes[0]) if self.edits_key is not None else Edits()
+        return painted, [outcome.edit for outcome in outcomes[0] if outcome.accepted], noted
 
     def paint_each(
         self,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import torch
@@ -12,6 +13,8 @@ from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import Inpainter
 from inpaint_transform.faces.arguments import arguments_of, known_only, shown
 from inpaint_transform.faces.editor import Editor
+from inpaint_transform.faces.edits import Edits
+from inpaint_transform.faces.nested import containers, replaced
 from inpaint_transform.faces.torchvision_sample import Sample
 from inpaint_transform.faces.torchvision_types import v2
 
@@ -180,13 +183,25 @@ class BBoxInpaint(v2.Transform):
         given = inputs if len(inputs) > 1 else inputs[0]
         sample = Sample(self.editor, given)
         if not sample.images or self.p <= 0:
-            return given
+            return self._noted(given, Edits())
         sample.check()
         edits = self.editor.draw(sample, self.p)
         if not edits:
-            return given
-        painted, accepted = self.editor.paint_same(sample.frames(), edits, sample.name())
-        return sample.with_edits(painted, accepted) if accepted else given
+            return self._noted(given, Edits())
+        painted, accepted, noted = self.editor.paint_same(sample.frames(), edits, sample.name())
+        return self._noted(sample.with_edits(painted, accepted) if accepted else given, noted)
+
+    def _noted(self, sample: Any, noted: Edits) -> Any:
+        """The sample with its edits, where it is to carry them: in its first dict, the outermost first."""
+        key = self.editor.edits_key
+        if key is None:
+            return sample
+        found = next((part for part in containers(sample) if isinstance(part, Mapping)), None)
+        if found is None:
+            raise ValueError(f"edits_key={key!r} needs a dict in the sample, for instance (image, target)")
+        changed = copy.copy(found)
+        changed[key] = Edits([*found.get(key, ()), *noted])  # type: ignore[index]
+        return changed if found is sample else replaced(sample, found, changed)
 
     @property
     def inpainter(self) -> Inpainter:

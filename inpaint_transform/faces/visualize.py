@@ -12,11 +12,15 @@ from PIL import Image
 from inpaint_transform.core import boxes as pixel_boxes
 from inpaint_transform.core.boxes import Box
 from inpaint_transform.core.labels import lookup
+from inpaint_transform.faces.nested import containers
 from inpaint_transform.reports import drawing as pictures
+from inpaint_transform.reports.beside import beside
 
 FORMATS = ("pascal_voc", "coco", "yolo", "albumentations")
 # Smaller pictures are enlarged, so that words can be read.
 LEAST_SIDE = 256
+# The key under which samples carry their edits, as the transform's documentation has it.
+EDITS = "inpainted"
 CHANNELS = (1, 3, 4)
 
 
@@ -26,7 +30,10 @@ def visualize(
     label_field: str = "labels",
     class_names: Mapping[Any, str] | Sequence[str] | None = None,
 ) -> Image.Image:
-    """Draw a sample with its boxes and labels.
+    """Draw a sample with its boxes and labels, and what was edited: the box before beside the box as it is.
+
+    A sample carries its edits with ``edits_key="inpainted"``. Those that are in the picture are numbered there, by
+    their boxes; a cold one is not in it.
 
     Args:
         sample: What an ``A.Compose`` returns, with ``image``, ``bboxes`` and labels; a torchvision sample, a dict or
@@ -62,7 +69,27 @@ def visualize(
     size = round(width * scale), round(height * scale)
     shown = np.array(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)) if scale > 1 else pixels
     large = [tuple(round(corner * scale) for corner in box) for box in placed]
-    return Image.fromarray(pictures.labelled(shown, large, names))
+    drawn = pictures.labelled(shown, large, names)
+    edited = [(edit, placed[edit["index"]]) for edit in _edits(sample) if _is_in(edit, placed)]
+    if not edited:
+        return Image.fromarray(drawn)
+    pairs = [(edit["before"], pixels[y0:y1, x0:x1], str(edit["prompt"])) for edit, (x0, y0, x1, y1) in edited]
+    return Image.fromarray(beside(drawn, [large[edit["index"]] for edit, _ in edited], pairs))
+
+
+def _edits(sample: Any) -> list[Any]:
+    """The edits that a sample carries."""
+    found = next((part[EDITS] for part in containers(sample) if isinstance(part, Mapping) and EDITS in part), ())
+    return [edit for edit in found if isinstance(edit, Mapping)]
+
+
+def _is_in(edit: Mapping[str, Any], placed: Sequence[Box]) -> bool:
+    """Whether an edit is in the picture, and its box can be told: a filter of boxes would have moved it."""
+    index = edit.get("index")
+    if not edit.get("accepted") or not isinstance(index, int) or index >= len(placed):
+        return False
+    x0, y0, x1, y1 = placed[index]
+    return x0 < x1 and y0 < y1
 
 
 def visualize_batch(

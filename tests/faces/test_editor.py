@@ -88,7 +88,7 @@ def test_the_same_edits_go_into_all_images_in_one_call() -> None:
     painter = Painter()
     one = editor(painter, num_boxes=2, seed=0)
     edits = one.draw(Flat(), 1.0)
-    painted, accepted = one.paint_same([IMAGE, IMAGE.copy(), 255 - IMAGE], edits)
+    painted, accepted, _ = one.paint_same([IMAGE, IMAGE.copy(), 255 - IMAGE], edits)
     assert [len(call) for call in painter.calls] == [6]
     assert accepted == edits
     assert np.array_equal(painted[0], painted[1])
@@ -105,7 +105,7 @@ def test_a_failure_is_raised_or_skipped() -> None:
         editor(Broken()).paint_same([IMAGE], edits)
     skipping = editor(Broken(), on_error="skip")
     with pytest.warns(RuntimeWarning, match="the card is gone"):
-        painted, accepted = skipping.paint_same([IMAGE], edits)
+        painted, accepted, _ = skipping.paint_same([IMAGE], edits)
     assert painted[0] is IMAGE
     assert accepted == []
 
