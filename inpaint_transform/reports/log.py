@@ -57,6 +57,8 @@ class Record:
         time: When, in UTC, ISO 8601.
         versions: Packages and their versions.
         version: Of this format.
+        reuse: With a pool, whether the look was a ``"hit"``, ``"painted"`` or ``"cold"``: not painted yet, so that
+            nobody has judged it. None without a pool; then a line has no such field.
     """
 
     edit: Edit
@@ -76,10 +78,14 @@ class Record:
     time: str
     versions: Mapping[str, str]
     version: int = VERSION
+    reuse: str | None = None
 
     def to_json(self) -> str:
         """The record as one line of JSON, without the line's end."""
-        return json.dumps({**dataclasses.asdict(self), "edit": self.edit.to_dict()})
+        values = {**dataclasses.asdict(self), "edit": self.edit.to_dict()}
+        if self.reuse is None:
+            del values["reuse"]
+        return json.dumps(values)
 
     @classmethod
     def from_json(cls, line: str | bytes) -> Record:
@@ -173,6 +179,7 @@ def record_of(
         crop=crop,
         time=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds"),
         versions=_versions(),
+        reuse=outcome.reuse,
     )
 
 

@@ -27,12 +27,13 @@ class Counts:
     """What became of the edits of one class.
 
     Attributes:
-        edits: How many there were.
+        edits: How many there were, without those that were not painted yet.
         accepted: How many were accepted.
         attempts: How often the model was asked for them.
         milliseconds: How long that took, summed.
         reasons: Why the others were rejected.
         fills: How well the accepted ones fill their boxes.
+        cold: How many were not painted yet, with ``reuse``: they kept their pixels, and nobody has judged them.
     """
 
     edits: int = 0
@@ -41,9 +42,13 @@ class Counts:
     milliseconds: float = 0.0
     reasons: Counter[str] = field(default_factory=Counter)
     fills: list[float] = field(default_factory=list)
+    cold: int = 0
 
     def add(self, record: Record) -> None:
         """Count an edit."""
+        if record.reuse == "cold":
+            self.cold += 1
+            return
         self.edits += 1
         self.attempts += record.attempts
         self.milliseconds += record.milliseconds
@@ -63,6 +68,7 @@ class Counts:
             self.milliseconds + other.milliseconds,
             self.reasons + other.reasons,
             self.fills + other.fills,
+            self.cold + other.cold,
         )
 
 
@@ -111,6 +117,8 @@ def summarise(lines: Iterable[tuple[int, Record]], limit: int) -> Summary:
     best: list[tuple[int, Record]] = []
     for number, record in lines:
         classes[name_of(record)].add(record)
+        if record.reuse == "cold":
+            continue
         for gate, score in record.scores.items():
             if math.isfinite(score):
                 scores[gate][0 if record.accepted else 1].append(score)
@@ -202,12 +210,15 @@ def page(summary: Summary, log: Path) -> str:
     rows = [_row(name, counts) for name, counts in summary.classes.items()]
     if len(rows) > 1:
         rows.append(_row("all", total))
+    if not total.cold:
+        rows = [row[:-1] for row in rows]
     lost = summary.damaged
     return pages.render(
         "report",
         title=log.name,
         damaged=lost and f"{len(lost)} of the log's lines could not be read and are left out, the first: {lost[0]}",
         rows=rows,
+        cold=total.cold,
         reasons=total.reasons.most_common(),
         histograms=[(gate, _histogram(*both)) for gate, both in summary.scores.items()],
         worst=[_figure(number, record, log) for number, record in summary.worst],
@@ -216,14 +227,16 @@ def page(summary: Summary, log: Path) -> str:
 
 
 def _row(name: str, counts: Counts) -> list[object]:
+    edits = max(counts.edits, 1)
     return [
         name,
         counts.edits,
         counts.accepted,
-        f"{counts.accepted / counts.edits:.0%}",
-        f"{counts.attempts / counts.edits:.2f}",
+        f"{counts.accepted / edits:.0%}" if counts.edits else "-",
+        f"{counts.attempts / edits:.2f}",
         f"{float(np.median(counts.fills)):.2f}" if counts.fills else "-",
-        f"{counts.milliseconds / counts.edits:.0f}",
+        f"{counts.milliseconds / edits:.0f}",
+        counts.cold,
     ]
 
 

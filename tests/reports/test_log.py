@@ -94,6 +94,7 @@ made_up = st.builds(
     crop=st.one_of(st.none(), texts),
     time=texts,
     versions=st.dictionaries(texts, texts, max_size=2),
+    reuse=st.one_of(st.none(), st.sampled_from(["hit", "painted", "cold"])),
 )
 
 

@@ -179,6 +179,17 @@ def test_a_sheet_shows_each_pair(log: Path) -> None:
     assert {(90, 90, 90), (142, 142, 142)} <= colours
 
 
+def test_what_was_not_painted_yet_is_no_rejection(tmp_path: Path) -> None:
+    cold = {"accepted": False, "reason": "cold", "reuse": "cold", "scores": {}, "after": lambda: None, "attempts": 0}
+    hit = outcome("cone", 0.5, reuse="hit")
+    log = write(tmp_path / "log.jsonl", hit, *[outcome("cone", 0, **cold)] * 3, outcome("cube", 0, **cold))
+    found = page(log)
+    assert [row[-1] for row in found.rows] == ["not painted yet", "3", "1", "4"]
+    assert [row[1:4] for row in found.rows[1:]] == [["1", "1", "100%"], ["0", "0", "-"], ["1", "1", "100%"]]
+    assert "Rejected" not in found.words
+    assert "best rejected" not in found.words
+
+
 def test_pictures_that_are_gone_leave_the_numbers(log: Path) -> None:
     for picture in provenance.crops_of(log).iterdir():
         picture.unlink()

@@ -52,6 +52,16 @@ def test_report_writes_both_kinds(painted: tuple[Path, Path, np.ndarray], tmp_pa
         assert (tmp_path / name).stat().st_size > 1000
 
 
+def test_report_tells_what_was_not_painted_yet(painted: tuple[Path, Path, np.ndarray], tmp_path: Path) -> None:
+    first, second = (json.loads(line) for line in painted[0].read_text().splitlines())
+    second |= {"accepted": False, "reason": "cold", "reuse": "cold", "crop": None}
+    copy = tmp_path / "log.jsonl"
+    copy.write_text(f"{json.dumps(first)}\n{json.dumps(second)}\n")
+    code, said = run("report", copy, "--out", tmp_path / "page.html")
+    assert code == 0
+    assert "1 of 1 edits accepted, 1 not painted yet" in said
+
+
 def test_report_goes_on_after_damaged_lines(painted: tuple[Path, Path, np.ndarray], tmp_path: Path) -> None:
     log, _, _ = painted
     copy = tmp_path / "log.jsonl"

@@ -34,7 +34,8 @@ def report(
         warn(damage)
     if len(summary.damaged) > SHOWN:
         warn(f"{len(summary.damaged)} lines cannot be read and are left out")
-    say(f"wrote {out}: {accepted} of {edits} edits accepted")
+    cold = sum(counts.cold for counts in summary.classes.values())
+    say(f"wrote {out}: {accepted} of {edits} edits accepted{f', {cold} not painted yet' if cold else ''}")
     if summary.damaged:
         raise typer.Exit(1)
 
