@@ -35,8 +35,6 @@ MISNAMED: set[str] = set()
 UNTESTED = {
     "faces/albumentations_labels.py",
     "faces/counters.py",
-    "faces/nested.py",
-    "faces/torchvision_labels.py",
     "faces/torchvision_types.py",
 }
 # Modules whose tests stand elsewhere, and why.
