@@ -173,6 +173,7 @@ class LocalInpainter:
 
     def paint_later(self, requests: Sequence[InpaintRequest], names: Sequence[bytes], destination: Destination) -> bool:
         """Have requests painted in a thread of this process when nobody waits; whether the queue is full."""
+        self._listener.hear(request.prompt for request in requests)
         with self._wishes:
             for request, name in zip(requests, names, strict=True):
                 wish = _Wish(request, name, destination)

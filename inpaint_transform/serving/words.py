@@ -73,7 +73,7 @@ def save_words(folder: Path, words: Words) -> None:
 
 
 class Listener:
-    """Hears every prompt for one model, and warns the first time that one holds none of the model's words.
+    """Hears every prompt for one model, and has an advice the first time that one holds none of the model's words.
 
     Args:
         spec: A resolved spec.
@@ -82,20 +82,24 @@ class Listener:
     def __init__(self, spec: ModelSpec) -> None:
         self._words = words_of(spec)
 
-    def hear(self, prompts: Iterable[str]) -> None:
-        """Check the prompts that are about to be painted."""
+    def advice(self, prompts: Iterable[str]) -> str | None:
+        """What to tell the user of these prompts; None where there is nothing to tell, or no longer."""
         words = self._words
-        strange = next((prompt for prompt in prompts if words is not None and not words.in_prompt(prompt)), None)
-        if words is not None and strange is not None:
-            self._words = None
-            warnings.warn(_advice(words, strange), RuntimeWarning, stacklevel=3)
+        if words is None:
+            return None
+        strange = next((prompt for prompt in prompts if not words.in_prompt(prompt)), None)
+        if strange is None:
+            return None
+        self._words = None
+        return (
+            f"prompt {strange!r} has no word that the model knows. It is {words}, and paints something else now; for "
+            f"other objects give a larger model, for instance model='sd15'"
+        )
 
-
-def _advice(words: Words, prompt: str) -> str:
-    return (
-        f"prompt {prompt!r} has no word that the model knows. It is {words}, and paints something else now; for "
-        f"other objects give a larger model, for instance model='sd15'"
-    )
+    def hear(self, prompts: Iterable[str]) -> None:
+        """Warn where there is an advice."""
+        if (advice := self.advice(prompts)) is not None:
+            warnings.warn(advice, RuntimeWarning, stacklevel=3)
 
 
 def _plain(text: str) -> str:

@@ -38,6 +38,7 @@ from inpaint_transform.serving.local import LocalInpainter
 from inpaint_transform.serving.processes import Process
 from inpaint_transform.serving.session import current_session
 from inpaint_transform.serving.transport import wire
+from inpaint_transform.serving.words import Words, save_words
 
 pytestmark = [
     pytest.mark.usefixtures("runtime"),
@@ -80,6 +81,18 @@ def test_results_keep_the_order_of_the_requests():
     for i, (result, one) in enumerate(zip(results, asked, strict=True)):
         assert result.rejected == "near constant" if i % 3 == 0 else is_right(result, one)
     assert client.paint([]) == []
+
+
+def test_of_all_clients_one_is_told_what_the_model_does_not_know(tmp_path):
+    save_words(tmp_path, Words("zoo", {"zebra": []}))
+    knowing = dataclasses.replace(spec(0), id=str(tmp_path))
+    first, second = (SharedInpainter(knowing, current_session()) for _ in range(2))
+    first.paint([request("a zebra")])
+    with pytest.warns(RuntimeWarning, match="'a lion'.*zoo, which knows only zebra"):
+        first.paint([request("a zebra"), request("a lion")])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        second.paint([request("a lion")])
 
 
 def test_nothing_starts_before_it_is_needed(runtime):  # noqa: F811 - the fixture

@@ -15,13 +15,17 @@ from hypothesis import strategies as st
 
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ModelSpec
-from inpaint_transform.core.protocol import InpaintRequest
+from inpaint_transform.core.protocol import Destination, InpaintRequest
 from inpaint_transform.serving.client.client import SharedInpainter
 from inpaint_transform.serving.connect import connect, current_session
 from inpaint_transform.serving.local import LocalInpainter
 from inpaint_transform.serving.words import FILE, Listener, Words, save_words, words_of
 
 TINY = ModelSpec("tiny").resolved()
+
+
+def request(prompt: str) -> InpaintRequest:
+    return InpaintRequest(np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), bool), prompt)
 
 
 def checkpoint(folder: Path, content: Any) -> ModelSpec:
@@ -66,17 +70,20 @@ def test_a_strange_prompt_is_told_once_with_the_words_that_are_known() -> None:
         listener.hear(["an ace"])
 
 
-def test_both_inpainters_listen(tmp_path: Path) -> None:
+def test_what_is_painted_in_this_process_is_heard(tmp_path: Path) -> None:
     """Before anything is loaded: this folder holds no model at all."""
+    painter = LocalInpainter(checkpoint(tmp_path, {"name": "zoo", "knows": {"zebra": []}}))
+    with pytest.warns(RuntimeWarning, match="'a lion'.*zoo.*zebra"), pytest.raises(InpaintError):
+        painter.paint([request("a lion")])
+
+
+def test_what_is_painted_later_is_heard_at_once(tmp_path: Path) -> None:
+    """Nobody waits for an answer that could bring an advice."""
     spec = checkpoint(tmp_path, {"name": "zoo", "knows": {"zebra": []}})
-    request = InpaintRequest(np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), bool), "a lion")
     gone = dataclasses.replace(spec, serving="shared", address=str(tmp_path / "gone"))
-    for inpainter in (LocalInpainter(spec), SharedInpainter(gone, current_session())):
-        with (
-            pytest.warns(RuntimeWarning, match="'a lion'.*zoo.*zebra"),
-            pytest.raises(InpaintError),
-        ):
-            inpainter.paint([request])
+    later = SharedInpainter(gone, current_session())
+    with pytest.warns(RuntimeWarning, match="'a lion'.*zoo"), pytest.raises(InpaintError):
+        later.paint_later([request("a lion")], [b"name"], Destination(str(tmp_path / "pool"), 1, 1))
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,6 @@ class SharedInpainter:
         """
         for request in requests:
             paint_frames.check_request(request)
-        self._listener.hear(request.prompt for request in requests)
         step = paint_frames.requests_per_frame(requests)
         results: list[InpaintResult] = []
         for start in range(0, len(requests), step):
@@ -124,6 +123,8 @@ class SharedInpainter:
         """
         for request in requests:
             paint_frames.check_request(request)
+        # The server has its advice for whoever waits for an answer.
+        self._listener.hear(request.prompt for request in requests)
         step = paint_frames.requests_per_frame(requests)
         full = False
         for start in range(0, len(requests), step):

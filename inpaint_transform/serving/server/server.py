@@ -32,6 +32,7 @@ from inpaint_transform.serving.server.peer import Peer
 from inpaint_transform.serving.transport import credentials, paint_frames, wire
 from inpaint_transform.serving.transport.paint_frames import Later
 from inpaint_transform.serving.transport.wire import Frame, Kind, WireError
+from inpaint_transform.serving.words import Listener
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +84,7 @@ class Server:
         self._ready: dict[str, Any] | None = None
         self._failure: Exception | None = None
         self._ends_at = float("inf")
+        self._listener = Listener(spec)
         self._advice_given = False
         self._stopping = False
         self._inbox = Inbox()
@@ -365,7 +367,8 @@ class Server:
         results = [result for result in call.results if result is not None]
         try:
             memory = call.peer.memory if call.peer is not None else None
-            return paint_frames.pack_results(results, self._advice(), memory)
+            advice = self._listener.advice(request.prompt for request in call.requests) or self._advice()
+            return paint_frames.pack_results(results, advice, memory)
         except Exception as error:
             logger.exception("the engine's results cannot be sent")
             return wire.pack_error(InpaintError(f"the engine gave something else than results: {error}"))
