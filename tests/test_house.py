@@ -6,6 +6,7 @@ import ast
 import importlib
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,12 @@ def test_a_module_with_logic_has_a_test_file_of_its_name() -> None:
     for module, (test, _reason) in TESTED_ELSEWHERE.items():
         assert (TESTS / test).is_file(), f"{module}: no {test}"
     compare(found, UNTESTED | TESTED_ELSEWHERE.keys())
+
+
+def test_every_test_file_has_a_name_of_its_own() -> None:
+    """pytest would collect one of two namesakes and stop at the other."""
+    names = Counter(path.name for path in TESTS.rglob("test_*.py"))
+    assert not [name for name, count in names.items() if count > 1]
 
 
 @pytest.mark.parametrize("door", DOORS)

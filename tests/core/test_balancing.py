@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inpaint_transform.core.balance import balance
+from inpaint_transform.core.balancing import balance
 from inpaint_transform.core.swaps import class_counts
 
 LABELS = ("a", "b", "c", "d")
