@@ -54,22 +54,6 @@ def looks_held_out(folder: str) -> bool:
     return bool(_HOLDOUT.search(folder)) or any(_HELD_OUT.fullmatch(word) for word in words)
 
 
-def read_splits(texts: Iterable[str]) -> dict[str, str]:
-    """Read splits as they are typed: ``dev=val`` says that the folder ``dev`` is for validation.
-
-    Raises:
-        ValueError: One is not a folder and a split.
-    """
-    splits = {}
-    for text in texts:
-        name, _, split = text.rpartition("=")
-        name = name.strip().strip("/")
-        if not name or split.strip() not in SPLITS:
-            raise ValueError(f"split {text!r}: give NAME=SPLIT, SPLIT one of {', '.join(SPLITS)}, for instance dev=val")
-        splits[name] = split.strip()
-    return splits
-
-
 def places(parts: Iterable[Part], wanted: Mapping[str, str]) -> dict[Path, Place]:
     """Where every picture belongs.
 

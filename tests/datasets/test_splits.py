@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from dataset_files import coco, read_all, text, voc, yolo
 
-from inpaint_transform.datasets.splits import looks_held_out, read_splits, split_named
+from inpaint_transform.datasets.splits import looks_held_out, split_named
 
 
 @pytest.mark.parametrize(
@@ -80,13 +80,6 @@ def test_two_splits_in_one_path_need_a_word(tmp_path: Path) -> None:
 def test_a_word_for_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no folder with pictures is called 'dve'"):
         read_all(write(tmp_path, "dev"), "yolo", wanted={"dve": "val"})
-
-
-def test_words_are_read() -> None:
-    assert read_splits(["dev=val", " a=b/c = train"]) == {"dev": "val", "a=b/c": "train"}
-    for wrong in ("dev", "=val", "dev=valid"):
-        with pytest.raises(ValueError, match="NAME=SPLIT"):
-            read_splits([wrong])
 
 
 def test_declared_training_pictures_in_a_held_out_folder_are_refused(tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ from inpaint_transform.tools.cli.options import (
     read_budget,
     read_class_names,
     read_gates,
+    read_numbers,
     read_prompts,
+    read_splits,
     read_swaps,
 )
 
@@ -108,3 +110,16 @@ def test_which_labels_are_painted(
 def test_a_swap_that_cannot_be_painted_says_what_to_add(prompts: list[str], only: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         recipe_for(Recipe(relabel=read_swaps(["cone=cube"])), read_prompts(prompts), only)
+
+
+def test_numbers_are_read_once_and_in_order() -> None:
+    assert read_numbers("4, 0,4,2", "workers", int) == (0, 2, 4)
+    with pytest.raises(ValueError, match="workers=''"):
+        read_numbers("", "workers", int)
+
+
+def test_a_split_is_a_folder_and_a_word_for_it() -> None:
+    assert read_splits(["dev=val", " a=b/c = train"]) == {"dev": "val", "a=b/c": "train"}
+    for wrong in ("dev", "=val", "dev=valid"):
+        with pytest.raises(ValueError, match="NAME=SPLIT"):
+            read_splits([wrong])

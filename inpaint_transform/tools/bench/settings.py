@@ -59,16 +59,3 @@ class Settings:
 
 # Under two minutes on two cores with the embedded model, most of it the starting of processes.
 QUICK: dict[str, Any] = {"workers": (0, 2), "p": (0.0, 0.25, 1.0), "batch_size": 4, "seconds": 1.5}
-
-
-def read_numbers(text: str, name: str, kind: type[int] | type[float]) -> tuple[Any, ...]:
-    """Read ``"0,2,4"``: each number once, the smallest first.
-
-    Raises:
-        ValueError: Something between the commas is no number.
-    """
-    try:
-        return tuple(sorted({kind(part) for part in text.split(",")}))
-    except ValueError:
-        what = "whole numbers" if kind is int else "numbers"
-        raise ValueError(f"{name}={text!r}: give {what} with commas between, e.g. 0,1") from None

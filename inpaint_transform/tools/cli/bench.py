@@ -8,7 +8,7 @@ import typer
 
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.datasets.reading import BoxFormat
-from inpaint_transform.tools.cli.options import Names, Steps, read_class_names, usage_errors
+from inpaint_transform.tools.cli.options import Names, Steps, read_class_names, read_numbers, usage_errors
 from inpaint_transform.tools.cli.terminal import say, warn
 
 
@@ -39,7 +39,7 @@ def bench(
     out: Annotated[Path, typer.Option(help="JSON file to write; the plot goes beside it.")] = Path("bench.json"),
 ) -> None:
     """Measure which p and how many workers this machine affords, and what the loader makes of the pipeline."""
-    from inpaint_transform.tools.bench.settings import QUICK, Settings, read_numbers
+    from inpaint_transform.tools.bench.settings import QUICK, Settings
 
     if len({value is None for value in (images, boxes, box_format)}) != 1:
         raise typer.BadParameter("--images, --boxes and --format go together")

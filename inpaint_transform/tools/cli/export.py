@@ -30,6 +30,7 @@ from inpaint_transform.tools.cli.options import (
     read_budget,
     read_gates,
     read_prompts,
+    read_splits,
     read_swaps,
     usage_errors,
 )
@@ -71,7 +72,6 @@ def export(
     """Write a data set with painted copies of its pictures; run it again to go on where it stopped."""
     from inpaint_transform.datasets.export import SettingsError
     from inpaint_transform.datasets.export import export as write
-    from inpaint_transform.datasets.splits import read_splits
 
     with usage_errors():
         given: dict[str, Any] = {

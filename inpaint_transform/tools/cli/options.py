@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -128,6 +128,37 @@ def read_budget(texts: Iterable[str]) -> dict[str, int]:
             raise ValueError(f"budget {text!r}: give LABEL=N, for instance cone=200")
         budget[label.strip()] = int(count)
     return budget
+
+
+def read_splits(texts: Iterable[str]) -> dict[str, str]:
+    """Read splits as they are typed: ``dev=val`` says that the folder ``dev`` is for validation.
+
+    Raises:
+        ValueError: One is not a folder and a split.
+    """
+    from inpaint_transform.datasets.splits import SPLITS
+
+    splits = {}
+    for text in texts:
+        name, _, split = text.rpartition("=")
+        name = name.strip().strip("/")
+        if not name or split.strip() not in SPLITS:
+            raise ValueError(f"split {text!r}: give NAME=SPLIT, SPLIT one of {', '.join(SPLITS)}, for instance dev=val")
+        splits[name] = split.strip()
+    return splits
+
+
+def read_numbers(text: str, name: str, kind: type[int] | type[float]) -> tuple[Any, ...]:
+    """Read ``"0,2,4"``: each number once, the smallest first.
+
+    Raises:
+        ValueError: Something between the commas is no number.
+    """
+    try:
+        return tuple(sorted({kind(part) for part in text.split(",")}))
+    except ValueError:
+        what = "whole numbers" if kind is int else "numbers"
+        raise ValueError(f"{name}={text!r}: give {what} with commas between, e.g. 0,1") from None
 
 
 def read_gates(texts: Iterable[str]) -> "Gate | None":

@@ -32,6 +32,7 @@ from inpaint_transform.tools.cli.options import (
     read_class_names,
     read_gates,
     read_prompts,
+    read_splits,
     read_swaps,
     usage_errors,
 )
@@ -69,7 +70,6 @@ def preview(
     from inpaint_transform.datasets import preview_page, reading
     from inpaint_transform.datasets.balance import Balance
     from inpaint_transform.datasets.images import Pictures
-    from inpaint_transform.datasets.splits import read_splits
     from inpaint_transform.datasets.templates import recipe_for
     from inpaint_transform.gates import spec_with_clip
     from inpaint_transform.reports import drawing
