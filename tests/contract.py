@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import Painter, hand_in
+from painters import Painter, hand_in
 from torch.utils.data import DataLoader, Dataset
 
 from inpaint_transform import InpaintError, ModelSpec

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from conftest import Painter, painted
+from painters import Painter, painted
 
 from inpaint_transform.core.edit import Edit
 from inpaint_transform.core.jobs import Job, make_request, paint_jobs

@@ -6,9 +6,9 @@ import random
 
 import numpy as np
 import pytest
-from conftest import Painter
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from painters import Painter
 from test_plan import BOX, edits
 
 from inpaint_transform.core.paint import paint, paint_all

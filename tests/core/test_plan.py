@@ -6,7 +6,7 @@ import random
 
 import numpy as np
 import pytest
-from conftest import Painter
+from painters import Painter
 
 from inpaint_transform.core.edit import Edit
 from inpaint_transform.core.paint import paint

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from conftest import Painter, painted
 from hypothesis import given
 from hypothesis import strategies as st
+from painters import Painter, painted
 
 from inpaint_transform.core.edit import Edit
 from inpaint_transform.core.looks import Kept

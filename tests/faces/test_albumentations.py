@@ -11,8 +11,8 @@ import albumentations as A
 import numpy as np
 import pytest
 import torch
-from conftest import Painter
 from contract import FULL, IMAGE, Contract, Face, Result
+from painters import Painter
 
 from inpaint_transform import BBoxInpaint, ModelSpec
 

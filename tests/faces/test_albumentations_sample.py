@@ -8,7 +8,7 @@ import json
 import albumentations as A
 import numpy as np
 import pytest
-from conftest import Painter
+from painters import Painter
 
 from inpaint_transform import BBoxInpaint
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import albumentations as A
 import numpy as np
 import pytest
-from conftest import Painter
+from painters import Painter
 
 from inpaint_transform import BBoxInpaint
 

@@ -8,7 +8,7 @@ import albumentations as A
 import numpy as np
 import pytest
 import torch
-from conftest import Painter
+from painters import Painter
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from inpaint_transform import BBoxInpaint, visualize
@@ -77,7 +77,7 @@ def test_cold_and_hit_are_told(painter: Painter, tmp_path: Path) -> None:
 
 
 def test_a_failure_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    from conftest import hand_in
+    from painters import hand_in
 
     from inpaint_transform import InpaintError
 

@@ -8,7 +8,7 @@ from collections import Counter
 import albumentations as A
 import numpy as np
 import pytest
-from conftest import Painter
+from painters import Painter
 
 from inpaint_transform import BBoxInpaint
 from inpaint_transform.batch import BatchInpaint

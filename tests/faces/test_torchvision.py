@@ -13,8 +13,8 @@ import PIL.Image
 import pytest
 import torch
 import vision  # noqa: F401 - before anything of torchvision
-from conftest import Painter, hand_in
 from contract import BOXES, IMAGE, Contract, Face, Result
+from painters import Painter, hand_in
 from torch.utils._pytree import tree_flatten
 from torch.utils.data import DataLoader
 from torchvision import datasets, tv_tensors

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import vision  # noqa: F401 - before anything of torchvision
-from conftest import Painter
+from painters import Painter
 from torchvision import tv_tensors
 
 from inpaint_transform.faces.torchvision import BBoxInpaint

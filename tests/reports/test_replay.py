@@ -9,9 +9,9 @@ from typing import Any
 import albumentations as A
 import numpy as np
 import pytest
-from conftest import Painter
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from painters import Painter
 from PIL import Image
 from test_log import IMAGE, SPEC, outcome, records
 

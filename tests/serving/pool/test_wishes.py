@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Painter
+from painters import Painter
 
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.protocol import InpaintRequest
