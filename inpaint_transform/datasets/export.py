@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.core.swaps import Swap
-from inpaint_transform.datasets import export_plan, manifest, reading, splits
+from inpaint_transform.datasets import export_plan, manifest, reading, shards, splits
 from inpaint_transform.datasets.balance import Balance
 from inpaint_transform.datasets.export_job import ExportJob
 from inpaint_transform.datasets.files import Problem
 from inpaint_transform.datasets.formats.base import BoxFormat
 from inpaint_transform.datasets.images import Pictures
+from inpaint_transform.datasets.shards import Shard
 from inpaint_transform.datasets.templates import PROMPT, Templates, check_prompt, recipe_for
 from inpaint_transform.gates import Gate, gate_of, spec_with_clip
 
@@ -79,6 +80,8 @@ def export(
     workers: int = 2,
     link: bool = True,
     save_crops: bool = False,
+    shard: str | None = None,
+    merge: bool = False,
     progress: Callable[..., Iterable[Any]] | None = None,
     say: Callable[[str], None] = logger.info,
     report: Callable[[Problem], None] = logger.warning,
@@ -117,6 +120,9 @@ def export(
         workers: Threads that read and write while the model paints, >= 1.
         link: Hard-link the originals where that is possible, rather than copy them.
         save_crops: Save each painted box before and after, for the pictures of ``report``.
+        shard: ``"2/8"``: paint the second of eight parts, into the folder ``TARGET.shard-2-of-8``; parts may be painted
+            anywhere and at any time.
+        merge: Put together what all shards have painted, which lie beside the target, instead of painting.
         progress: Wraps what takes long, as ``tqdm`` does and with its arguments; ``progress=tqdm`` shows bars.
         say: Is told which folder is which split, and the balance sheet.
         report: Is told of each problem.
@@ -153,9 +159,12 @@ def export(
         raise SettingsError(
             f"names={names!r}: they are for yolo; {box_format.value} files hold their class names themselves"
         )
+    if merge and shard is not None:
+        raise SettingsError(f"merge and shard={shard!r} exclude each other: merge when all shards are exported")
     if workers < 1:
         raise SettingsError(f"workers={workers}: use a count >= 1")
     with _settings_errors():
+        part = None if shard is None else Shard.of(shard)
         judge, templates = gate_of(gate), _templates(prompts)
         spec = ModelSpec.of(model) if not isinstance(model, str) else ModelSpec(model, serving="local")
         settings = export_plan.Settings(BoxFormat(to or box_format), copies, p, seed, budget or {}, link, save_crops)
@@ -195,6 +204,10 @@ def export(
         "link": link,
         "save_crops": save_crops,
     }
+    if part is not None:
+        target = part.folder(target)
+        arguments["shard"] = str(part)
+    painted = shards.read(target, arguments) if merge else {}
     manifest.check(target, arguments)  # before the source is read, which may take long
     say(splits.table(found.parts, found.places))
     problems: list[Problem] = []
@@ -207,19 +220,32 @@ def export(
     plan = export_plan.make_plan(found, recipe, settings, tell, balance, pictures, templates, progress)
     with manifest.Manifest(target, arguments) as state:
         job = ExportJob(plan, target, settings, state, spec, pictures, tell)
-        for _ in _shown(progress, job.place_originals(workers), "originals", len(plan.originals)):
-            pass
+        groups: Sequence[Sequence[export_plan.Copy]] = export_plan.groups_of(
+            plan.copies, spec.resolved().max_batch_size
+        )
+        if part is not None:
+            groups = part.share(groups)
+        else:
+            for _ in _shown(progress, job.place_originals(workers), "originals", len(plan.originals)):
+                pass
+        if merge:
+            merging = shards.merge(plan, settings.to, target, state, painted)
+            for _ in _shown(progress, merging, "merging", len(plan.copies)):
+                pass
         done = job.finished
         edits, accepted = sum(copy.edits for copy in done), sum(copy.accepted for copy in done)
-        if len(done) < len(plan.copies):
-            batch = spec.resolved().max_batch_size
+        copies_here = sum(map(len, groups))
+        if len(done) < copies_here and not merge:
             inpainter = _connect(spec_with_clip(spec, judge), say)
-            painting = job.paint(recipe, inpainter, batch, workers, judge)
-            bar = _shown(progress, painting, "painting", len(plan.copies), len(done))
+            painting = job.paint(recipe, inpainter, groups, workers, judge)
+            bar = _shown(progress, painting, "painting", copies_here, len(done))
             for copy in bar:
                 edits, accepted = edits + copy.edits, accepted + copy.accepted
                 if hasattr(bar, "set_postfix_str"):
                     bar.set_postfix_str(f"{accepted / max(edits, 1):.0%} accepted")
+        if part is not None:
+            shards.finish(state)
+            return Exported(target, {}, edits, accepted, problems, balance)
         written = job.finish(balance)
     say(str(balance))
     if copies and splits.VAL not in written:

@@ -32,6 +32,7 @@ from inpaint_transform.datasets.files import BrokenFileError, Problem, read_byte
 from inpaint_transform.datasets.formats.base import LabelledPicture
 from inpaint_transform.datasets.images import Pictures
 from inpaint_transform.datasets.reading import FORMATS
+from inpaint_transform.datasets.shards import FINISHED, PROVENANCE
 from inpaint_transform.reports.log import crop_of, crops_of, digest, record_of
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from inpaint_transform.core.protocol import Inpainter
     from inpaint_transform.gates import Gate
 
-PROVENANCE = "provenance.jsonl"
 # Manifest lines that are about no picture.
 CLASSES, BALANCE = "classes", "balance"
 # Originals whose files go to the disk together: one by one, a hard disk manages a hundred a second.
@@ -117,7 +117,7 @@ class ExportJob:
         # Originals first: where one has changed, so have its copies, and the picture is what the user knows.
         records = sorted(self._state.records.items(), key=lambda item: "edits" in item[1])
         for key, record in records:
-            if key in (CLASSES, BALANCE):
+            if key in (CLASSES, BALANCE, FINISHED):
                 continue
             was = record["edits"] if "edits" in record else record["original"]
             if was != planned.get(key):
@@ -181,14 +181,19 @@ class ExportJob:
         self._report(problem)
 
     def paint(
-        self, recipe: Recipe, inpainter: Inpainter, batch: int, workers: int, gate: Gate | None = None
+        self,
+        recipe: Recipe,
+        inpainter: Inpainter,
+        groups: Sequence[Sequence[Copy]],
+        workers: int,
+        gate: Gate | None = None,
     ) -> Iterator[Painted]:
-        """Paint the copies that are not finished, as they get ready.
+        """Paint the copies of these groups that are not finished, as they get ready.
 
         Args:
             recipe: As for the plan.
             inpainter: Who paints; it is asked for one group at a time, so that groups stay what they are.
-            batch: How many edits are a full batch for it. The pixels depend on it.
+            groups: Groups of the plan, of a full batch of edits each. The pixels depend on it.
             workers: How many threads decode, encode and write meanwhile.
             gate: Judges every box; what it rejects keeps its old pixels and label.
 
@@ -197,7 +202,7 @@ class ExportJob:
         """
         # What a box could show instead of its class is any other class of the data set.
         recipe = dataclasses.replace(recipe, class_names={name: name for name in self._plan.classes.values()})
-        groups = [group for group in _groups(self._plan.copies, batch) if self._missing(group)]
+        groups = [group for group in groups if self._missing(group)]
         wanted = {copy.original.annotation.image for group in groups for copy in group}
         for original in self._plan.originals:
             if original.annotation.image not in wanted:
@@ -367,18 +372,6 @@ def _shown(classes: Mapping[str, str]) -> str:
 
 def _json(value: Any) -> Any:
     return json.loads(json.dumps(value))
-
-
-def _groups(copies: Iterable[Copy], batch: int) -> Iterator[list[Copy]]:
-    """Cut the copies into groups of at least a full batch of edits."""
-    group: list[Copy] = []
-    for copy in copies:
-        group.append(copy)
-        if sum(len(member.edits) for member in group) >= batch:
-            yield group
-            group = []
-    if group:
-        yield group
 
 
 def _run(work: Callable[[Any], Any], items: Iterable[Any], workers: int) -> Iterator[Any]:

@@ -263,3 +263,15 @@ def _copy_name(original: Original, number: int, originals: Mapping[str, Original
         unique = hashlib.blake2b(stem.encode(), digest_size=6).hexdigest()
         stem = stem.encode()[: room - len(unique) - 1].decode(errors="ignore") + f"_{unique}"
     return original.name.with_name(f"{stem}{tail}.png")
+
+
+def groups_of(copies: Iterable[Copy], batch: int) -> list[list[Copy]]:
+    """Cut the copies into groups of at least a full batch of edits."""
+    groups: list[list[Copy]] = []
+    group: list[Copy] = []
+    for copy in copies:
+        group.append(copy)
+        if sum(len(member.edits) for member in group) >= batch:
+            groups.append(group)
+            group = []
+    return [*groups, group] if group else groups

@@ -68,6 +68,13 @@ def export(
     save_crops: Annotated[
         bool, typer.Option("--save-crops", help="Save each painted box before and after, for the pictures of report.")
     ] = False,
+    shard: Annotated[
+        str | None, typer.Option(metavar="K/N", help="Paint part K of N only, into DST.shard-K-of-N.")
+    ] = None,
+    merge: Annotated[
+        bool,
+        typer.Option("--merge", help="Put the shards beside DST together, with the options they were painted with."),
+    ] = False,
 ) -> None:
     """Write a data set with painted copies of its pictures; run it again to go on where it stopped."""
     from inpaint_transform.datasets.export import SettingsError
@@ -104,6 +111,8 @@ def export(
             workers=workers,
             link=link,
             save_crops=save_crops,
+            shard=shard,
+            merge=merge,
             progress=progress_bar,
             say=warn,
             report=Reporter(),
@@ -116,8 +125,9 @@ def export(
         warn(f"stopped; {there}, and the same command goes on where it stopped")
         raise typer.Exit(INTERRUPTED) from None
     took = time.perf_counter() - start
+    pictures = ", ".join(f"{count} {name}" for name, count in done.pictures.items())
     say(
-        f"wrote {target}: {', '.join(f'{count} {name}' for name, count in done.pictures.items())} pictures, "
+        f"wrote {done.target}: {f'{pictures} pictures, ' if pictures else ''}"
         f"{done.accepted} of {done.edits} painted boxes accepted, in {took:.1f} s"
     )
     if done.problems:
