@@ -43,6 +43,14 @@ class BrokenFileError(ValueError):
         super().__init__(str(self.problem))
 
 
+def exists(path: Path) -> bool:
+    """Whether there is such a file or folder; not one whose name no file system takes, as garbage in lists may be."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def read_bytes(path: Path) -> bytes:
     """The raw content of a file; a pipe or a device, which may have no end, is refused."""
     try:

@@ -46,13 +46,11 @@ def walk(folder: Path) -> Iterator[Path]:
 
 def _walk(folder: Path, above: tuple[str, ...]) -> Iterator[Path]:
     try:
-        entries = sorted(folder.iterdir())
+        entries = [(entry, entry.is_dir()) for entry in sorted(folder.iterdir()) if not is_hidden(entry.name)]
     except OSError as error:
         raise BrokenFileError(folder, None, error.strerror or "cannot be listed") from error
-    for entry in entries:
-        if is_hidden(entry.name):
-            continue
-        if not entry.is_dir():
+    for entry, is_folder in entries:
+        if not is_folder:
             yield entry
         elif (real := os.path.realpath(entry)) not in above:
             yield from _walk(entry, (*above, real))

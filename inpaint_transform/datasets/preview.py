@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -63,6 +63,7 @@ def plan_sheet(
     limit: int,
     report: Callable[[Problem], None],
     templates: Templates | None = None,
+    declared: Collection[str] = (),
     balance: Balance | None = None,
     pictures: Pictures | None = None,
 ) -> list[Row]:
@@ -74,7 +75,8 @@ def plan_sheet(
         seed: See ``plan_rows``.
         limit: Largest number of pictures, >= 1.
         report: Is told every problem met on the way.
-        templates: The prompts of each label: every label that they name must be met, if all pictures are read.
+        templates: The prompts of each label, each of which must be a class.
+        declared: The classes that the data set declares.
         balance: Is told which pictures are shown, and which are not.
         pictures: Decodes, and keeps the pictures that will be painted.
 
@@ -87,6 +89,8 @@ def plan_sheet(
     rows: list[Row] = []
     seen, usable = 0, 0
     pictures = pictures or Pictures()
+    swap = recipes[0].relabel
+    classes = {*declared, *map(str, swap.labels() if swap is not None else ())}
     labels: set[str] = set()
     for item in found:
         if isinstance(item, Problem):
@@ -94,18 +98,18 @@ def plan_sheet(
             continue
         seen += 1
         labels.update(item.labels)
-        planned = plan_rows(item, recipes, seed, pictures)
-        rows += planned
-        usable += bool(planned)
-        if planned:
-            pictures.keep(item.image)
-        if balance is not None:
-            _enter(balance, item, shown=bool(planned))
-        if usable == limit:
+        if usable < limit:
+            planned = plan_rows(item, recipes, seed, pictures)
+            rows += planned
+            usable += bool(planned)
+            if planned:
+                pictures.keep(item.image)
+            if balance is not None:
+                _enter(balance, item, shown=bool(planned))
+        # A label that no picture had yet may still come, or be a prompt that was taken for one.
+        if usable == limit and not {label for label in templates or () if label is not None} - classes - labels:
             break
-    else:
-        swap = recipes[0].relabel
-        check_labels(templates or {}, [*sorted(labels), *sorted(map(str, swap.labels() if swap is not None else ()))])
+    check_labels(templates or {}, sorted(classes | labels))
     if not rows and seen:
         raise ValueError(
             f"nothing to paint: {seen} pictures have no box whose shorter side is at least "

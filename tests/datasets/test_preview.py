@@ -9,7 +9,9 @@ from PIL import Image
 
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
 from inpaint_transform.core.recipe import Recipe
+from inpaint_transform.datasets.balance import Balance
 from inpaint_transform.datasets.files import Problem
+from inpaint_transform.datasets.images import Pictures
 from inpaint_transform.datasets.preview import Row, paint_row, plan_rows, plan_sheet, tiles
 from inpaint_transform.datasets.reading import Annotation, read_image
 from inpaint_transform.datasets.templates import recipe_for
@@ -159,3 +161,32 @@ def test_a_gate_is_asked_for_the_new_class(tmp_path: Path) -> None:
     outcomes = paint_row(row, recipe, Painter(), gate).outcomes
     assert asked == [edit.new_label for edit in row.edits]
     assert [outcome.accepted for outcome in outcomes] == [edit.new_label == "cube" for edit in row.edits]
+
+
+def test_a_label_that_no_class_has_is_refused_though_the_sheet_is_full(tmp_path: Path) -> None:
+    found = [annotate(tmp_path, "a.png"), annotate(tmp_path, "b2.png", labels=["cube", "tree"])]
+    recipes = recipes_of(Recipe(), ["a {label}"], 1)
+    known: dict[str | None, list[str]] = {None: ["a {label}"], "tree": ["a bush"]}
+    rows = plan_sheet(iter(found), recipes, 0, 1, pytest.fail, known)
+    assert {row.annotation.image.name for row in rows} == {"a.png"}
+    wrong: dict[str | None, list[str]] = {None: ["a {label}"], "a sign with E": ["mc2"]}
+    with pytest.raises(ValueError, match="no class is called 'a sign with E'; the classes are cone, cube, hat, tree"):
+        plan_sheet(iter(found), recipes, 0, 1, pytest.fail, wrong, ["hat"])
+
+
+def test_a_sheet_decodes_a_picture_once_and_counts_what_it_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded = []
+    real = Image.open
+    monkeypatch.setattr(Image, "open", lambda content: decoded.append(1) or real(content))
+    balance, pictures = Balance(), Pictures()
+    found = [annotate(tmp_path, "a.png"), annotate(tmp_path, "b2.png", labels=[]), annotate(tmp_path, "c33.png")]
+    recipes = recipes_of(Recipe(), ["a {label}"], 2)
+    balance.seen("pictures", 3)
+    rows = plan_sheet(iter(found), recipes, 0, 8, pytest.fail, None, (), balance, pictures)
+    for row in rows:
+        paint_row(row, recipes[0], Painter(), None, pictures)
+    assert len(decoded) == 3
+    reasons = {"of pictures without a box to paint": 1}
+    assert balance.to_dict()["pictures"] == {"seen": 3, "used": 2, "left_out": reasons}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from pathlib import Path
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from inpaint_transform.datasets.files import BrokenFileError, Problem
-from inpaint_transform.datasets.reading import Annotation, BoxFormat, find_pictures, read, read_image, read_names
+from inpaint_transform.datasets.reading import Annotation, BoxFormat, find, find_pictures, read, read_image, read_names
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 HEIGHT, WIDTH = 60, 80
@@ -399,3 +400,35 @@ def test_a_real_coco_file_is_read(tmp_path: Path) -> None:
     found = list(read(tmp_path, folder / "coco.json", BoxFormat.COCO))
     assert [len(item.boxes) for item in found if isinstance(item, Annotation)] == [len(truth[name]) for name in some]
     assert find_pictures(tmp_path) == [item.image for item in found if isinstance(item, Annotation)]
+
+
+# No path that leads out of the folder: what is there would be searched.
+words = st.text("ab:{~\n\x00\u00e9", max_size=8) | st.sampled_from(["train", "val", "images", "a.png", "x" * 300])
+entries = words | st.lists(words, max_size=3) | st.dictionaries(words, words, max_size=2) | st.none() | st.integers()
+
+
+@settings(shared_folder, max_examples=25)
+@given(
+    document=st.dictionaries(
+        st.sampled_from(["train", "val", "valid", "test", "path", "names", "kpt_shape", "nc", ""]), entries
+    ),
+    lines=st.lists(words, max_size=4),
+)
+def test_any_declaration_is_followed_or_refused(tmp_path: Path, document: dict[str, Any], lines: list[str]) -> None:
+    for folder in ("train", "val"):
+        if not (tmp_path / "images" / folder / "a.png").exists():
+            picture(tmp_path / "images" / folder / "a.png")
+            (tmp_path / "labels" / folder).mkdir(parents=True)
+            (tmp_path / "labels" / folder / "a.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    (tmp_path / "data.yaml").write_text(json.dumps({"names": ["cone"], **document}))
+    (tmp_path / "train.txt").write_text("\n".join(lines))
+    (tmp_path / "ImageSets").mkdir(exist_ok=True)
+    (tmp_path / "ImageSets" / "train.txt").write_text("\n".join(lines))
+    for options in ({}, {"boxes": tmp_path / "labels"}):
+        with contextlib.suppress(ValueError):  # any other exception is a failure
+            source = find(tmp_path / "images" if options else tmp_path, BoxFormat.YOLO, **options)
+            for item in source.read():
+                if isinstance(item, Annotation) and source.places[item.image].split == "train":
+                    assert "val" not in item.image.parts
+    with contextlib.suppress(ValueError):
+        list(find(tmp_path / "images", BoxFormat.VOC, tmp_path / "labels").read())

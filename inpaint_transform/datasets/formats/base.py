@@ -16,7 +16,7 @@ from reprlib import repr as shorten
 from typing import TYPE_CHECKING, Protocol
 
 from inpaint_transform.core.boxes import Box, from_pixels
-from inpaint_transform.datasets.files import Problem
+from inpaint_transform.datasets.files import Problem, exists
 
 if TYPE_CHECKING:
     from inpaint_transform.datasets.formats.coco_index import CocoIndex
@@ -191,7 +191,7 @@ class Format(Protocol):
 def with_any_case(path: Path, suffix: str) -> Path:
     """A path with another suffix, in the case in which there is such a file: some cameras and tools write capitals."""
     capitals = path.with_suffix(suffix.upper())
-    return capitals if capitals.exists() and not path.with_suffix(suffix).exists() else path.with_suffix(suffix)
+    return capitals if exists(capitals) and not exists(path.with_suffix(suffix)) else path.with_suffix(suffix)
 
 
 def labelled(corners: Corners, label: str, height: int, width: int, clip: bool = False) -> Labelled | LeftOut:

@@ -9,7 +9,7 @@ from reprlib import repr as shorten
 from xml.etree import ElementTree
 
 from inpaint_transform.core.boxes import from_pixels
-from inpaint_transform.datasets.files import BrokenFileError, Problem, read_text, read_xml
+from inpaint_transform.datasets.files import BrokenFileError, Problem, exists, read_text, read_xml
 from inpaint_transform.datasets.formats.base import (
     Item,
     Labelled,
@@ -156,7 +156,7 @@ class VocReader:
 
     def has_entry(self, picture: Path) -> bool:
         """Whether there is a label file."""
-        return self._label_file(picture).exists()
+        return exists(self._label_file(picture))
 
     def count(self, picture: Path) -> int:
         """How many objects are in it."""
@@ -165,7 +165,7 @@ class VocReader:
     def read(self, picture: Path, height: int, width: int) -> Iterator[Item]:
         """The boxes of a picture."""
         path = self._label_file(picture)
-        if not path.exists():
+        if not exists(path):
             return
         try:
             tree, lines = read_xml(path)

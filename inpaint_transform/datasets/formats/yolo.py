@@ -10,7 +10,7 @@ from reprlib import repr as shorten
 import yaml  # type: ignore[import-untyped] # ships no types, and one call is not worth a stub package
 
 from inpaint_transform.datasets.classes import ids_of
-from inpaint_transform.datasets.files import BrokenFileError, Problem, read_text
+from inpaint_transform.datasets.files import BrokenFileError, Problem, exists, read_text
 from inpaint_transform.datasets.formats import yolo_data
 from inpaint_transform.datasets.formats.base import (
     Item,
@@ -113,7 +113,7 @@ class YoloReader:
 
     def has_entry(self, picture: Path) -> bool:
         """Whether there is a label file."""
-        return self._label_file(picture).exists()
+        return exists(self._label_file(picture))
 
     def count(self, picture: Path) -> int:
         """How many boxes are in it."""
@@ -122,7 +122,7 @@ class YoloReader:
     def read(self, picture: Path, height: int, width: int) -> Iterator[Item]:
         """The boxes of a picture; of a polygon and of a rotated box the upright box around it."""
         path = self._label_file(picture)
-        if not path.exists():
+        if not exists(path):
             return
         try:
             text = read_text(path)

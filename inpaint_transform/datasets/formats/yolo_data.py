@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from reprlib import repr as shorten
 from typing import Any
 
-from inpaint_transform.datasets.files import BrokenFileError, read_text, read_yaml
+from inpaint_transform.datasets.files import BrokenFileError, exists, read_text, read_yaml
 from inpaint_transform.datasets.formats.base import Part, number
 from inpaint_transform.datasets.images import is_picture, walk
 
@@ -40,11 +40,9 @@ def read_names(source: str) -> dict[int, str]:
         ValueError: The file is not there, is broken or has no names.
     """
     path = Path(source)
-    try:
-        there = path.exists()
-    except OSError:  # too long for a path
-        there = False
-    if there or ("," not in source and (len(path.parts) > 1 or path.suffix in (*_YAML, ".txt", ".names", ".data"))):
+    if exists(path) or (
+        "," not in source and (len(path.parts) > 1 or path.suffix in (*_YAML, ".txt", ".names", ".data"))
+    ):
         listed = _names_in(path)
     else:
         listed = dict(enumerate(source.split(",")))
@@ -220,7 +218,7 @@ def _beside(root: Path, declared: Iterable[Path]) -> set[Path]:
     folders = {picture.parent for picture in declared}
     folders |= {path.parent for path in walk(root / "images")} if (root / "images").is_dir() else set()
     known = set(map(_key, declared))
-    beside = {path for folder in folders if folder.is_dir() for path in folder.iterdir() if is_picture(path)}
+    beside = {path for folder in folders if exists(folder) for path in folder.iterdir() if is_picture(path)}
     return {path for path in beside if _key(path) not in known}
 
 
@@ -263,7 +261,7 @@ def _root(data: Path) -> Path:
     document = _document(data)
     path = document.get("path")
     folder = data.parent / path if isinstance(path, str) and path else data.parent
-    return folder if folder.is_dir() else data.parent
+    return folder if exists(folder) and folder.is_dir() else data.parent
 
 
 def _resolve(entry: str, *roots: Path) -> Path | None:
@@ -277,7 +275,7 @@ def _resolve(entry: str, *roots: Path) -> Path | None:
     tails = [tail for tail in tails if len(tail) > 1 or not (tail == ["images"] or is_picture(Path(tail[0])))]
     for way in (entry, *map("/".join, tails)):
         for root in roots:
-            if (root / way).exists():
+            if exists(root / way):
                 return root / way
     return None
 
@@ -318,6 +316,6 @@ def label_file(picture: Path) -> Path:
     if "images" in folders:
         at = len(folders) - 1 - folders[::-1].index("images")
         found = Path(*folders[:at], "labels", *folders[at + 1 :], picture.with_suffix(".txt").name)
-        if found.exists() or not picture.with_suffix(".txt").exists():
+        if exists(found) or not exists(picture.with_suffix(".txt")):
             return found
     return picture.with_suffix(".txt")

@@ -100,9 +100,10 @@ def preview(
 
     balance, pictures = Balance(), Pictures()
     found = reading.find(source, box_format, boxes, class_names, wanted, clip)
-    rows = sheet.plan_sheet(found.read(balance, pictures), recipes, seed, limit, report, templates, balance, pictures)
-    # What a box could show instead of its class is any other class: gates are to judge here as they do in an export.
     classes = [name for declared in found.declared_classes() for name in declared.values()]
+    items = found.read(balance, pictures)
+    rows = sheet.plan_sheet(items, recipes, seed, limit, report, templates, classes, balance, pictures)
+    # What a box could show instead of its class is any other class: gates are to judge here as they do in an export.
     classes += [label for row in rows for label in row.annotation.labels]
     classes += base.relabel.labels() if base.relabel is not None else ()
     recipe = dataclasses.replace(base, class_names={name: name for name in classes})
