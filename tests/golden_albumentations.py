@@ -127,7 +127,7 @@ def label_types(name: str) -> dict[str, Any]:
     arguments = {
         **BASE,
         "prompts": "a thing",
-        "class_names": {**NAMES, **{word: word for word in NAMES.values()}},
+        "class_names": {**NAMES, **{word: word for word in (*NAMES.values(), "a rather long zebra")}},
         "relabel": {3: 20, "cat": "a rather long zebra", "a rather long zebra": "cat"},
     }
     for labels in (*numbers, *words):

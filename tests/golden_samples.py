@@ -318,6 +318,8 @@ class Parts:
         """Record a transform's counters, without those that measure time and memory."""
         stats = transform.stats()
         engine = stats.pop("inpainter")
+        for later in ("unpainted", "note"):  # what the recordings do not have
+            stats.pop(later, None)
         self.note("stats", {**stats, "engine": {name: engine[name] for name in names}})
 
     def log(self, path: Path, in_order: bool = True) -> None:

@@ -20,7 +20,7 @@ def noun(label: Label, class_names: ClassNames, words: bool = True) -> str:
     """The word for a label.
 
     Args:
-        label: A class name or id; whole floats count as ids.
+        label: A class name or id; whole floats count as ids. A name that ``class_names`` gives to an id is one too.
         class_names: Id or name to noun, or a list indexed by id.
         words: Whether it has to be a word that means something; else, without ``class_names``, any label will do.
 
@@ -40,6 +40,8 @@ def noun(label: Label, class_names: ClassNames, words: bool = True) -> str:
         return str(label)
     if isinstance(class_names, Mapping):
         found = lookup(class_names, label)
+        if found is None and label in class_names.values():
+            found = label
     else:
         number = _whole(label)
         found = class_names[number] if isinstance(number, int) and 0 <= number < len(class_names) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from inpaint_transform.core import crops, masks, prompts, seeds, selection
-from inpaint_transform.core.boxes import Box, Outline
+from inpaint_transform.core.boxes import Box, Outline, intersection, sides
 from inpaint_transform.core.edit import Edit
 from inpaint_transform.core.labels import Label, lookup
 from inpaint_transform.core.looks import LookDrawer
@@ -65,8 +66,8 @@ def plan(recipe: Recipe, scene: Scene, rng: random.Random, looks: LookDrawer | N
         >>> edit.prompt, edit.window
         ('a red car', (50, 40, 250, 240))
     """
-    objects = _Objects(recipe, scene, looks)
     if len(scene.boxes) > 0:
+        objects = _Objects(recipe.spoken(scene.labels), scene, looks)
         return [objects.look(index, rng) for index in objects.draw(rng)]
     if recipe.when_no_box == "skip":
         return []
@@ -75,7 +76,16 @@ def plan(recipe: Recipe, scene: Scene, rng: random.Random, looks: LookDrawer | N
     if region is None:
         return []
     label = recipe.label_without_box(rng)
+    objects = _Objects(recipe, scene, looks)
     return [objects.look_of(region, label, lambda source: objects.edit_of(None, region, label, label, source), rng)]
+
+
+def obstacles(recipe: Recipe, scene: Scene) -> list[str | None]:
+    """Why each box may not be repainted, in a few words that name the setting; None for one that may."""
+    if len(scene.boxes) == 0:
+        return []
+    objects = _Objects(recipe.spoken(scene.labels), scene)
+    return [objects.obstacle(index) for index in range(len(scene.boxes))]
 
 
 @dataclass(frozen=True)
@@ -85,6 +95,7 @@ class _Objects:
     recipe: Recipe
     scene: Scene
     looks: LookDrawer | None = None
+    _regions: dict[int, np.ndarray] = field(default_factory=dict)
 
     @functools.cached_property
     def labels(self) -> list[Label]:
@@ -93,20 +104,29 @@ class _Objects:
         return [None] * len(self.scene.boxes) if given is None else list(given)
 
     def draw(self, rng: random.Random) -> list[int]:
-        """Draw the boxes to repaint; see ``selection.draw``."""
-        recipe, scene = self.recipe, self.scene
-        candidates = selection.eligible(
-            scene.boxes,
-            self.labels,
-            scene.height,
-            scene.width,
-            min_box_size=recipe.min_box_size,
-            area_range=recipe.area_range,
-            include_labels=recipe.include_labels,
-            exclude_labels=recipe.exclude_labels,
-            truncated=recipe.truncated,
-        )
-        return selection.draw(candidates, rng, recipe.num_boxes, self._probabilities(), self._usable)
+        """Draw the boxes to repaint; see ``selection.draw``.
+
+        What would be painted over by another edit is not drawn: it was judged with pixels that are then no more.
+        """
+        kept: list[int] = []
+
+        def usable(index: int) -> bool:
+            if self._unfit(index) is not None or any(self._meet(index, other) for other in kept):
+                return False
+            kept.append(index)
+            return True
+
+        candidates = [index for index in range(len(self.labels)) if self._unwanted(index) is None]
+        return selection.draw(candidates, rng, self.recipe.num_boxes, self._probabilities(), usable)
+
+    def obstacle(self, index: int) -> str | None:
+        """Why a box may not be repainted; None where it may."""
+        probabilities = self._probabilities()
+        if (unwanted := self._unwanted(index)) is not None:
+            return unwanted
+        if probabilities is not None and probabilities[index] == 0:
+            return "box_p is 0"
+        return self._unfit(index)
 
     def look(self, index: int, rng: random.Random) -> Edit:
         """The edit of a box: a look of its object where looks are used again, or a new one."""
@@ -158,23 +178,87 @@ class _Objects:
             return None if box_p is None else [box_p] * len(self.labels)
         return [lookup(box_p, label) or 0.0 for label in self.labels]
 
-    def _usable(self, index: int) -> bool:
-        return self._paintable(index) and not (self.recipe.stale == "skip" and self.scene.occupied(index))
+    def _unwanted(self, index: int) -> str | None:
+        """Which setting leaves a box out."""
+        recipe, scene = self.recipe, self.scene
+        return selection.obstacle(
+            scene.boxes[index],
+            self.labels[index],
+            scene.height,
+            scene.width,
+            min_box_size=recipe.min_box_size,
+            area_range=recipe.area_range,
+            include_labels=recipe.include_labels,
+            exclude_labels=recipe.exclude_labels,
+            truncated=recipe.truncated,
+        )
 
-    def _paintable(self, index: int) -> bool:
-        """Whether a box has a target that fits it, and enough of it may be painted."""
+    def _unfit(self, index: int) -> str | None:
+        """What about a box itself forbids to repaint it; dearer to find out."""
         swap = self.recipe.relabel
         if swap is not None and not swap.options(self.labels[index], self.scene.boxes[index]):
-            return False
+            return "fits no class of relabel by its size"
         if self.scene.masks is not None:
             whole = self._own(index).sum()
-            return bool(whole) and self._free(index).sum() >= selection.MIN_FREE_SHARE * whole
-        return masks.free_share(self.scene.boxes[index], self._protected(index)) >= selection.MIN_FREE_SHARE
+            if not whole:
+                return "its mask is empty"
+            covered = self._painted(index).sum() < selection.MIN_FREE_SHARE * whole
+        else:
+            free = masks.free_share(self.scene.boxes[index], self._protected(index))
+            covered = free < selection.MIN_FREE_SHARE
+        if covered:
+            return "covered by neighbours"
+        if self._renames_another(index):
+            return "another box is of the same object"
+        if self.recipe.stale == "skip" and self.scene.occupied(index):
+            return "holds masks or keypoints (stale='skip')"
+        return None
+
+    def _meet(self, one: int, other: int) -> bool:
+        """Whether the edits of two boxes would paint a pixel both."""
+        shared = intersection(self.scene.boxes[one], self.scene.boxes[other])
+        return shared is not None and bool((self._part(one, shared) & self._part(other, shared)).any())
+
+    def _renames_another(self, index: int) -> bool:
+        """Whether an edit would leave another box with the old class on what is painted as a new one."""
+        swap, boxes = self.recipe.relabel, self.scene.boxes
+        if swap is None or set(swap.options(self.labels[index], boxes[index])) == {self.labels[index]}:
+            return False
+        for other in range(len(boxes)):
+            shared = None if other == index else intersection(boxes[index], boxes[other])
+            if shared is None:
+                continue
+            painted, object_mask = (
+                self._part(index, shared),
+                None if self.scene.masks is None else self.scene.masks[other],
+            )
+            if object_mask is not None and object_mask.any():
+                x0, y0, x1, y1 = shared
+                share = (painted & (object_mask[y0:y1, x0:x1] != 0)).sum() / (object_mask != 0).sum()
+            else:
+                share = painted.sum() / math.prod(sides(boxes[other]))
+            if share >= selection.MIN_FREE_SHARE:
+                return True
+        return False
+
+    def _part(self, index: int, part: Box) -> np.ndarray:
+        """What an edit paints of a part of its box."""
+        left, top = self.scene.boxes[index][:2]
+        return self._painted(index)[part[1] - top : part[3] - top, part[0] - left : part[2] - left]
+
+    def _painted(self, index: int) -> np.ndarray:
+        """What an edit paints of its box: ``(box height, box width)`` bool."""
+        if index not in self._regions:
+            region = self._free(index)
+            if self.scene.masks is None:
+                masks.clear(region, self.scene.boxes[index], self._protected(index))
+            self._regions[index] = region
+        return self._regions[index]
 
     def _region(self, index: int) -> dict[str, Any]:
         """Which part of a box is painted, as fields of an edit."""
         if self.scene.masks is not None:
-            return {"mask_runs": masks.encode_rle(self._free(index))}
+            return {"mask_runs": masks.encode_rle(self._painted(index))}
         outline = self.scene.outlines[index] if self.scene.outlines is not None else None
         return {"outline": outline, "protected": self._protected(index)}
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from inpaint_transform.core import prompts
+from inpaint_transform.core import classes, prompts
 from inpaint_transform.core.labels import ClassNames, Label, noun
 from inpaint_transform.core.prompts import Prompts
 from inpaint_transform.core.swaps import Swap
@@ -16,6 +17,8 @@ from inpaint_transform.core.swaps import Swap
 SHAPES = ("box", "ellipse", "mask")
 NO_BOX = ("skip", "random")
 STALE = ("keep", "skip", "clear")
+# The settings that speak of classes.
+CLASSES = ("include_labels", "exclude_labels", "box_p", "relabel")
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,9 @@ class Recipe:
         self._check("area_range", _is_share_range, "(least, most) shares of the image in [0, 1]")
         self._check("include_labels", lambda labels: not isinstance(labels, str), "a list of labels")
         self._check("exclude_labels", lambda labels: not isinstance(labels, str), "a list of labels")
+        self._check("truncated", lambda value: isinstance(value, bool), "True or False")
+        self._check("match_border", lambda value: isinstance(value, bool), "True or False")
+        self._check("prompt_key", lambda name: name is None or isinstance(name, str), "a name or None")
         self._check("context", lambda factor: factor >= 1, "a factor >= 1")
         self._check("strength", _is_strength, "a number in (0, 1] or (least, most)")
         self._check("shape", lambda name: name in SHAPES, f"one of {', '.join(SHAPES)}")
@@ -106,6 +112,60 @@ class Recipe:
         if isinstance(self.box_p, Mapping):
             return dataclasses.replace(self, box_p={label: p * share for label, p in self.box_p.items()})
         return dataclasses.replace(self, box_p=self.box_p * share)
+
+    def spoken(self, labels: Sequence[Label] | None) -> Recipe:
+        """The recipe with its classes called as a sample's labels call them: by ids, or by names.
+
+        Args:
+            labels: The labels of a sample's boxes, of which there is at least one; None where it has none.
+
+        Raises:
+            ValueError: A setting speaks of a class that there is not, or of classes where the sample has no labels.
+        """
+        if labels is None:
+            for name in CLASSES:
+                if getattr(self, name) and not isinstance(getattr(self, name), int | float):
+                    raise ValueError(
+                        f"{name} chooses by label, but the sample has no labels; give BboxParams(label_fields=[...]), "
+                        f"or with torchvision label_field or labels_getter"
+                    )
+            return self
+        numbers = classes.are_numbers(labels)
+        if numbers is None:
+            return self
+        if not numbers and self.class_names is None:
+            classes.check_case(self._words, labels)
+        return self._by_id if numbers else self._by_name
+
+    @functools.cached_property
+    def _by_id(self) -> Recipe:
+        return self._called(numbers=True)
+
+    @functools.cached_property
+    def _by_name(self) -> Recipe:
+        return self._called(numbers=False)
+
+    @functools.cached_property
+    def _words(self) -> dict[str, Collection[Any]]:
+        """The classes that settings speak of, by setting."""
+        found: dict[str, Collection[Any]] = {name: getattr(self, name) or () for name in CLASSES}
+        found["box_p"] = self.box_p if isinstance(self.box_p, Mapping) else ()
+        found["relabel"] = () if self.relabel is None else {*self.relabel.targets, *self.relabel.labels()}
+        return found
+
+    def _called(self, *, numbers: bool) -> Recipe:
+        names = self.class_names
+        changes: dict[str, Any] = {}
+        for name in ("include_labels", "exclude_labels"):
+            if given := getattr(self, name):
+                changes[name] = [label for one in given for label in classes.spoken(name, one, names, numbers)]
+        if isinstance(self.box_p, Mapping):
+            changes["box_p"] = classes.spoken_keys("box_p", self.box_p, names, numbers)
+        if isinstance(self.prompts, Mapping) and names is not None:
+            changes["prompts"] = classes.spoken_keys("prompts", self.prompts, names, numbers, strict=False)
+        if self.relabel is not None:
+            changes["relabel"] = classes.spoken_swap(self.relabel, names, numbers)
+        return dataclasses.replace(self, **changes) if changes else self
 
     def nouns(self) -> list[str]:
         """The words for all classes that the recipe knows of."""

@@ -17,9 +17,9 @@ BEHIND = 0.8
 MIN_FREE_SHARE = 0.5
 
 
-def eligible(
-    boxes: Sequence[Box],
-    labels: Sequence[Label],
+def obstacle(
+    box: Box,
+    label: Label,
     height: int,
     width: int,
     *,
@@ -28,12 +28,12 @@ def eligible(
     include_labels: Collection[Label] | None,
     exclude_labels: Collection[Label],
     truncated: bool,
-) -> list[int]:
-    """Indices of the boxes that may be repainted.
+) -> str | None:
+    """Why a box may not be repainted; None where it may.
 
     Args:
-        boxes: Pixel boxes inside the image.
-        labels: One label a box.
+        box: Pixel box inside the image.
+        label: Its label.
         height: Image height in pixels.
         width: Image width in pixels.
         min_box_size: Shortest allowed shorter side in pixels.
@@ -43,21 +43,18 @@ def eligible(
         truncated: Whether boxes that touch the image border count.
 
     Returns:
-        Indices in ascending order.
+        A few words that name the setting, for counters.
     """
-    kept = []
-    for index, (box, label) in enumerate(zip(boxes, labels, strict=True)):
-        box_width, box_height = sides(box)
-        share = box_width * box_height / (width * height)
-        if (
-            min(box_width, box_height) >= max(min_box_size, 1)
-            and area_range[0] <= share <= area_range[1]
-            and (include_labels is None or label in include_labels)
-            and label not in exclude_labels
-            and (truncated or not touches_border(box, height, width))
-        ):
-            kept.append(index)
-    return kept
+    box_width, box_height = sides(box)
+    if min(box_width, box_height) < max(min_box_size, 1):
+        return f"smaller than min_box_size={min_box_size}"
+    if not area_range[0] <= box_width * box_height / (width * height) <= area_range[1]:
+        return "outside area_range"
+    if include_labels is not None and label not in include_labels:
+        return "not in include_labels"
+    if label in exclude_labels:
+        return "in exclude_labels"
+    return None if truncated or not touches_border(box, height, width) else "at the border (truncated=False)"
 
 
 def touches_border(box: Box, height: int, width: int) -> bool:

@@ -202,8 +202,7 @@ class BBoxInpaint(Hooks, A.DualTransform):
     def draw(self, data: Mapping[str, Any], stream: random.Random, *, forced: bool) -> dict[str, Any]:
         """Draw the edits."""
         edits = self.editor.draw(self._sample(data), self.p, stream, forced=forced)
-        key = data.get(self.log_key) if self.log_key is not None else None
-        return {"edits": [edit.to_dict() for edit in edits], "key": None if key is None else str(key)}
+        return {"edits": [edit.to_dict() for edit in edits], "key": self.editor.read_name(data) if edits else None}
 
     def paint(self, drawn: Mapping[str, Any], data: dict[str, Any]) -> dict[str, Any]:
         """Paint the edits into all images, and write into the annotations what follows."""

@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from inpaint_transform.core.labels import Label, plain_label
+from inpaint_transform.core.labels import ClassNames, Label, plain_label
 from inpaint_transform.faces.arguments import linked_value
+
+# float32 holds all whole numbers up to here.
+MAX_WHOLE = 2**24
 
 
 class LabelColumns:
@@ -53,8 +56,17 @@ class LabelColumns:
         column = rows[:, self._position(rows, field)]
         return [plain_label(value) for value in self._manager.restore_field("bboxes", field, column)]
 
+    def too_large(self, rows: np.ndarray) -> list[str]:
+        """The fields with numbers that a Compose, which keeps all labels as float32, may have changed."""
+        numeric = [field for field in self.fields if self._manager.metadata["bboxes"][field].is_numerical]
+        return [field for field in numeric if np.abs(rows[:, self._position(rows, field)]).max() >= MAX_WHOLE]
+
     def write(
-        self, rows: np.ndarray, changes: Mapping[int, Label], linked: Mapping[str, Mapping[Any, Any] | None]
+        self,
+        rows: np.ndarray,
+        changes: Mapping[int, Label],
+        linked: Mapping[str, Mapping[Any, Any] | None],
+        class_names: ClassNames = None,
     ) -> None:
         """Give rows new labels, in place.
 
@@ -62,6 +74,7 @@ class LabelColumns:
             rows: ``(N, 4 + ...)``, the label columns last.
             changes: New label by row.
             linked: Further label fields that follow from the class: their value by label. None: it does not.
+            class_names: What else the classes are called.
 
         Raises:
             ValueError: A field cannot hold its new value.
@@ -71,7 +84,9 @@ class LabelColumns:
                 if field == self.field:
                     rows[row, self._position(rows, field)] = self._code(field, label)
                 elif linked.get(field) is not None:
-                    rows[row, self._position(rows, field)] = self._code(field, linked_value(linked, field, label))
+                    rows[row, self._position(rows, field)] = self._code(
+                        field, linked_value(linked, field, label, class_names)
+                    )
 
     def _position(self, rows: np.ndarray, field: str) -> int:
         return int(rows.shape[1]) - len(self.fields) + self.fields.index(field)
@@ -80,7 +95,8 @@ class LabelColumns:
         """What the Compose will turn back into this value; a string that it has not seen becomes known to it."""
         metadata = self._manager.metadata["bboxes"][field]
         if metadata.is_numerical:
-            if not isinstance(value, Real) or not _holds(metadata.dtype, value):
+            fits = isinstance(value, Real) and _holds(metadata.dtype, value) and _holds(np.dtype(np.float32), value)
+            if not fits:
                 raise ValueError(
                     f"relabel gives {value!r}, but the field {field!r} holds numbers"
                     f"{'' if metadata.dtype is None else f' of {metadata.dtype}'}; give a number that fits"

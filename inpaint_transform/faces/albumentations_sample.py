@@ -13,7 +13,7 @@ from inpaint_transform.core.blend import check_image
 from inpaint_transform.core.boxes import Box
 from inpaint_transform.core.edit import Edit
 from inpaint_transform.core.plan import Scene
-from inpaint_transform.faces.albumentations_labels import LabelColumns, check_linked
+from inpaint_transform.faces.albumentations_labels import MAX_WHOLE, LabelColumns, check_linked
 from inpaint_transform.faces.editor import Editor
 
 # How deep the pictures lie in each kind of target.
@@ -71,8 +71,16 @@ class Sample:
         """What there is to paint."""
         rows = self._rows()
         boxes, labels = self._boxes(rows), self._labels.read(rows)
-        if len(rows) and self._editor.recipe.relabel is not None:
-            self._check_relabel()
+        if len(rows):
+            self._check_numbers(rows)
+            if self._editor.recipe.relabel is not None:
+                self._check_relabel()
+        elif self._bare and "bboxes" not in self._data and self._editor.recipe.when_no_box == "skip":
+            self._editor.tally.warn_once(
+                "bboxes",
+                "the sample has no bboxes, so there is nothing to paint; give A.Compose([...], "
+                "bbox_params=A.BboxParams(format, label_fields=[...])) and bboxes, or when_no_box='random'",
+            )
         return Scene(
             self._height,
             self._width,
@@ -98,7 +106,7 @@ class Sample:
         changes = {row: edit.new_label for edit, row in self._placed(accepted) if edit.new_label is not None}
         if changes:
             rows = np.array(self._data["bboxes"])
-            self._labels.write(rows, changes, self._editor.linked_fields)
+            self._labels.write(rows, changes, self._editor.linked_fields, self._editor.recipe.class_names)
             result["bboxes"] = rows
         return result
 
@@ -140,6 +148,13 @@ class Sample:
         for key in self._keys({"keypoints": 0}):
             result[key] = data[key][stale.still_true(data[key], regions)]
         return result
+
+    def _check_numbers(self, rows: np.ndarray) -> None:
+        for field in self._labels.too_large(rows):
+            said = f"the label field {field!r} has numbers from {MAX_WHOLE} on, which A.Compose changes"
+            if field == self._labels.field:
+                raise ValueError(f"{said}: a class would be taken for another; give smaller ids, or names")
+            self._editor.tally.warn_once(f"numbers of {field}", f"{said}, with or without this transform; give strings")
 
     def _check_relabel(self) -> None:
         field = self._labels.field

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
 import functools
 import inspect
 import os
@@ -13,7 +12,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from inpaint_transform.core.labels import Label, lookup
+from inpaint_transform.core.classes import nearest, synonyms
+from inpaint_transform.core.labels import ClassNames, Label, lookup
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.core.reuse import Reuse
@@ -131,19 +131,14 @@ def known_only(ignored: Collection[str] = ()) -> Callable[[Initialise], Initiali
     return decorate
 
 
-def nearest(word: str, known: Collection[str]) -> str:
-    """A hint at the word that was probably meant, as the end of a sentence; empty where none is near."""
-    found = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {found[0]!r}?" if found else ""
-
-
-def linked_value(linked_fields: Mapping[str, Any], field: str, label: Label) -> Any:
-    """What another field of a box becomes with its new label.
+def linked_value(linked_fields: Mapping[str, Any], field: str, label: Label, class_names: ClassNames = None) -> Any:
+    """What another field of a box becomes with its new label, by whichever name ``linked_fields`` calls the class.
 
     Raises:
         ValueError: ``linked_fields`` does not say.
     """
-    value = lookup(linked_fields[field], label)
+    values = (lookup(linked_fields[field], name) for name in synonyms(label, class_names))
+    value = next((value for value in values if value is not None), None)
     if value is None:
         raise ValueError(
             f"linked_fields={{{field!r}: {linked_fields[field]!r}}} has no value for the label {label!r}; add it"
@@ -183,6 +178,8 @@ def _check_own(stored: Mapping[str, Any]) -> None:
     )
     check("log", isinstance(stored["log"], str | None), "a path or None")
     check("log_crops", isinstance(stored["log_crops"], bool), "True or False")
+    if stored["log_crops"] and stored["log"] is None:
+        warnings.warn("log_crops=True without log=...: no crop is saved", UserWarning, stacklevel=2)
     check("on_error", stored["on_error"] in ON_ERROR, f"one of {', '.join(ON_ERROR)}")
     check("seed", seed is None or (isinstance(seed, int) and not isinstance(seed, bool)), "an int or None")
     check("p", isinstance(p, int | float) and 0 <= p <= 1, "a probability in [0, 1]")

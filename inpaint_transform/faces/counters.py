@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import threading
 import warnings
 from collections import Counter, defaultdict
@@ -14,6 +15,11 @@ from inpaint_transform.serving.forks import call_after_fork
 
 # Below this many edits a reject rate says nothing.
 ENOUGH_EDITS = 20
+# A gate that accepts less than this share of so many boxes does not fit the model, or the other way round.
+HOPELESS_EDITS = 30
+HOPELESS_SHARE = 0.1
+# So many samples in a row without a box that may be painted are no chance.
+ENOUGH_SAMPLES = 100
 
 
 class Tally:
@@ -24,6 +30,8 @@ class Tally:
         call_after_fork(self, Tally._unlock)
         self._counts: Counter[str] = Counter()
         self._classes: defaultdict[Label, Counter[str]] = defaultdict(Counter)
+        self._unpainted: Counter[str] = Counter()
+        self._scores: defaultdict[str, list[float]] = defaultdict(list)
         self._warned: set[str] = set()
 
     def _unlock(self) -> None:
@@ -32,29 +40,63 @@ class Tally:
     def __reduce__(self) -> tuple[Any, ...]:
         return Tally, ()
 
-    def count(self, outcomes: Iterable[Outcome]) -> None:
-        """Count the outcomes of some edits; warns once when more than half of them kept their original pixels."""
+    def count(self, outcomes: Iterable[Outcome], gate: str | None = None) -> None:
+        """Count the outcomes of some edits; warns once of a high reject rate, and once of a hopeless one.
+
+        Args:
+            outcomes: What became of the edits.
+            gate: What to say of the gate that judged them, or None.
+        """
         with self._lock:
             for outcome in outcomes:
                 for counts in (self._counts, self._classes[outcome.edit.target]):
                     counts["edits"] += 1
                     counts["attempts"] += outcome.attempts
                     counts[_verdict(outcome)] += 1
+                for name, score in outcome.scores.items():
+                    if len(self._scores[name]) < HOPELESS_EDITS:
+                        self._scores[name].append(score)
             edits, accepted = self._counts["edits"] - self._counts["cold"], self._counts["accepted"]
-        if edits >= ENOUGH_EDITS and accepted * 2 < edits:
+            scores = ", ".join(f"{name} {statistics.median(found):.3g}" for name, found in self._scores.items())
+        if gate is not None and edits >= HOPELESS_EDITS and accepted < HOPELESS_SHARE * edits:
+            self.warn_once(
+                "hopeless",
+                f"only {accepted} of {edits} painted boxes were accepted, so hardly anything is ever changed: median "
+                f"scores are {scores or 'unknown'}, the gate is {gate}; lower its threshold or use another model",
+            )
+        elif edits >= ENOUGH_EDITS and accepted * 2 < edits:
             self.warn_once(
                 "rejects",
                 f"{edits - accepted} of {edits} painted boxes were rejected and keep their original pixels; "
                 f"see stats() for the reasons",
             )
 
-    def count_error(self, error: Exception) -> None:
-        """Count an image that kept its original pixels because painting failed, and warn the first time."""
+    def count_unpainted(self, reasons: Iterable[str]) -> None:
+        """Count a sample that was to be painted and has no box for it; warns once where no sample ever had one.
+
+        Args:
+            reasons: Why not, for each of its boxes.
+        """
+        with self._lock:
+            self._unpainted["samples"] += 1
+            self._unpainted.update(reasons)
+            samples, some = self._unpainted["samples"], self._counts["edits"] > 0
+            words = ", ".join(f"{why} {count}" for why, count in self._unpainted.most_common() if why != "samples")
+        if samples >= ENOUGH_SAMPLES and not some:
+            self.warn_once(
+                "unpainted", f"none of {samples} samples had a box that may be painted, for these reasons: {words}"
+            )
+
+    def count_error(self, what: str, error: Exception) -> None:
+        """Count a failure that was passed over, and warn the first time.
+
+        Args:
+            what: What failed, and what follows, as the beginning of a sentence.
+            error: How.
+        """
         with self._lock:
             self._counts["errors"] += 1
-        self.warn_once(
-            "errors", f"painting failed and the original image is used (on_error='skip'): {error}; see stats()"
-        )
+        self.warn_once(f"errors: {what}", f"{what} (on_error='skip'): {error}; see stats()")
 
     def warn_once(self, key: str, message: str) -> None:
         """Issue a warning the first time this key comes up."""
@@ -68,6 +110,11 @@ class Tally:
         """A snapshot of the counters."""
         with self._lock:
             return dict(self._counts)
+
+    def unpainted(self) -> dict[str, int]:
+        """How many samples were to be painted and had no box for it, and why not, by box."""
+        with self._lock:
+            return dict(self._unpainted)
 
     def classes(self) -> dict[str, dict[str, int]]:
         """The same by the class that was painted."""

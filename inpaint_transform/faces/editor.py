@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,8 +16,9 @@ from inpaint_transform.core.edit import Edit, Outcome, failed
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.paint import paint_all
-from inpaint_transform.core.plan import Scene, plan
+from inpaint_transform.core.plan import Scene, obstacles, plan
 from inpaint_transform.core.protocol import Inpainter
+from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.faces.arguments import Arguments
 from inpaint_transform.faces.counters import Tally
 from inpaint_transform.faces.edits import Edits, edits_of
@@ -129,19 +130,16 @@ class Editor:
         if not decided and rng.random() >= chance:
             return []
         recipe, scene = self.recipe.scaled(self.factor("box_p")), sample.scene()
+        edits: list[Edit] = []
         if self.pool is None:
-            return plan(recipe, scene, rng)
-        image = sample.key()[0]
-        try:
-            self._hint()
-            drawer = self.pool.drawer(image)
-            edits = plan(recipe, scene, rng, drawer)
-            if drawer.due:
-                # The looks that they replace serve until these are there, so nothing of them is in this sample.
-                paint_all(self.recipe, [image], [drawer.due], self.inpainter, self.gate, looks=self.pool)
-        except InpaintError as error:
-            self._fail(error)
-            return []
+            edits = plan(recipe, scene, rng)
+        else:
+            with self._boundary("painting failed and the original image is used"):
+                edits = self._plan_looks(self.pool, recipe, scene, sample.key()[0], rng)
+        if not edits:
+            reasons = obstacles(recipe, scene) or ["no boxes"]
+            if None not in reasons:
+                self.tally.count_unpainted(reason for reason in reasons if reason is not None)
         return edits
 
     def read_slots(self, sample: Mapping[Any, Any]) -> Mapping[str, str | Sequence[str]]:
@@ -159,6 +157,14 @@ class Editor:
                 f"the sample's {key!r} is {slots!r}; give a dict of slot values, e.g. {{'weather': 'in fog'}}"
             )
         return slots
+
+    def read_name(self, sample: Mapping[Any, Any]) -> str | None:
+        """What the log calls a sample: its value under ``log_key``; warns once where it has none."""
+        key = self.arguments["log_key"]
+        name = None if key is None else sample.get(key)
+        if key is not None and name is None:
+            self.tally.warn_once("log_key", f"log_key={key!r} is no key of the sample, so the log does not name it")
+        return None if name is None else str(name)
 
     def paint_same(
         self, images: Sequence[np.ndarray], edits: Sequence[Edit], key: str | None = None
@@ -199,31 +205,50 @@ class Editor:
         """
         if self.pool is not None:
             edits = _first_of_same(edits)
-        try:
+        painted = list(images)
+        outcomes = [[failed(edit, "error") for edit in wanted] for wanted in edits]
+        with self._boundary("painting failed and the original image is used"):
             painted, outcomes = paint_all(
                 self.recipe, images, edits, self.inpainter, self.gate, together, looks=self.pool
             )
-        except InpaintError as error:
-            self._fail(error)
-            return list(images), [[failed(edit, "error") for edit in wanted] for wanted in edits]
-        flat = [outcome for per_image in outcomes for outcome in per_image]
-        self.tally.count(flat)
-        if self.pool is not None:
-            self.pool.count(flat)
+            flat = [outcome for per_image in outcomes for outcome in per_image]
+            self.tally.count(flat, None if self.gate is None else repr(self.gate))
+            if self.pool is not None:
+                self.pool.count(flat)
         if self._log is not None:
-            for image, per_image, key in zip(images, outcomes, keys or [None] * len(images), strict=True):
-                self._log.write(image, per_image, self.recipe, self._named_spec, self.epoch.value, key)
+            with self._boundary("the log cannot be written"):
+                for image, per_image, key in zip(images, outcomes, keys or [None] * len(images), strict=True):
+                    self._log.write(image, per_image, self.recipe, self._named_spec, self.epoch.value, key)
         return painted, outcomes
 
-    def stats(self) -> dict[str, Any]:
-        """What this process painted, and under ``"inpainter"`` the counters of the engine."""
+    @contextlib.contextmanager
+    def _boundary(self, what: str) -> Iterator[None]:
+        """Where ``on_error`` decides: raises what failed, or counts it and warns once.
+
+        It covers the model, the server, and an operating system that has no files or memory left for them. Wrong input
+        passes.
+        """
         try:
-            counters = self._servers_stats() or self.inpainter.stats()
-        except InpaintError:
+            yield
+        except (InpaintError, OSError) as error:
             if self._on_error == "raise":
                 raise
-            counters = {}
-        found = {**self.tally.counts(), "classes": self.tally.classes(), "inpainter": counters}
+            self.tally.count_error(what, error)
+
+    def stats(self) -> dict[str, Any]:
+        """What this process painted, why samples stayed as they were, and the counters of the engine."""
+        counters: dict[str, Any] = {}
+        with self._boundary("the server's counters cannot be read"):
+            counters = self._servers_stats() or self.inpainter.stats()
+        counts = self.tally.counts()
+        found: dict[str, Any] = {**counts, "classes": self.tally.classes(), "inpainter": counters}
+        if unpainted := self.tally.unpainted():
+            found["unpainted"] = unpainted
+        if not counts and counters.get("requests"):
+            found["note"] = (
+                "edits are counted by the process that plans them, here the DataLoader's workers: call stats() there, "
+                "or give log=...; under 'inpainter' is what all of them have painted"
+            )
         if self.pool is not None:
             found["reuse"] = self.pool.stats(self.arguments["p"] * self.factor("p"))
         return found
@@ -251,11 +276,17 @@ class Editor:
             if self.pool.first(name):
                 self.tally.warn_once(name, message)
 
-    def _fail(self, error: InpaintError) -> None:
-        """Raise or count an error, as ``on_error`` says."""
-        if self._on_error == "raise":
-            raise error
-        self.tally.count_error(error)
+    def _plan_looks(
+        self, pool: Pool, recipe: Recipe, scene: Scene, image: np.ndarray, rng: random.Random
+    ) -> list[Edit]:
+        """Plan with looks that are used again, and have those painted that are due for the next time."""
+        self._hint()
+        drawer = pool.drawer(image)
+        edits = plan(recipe, scene, rng, drawer)
+        if drawer.due:
+            # The looks that they replace serve until these are there, so nothing of them is in this sample.
+            paint_all(self.recipe, [image], [drawer.due], self.inpainter, self.gate, looks=pool)
+        return edits
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_pool": None}

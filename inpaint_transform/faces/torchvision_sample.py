@@ -102,9 +102,7 @@ class Sample:
 
     def name(self) -> str | None:
         """What the log calls the sample."""
-        key = self._editor.arguments["log_key"]
-        name = None if key is None else find_mapping(self._sample, key).get(key)
-        return None if name is None else str(name)
+        return self._editor.read_name(find_mapping(self._sample, self._editor.arguments["log_key"]))
 
     def with_edits(self, painted: Sequence[np.ndarray], accepted: Sequence[Edit]) -> Any:
         """The sample with other frames, as ``frames`` gives them, and with what follows from the edits in them."""
@@ -243,6 +241,7 @@ class Sample:
             values = find_field(self._sample, self._boxes, field)
             if values is None:
                 raise ValueError(f"linked_fields has {field!r}, which is not a key of the sample")
-            linked = {index: linked_value(linked_fields, field, label) for index, label in changes.items()}
+            names = self._editor.recipe.class_names
+            linked = {index: linked_value(linked_fields, field, label, names) for index, label in changes.items()}
             sample = replaced(sample, values, label_values.written(values, linked))
         return sample

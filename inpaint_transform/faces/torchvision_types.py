@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import PIL.Image
 import torch
 
 from inpaint_transform.core.boxes import Outline
-from inpaint_transform.faces.nested import find_mapping
+from inpaint_transform.faces.nested import containers
 
 try:
     from torchvision import tv_tensors
@@ -58,14 +58,30 @@ def find_images(flat: Sequence[Any]) -> list[int]:
 
 
 def check_wrapped(sample: Any) -> None:
-    """Refuse boxes that nobody would find: the transform would never paint, and never say so."""
-    for key in ("boxes", "bboxes"):
-        boxes = find_mapping(sample, key).get(key)
-        if isinstance(boxes, torch.Tensor | np.ndarray | list) and len(boxes) > 0:
-            raise ValueError(
-                f"the sample's {key!r} is a {type(boxes).__name__}; wrap it: "
-                f"tv_tensors.BoundingBoxes(..., format=..., canvas_size=(height, width))"
-            )
+    """Refuse boxes that nobody would find: the transform would never paint, and never say so.
+
+    Raises:
+        ValueError: A key that speaks of boxes, or an item of shape ``(N, 4)`` in a list or tuple, holds numbers.
+    """
+    for container in containers(sample):
+        mapping = isinstance(container, Mapping)
+        for name, value in container.items() if isinstance(container, Mapping) else enumerate(container):
+            if ("box" in str(name).lower() and _is_listed(value)) if mapping else _is_rows(value):
+                raise ValueError(
+                    f"the sample's {name!r} is a {type(value).__name__}; wrap it: tv_tensors.BoundingBoxes(..., "
+                    f"format=..., canvas_size=(height, width)), or the data set of torchvision: "
+                    f"wrap_dataset_for_transforms_v2(...)"
+                )
+
+
+def _is_listed(value: Any) -> bool:
+    """Whether it is a list, tuple, array or tensor that holds something."""
+    return (isinstance(value, list | tuple) or getattr(value, "ndim", 0) > 0) and len(value) > 0
+
+
+def _is_rows(value: Any) -> bool:
+    plain = isinstance(value, torch.Tensor | np.ndarray) and not isinstance(value, tv_tensors.TVTensor)
+    return plain and value.ndim == 2 and value.shape[1] == 4
 
 
 def size_of(image: Any) -> tuple[int, int]:
@@ -77,6 +93,8 @@ def size_of(image: Any) -> tuple[int, int]:
 
 def read_boxes(boxes: tv_tensors.BoundingBoxes) -> tuple[np.ndarray, list[Outline] | None]:
     """The boxes as float64 ``(N, 4)`` pixel corners, and the outlines of rotated ones."""
+    if boxes.numel() == 0:  # of any shape: BoundingBoxes([]) has (1, 0)
+        return np.empty((0, 4)), None
     plain = boxes.detach().as_subclass(torch.Tensor).cpu().double().reshape(-1, boxes.shape[-1])
     name = boxes.format.name
     wanted = "XYXYXYXY" if name in ROTATED else "XYXY"

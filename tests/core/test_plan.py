@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from painters import Painter
 
 from inpaint_transform.core.edit import Edit
 from inpaint_transform.core.paint import paint
-from inpaint_transform.core.plan import Scene, plan
+from inpaint_transform.core.plan import Scene, obstacles, plan
 from inpaint_transform.core.recipe import Recipe
+from inpaint_transform.core.swaps import Swap
 
 BOX = (100, 100, 200, 180)
 
@@ -50,7 +54,7 @@ def test_one_pixel_boxes_can_be_painted_where_asked_for() -> None:
 
 
 def test_the_same_draws_give_the_same_plan() -> None:
-    boxes = [(i * 30, 10, i * 30 + 60, 90) for i in range(12)]
+    boxes = [(i * 50, 10, i * 50 + 45, 90) for i in range(12)]
     recipe = Recipe(
         num_boxes=(1, 4),
         prompts=["a {label}", "one {color} {label}"],
@@ -73,3 +77,80 @@ def test_a_random_region_gets_a_prompt() -> None:
         assert edit.index is None
         assert 0 <= edit.box[0] < edit.box[2] <= 300
         assert "{" not in edit.prompt
+
+
+# Edits that meet
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.booleans(), st.booleans(), st.sampled_from(["box", "ellipse", "mask"]))
+def test_no_pixel_is_painted_by_two_edits(seed: int, protect: bool, masked: bool, shape: str) -> None:
+    rng = np.random.default_rng(seed)
+    corners = rng.integers(0, 100, (8, 2))
+    boxes = [
+        (int(x), int(y), int(x) + int(w), int(y) + int(h))
+        for (x, y), (w, h) in zip(corners, corners[::-1] + 30, strict=True)
+    ]
+    boxes = [(x0, y0, min(x1, 200), min(y1, 200)) for x0, y0, x1, y1 in boxes]
+    instances = [rng.random((200, 200)) < 0.3 for _ in boxes] if masked else None
+    recipe = Recipe(num_boxes=8, protect=protect, shape=shape, mask_dilation=0.0, relabel=Swap({"a": "z"}))
+    scene = Scene(200, 200, boxes, ["a", "b"] * 4, masks=instances)
+    count, kept = np.zeros((200, 200), int), set()
+    for edit in plan(recipe, scene, random.Random(seed)):
+        x0, y0, x1, y1 = edit.window
+        count[y0:y1, x0:x1] += edit.mask(shape)
+        kept.add(edit.index)
+    assert count.max(initial=0) <= 1
+    if boxes and not kept:
+        assert None not in obstacles(recipe, scene)
+
+
+def test_what_meets_another_edit_makes_room_for_a_third() -> None:
+    boxes = [(10, 10, 60, 60), (12, 10, 62, 60), (100, 100, 150, 150)]
+    recipe = Recipe(num_boxes=2, protect=False)
+    for seed in range(10):
+        kept = [edit.index for edit in edits(recipe, boxes, seed=seed)]
+        assert len(kept) == 2
+        assert 2 in kept
+
+
+@pytest.mark.parametrize(
+    ("other", "protect", "drawn"),
+    [
+        ((100, 100, 200, 180), True, False),  # a double
+        ((105, 102, 205, 180), True, False),
+        ((90, 95, 210, 190), True, False),  # of the same object, a little larger
+        ((60, 60, 400, 400), True, True),  # what it stands in
+        ((120, 120, 160, 150), True, True),  # what stands in it, and is protected
+        ((120, 120, 160, 150), False, False),
+        ((195, 175, 260, 240), False, True),  # a corner
+    ],
+)
+def test_a_swap_leaves_no_other_box_with_the_old_class_on_its_pixels(other, protect: bool, drawn: bool) -> None:
+    recipe = Recipe(include_labels=["car"], relabel=Swap({"car": "bus"}), protect=protect)
+    planned = edits(recipe, [BOX, other], ["car", "vehicle"])
+    assert bool(planned) == drawn
+    scene = Scene(480, 640, [BOX, other], ["car", "vehicle"])
+    assert (obstacles(recipe, scene)[0] == "another box is of the same object") == (not drawn)
+    # Painted as what it is, it stays true.
+    assert edits(dataclasses.replace(recipe, relabel=Swap({"car": "car"})), [BOX, other], ["car", "vehicle"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"min_box_size": 90}, "smaller than min_box_size=90"),
+        ({"area_range": (0.5, 1.0)}, "outside area_range"),
+        ({"include_labels": ["bus"]}, "not in include_labels"),
+        ({"exclude_labels": ["car"]}, "in exclude_labels"),
+        ({"box_p": {"bus": 1.0}}, "box_p is 0"),
+        ({"relabel": Swap({"car": "bus"}, sizes={"bus": 5.0})}, "fits no class of relabel by its size"),
+        ({"stale": "skip"}, "holds masks or keypoints (stale='skip')"),
+        ({}, None),
+    ],
+)
+def test_it_says_why_a_box_is_left_alone(settings: dict, reason) -> None:
+    scene = Scene(480, 640, [BOX], ["car"], occupied=lambda index: True)
+    assert obstacles(Recipe(**settings), scene) == [reason]
+    assert bool(plan(Recipe(**settings), scene, random.Random(0))) == (reason is None)
+    assert obstacles(Recipe(**settings), Scene(480, 640)) == []

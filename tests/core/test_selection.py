@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inpaint_transform.core.boxes import Box, sides
-from inpaint_transform.core.selection import BEHIND, draw, eligible, neighbours, random_region, touches_border
+from inpaint_transform.core.selection import BEHIND, draw, neighbours, obstacle, random_region, touches_border
 
 ANYTHING: dict[str, Any] = {
     "min_box_size": 0,
@@ -25,7 +25,10 @@ HEIGHT, WIDTH = 100, 200
 
 
 def kept(boxes: list[Box], labels: list[Any] | None = None, **rules: Any) -> list[int]:
-    return eligible(boxes, labels or ["car"] * len(boxes), HEIGHT, WIDTH, **{**ANYTHING, **rules})
+    named = zip(boxes, labels or ["car"] * len(boxes), strict=True)
+    why = [obstacle(box, label, HEIGHT, WIDTH, **{**ANYTHING, **rules}) for box, label in named]
+    assert all(reason is None or isinstance(reason, str) for reason in why)
+    return [index for index, reason in enumerate(why) if reason is None]
 
 
 @pytest.mark.parametrize(("size", "expected"), [(0, [0, 1, 2]), (20, [0, 1, 2]), (21, [0, 2]), (30, [0, 2]), (31, [])])

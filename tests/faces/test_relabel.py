@@ -194,7 +194,12 @@ def test_the_second_field_can_be_the_class(painter: Painter) -> None:
     ("relabel", "labels", "names", "message"),
     [
         ({3: "accord"}, [3, 7], {3: "a", 7: "b", "accord": "c"}, "'labels' holds numbers"),
-        ({"camaro": 5}, ["camaro", "bus"], {"camaro": "a", "bus": "b", 5: "c"}, "'labels' holds strings"),
+        (
+            {"camaro": 5},
+            ["camaro", "bus"],
+            {"camaro": "a", "bus": "b", 5: "c"},
+            "relabel has 5, which is none of class_names",
+        ),
         ({3: 300}, np.array([3, 7], np.uint8), {3: "a", 7: "b", 300: "c"}, "numbers of uint8"),
     ],
 )
