@@ -64,7 +64,8 @@ def spoken(argument: str, given: Label, class_names: ClassNames, numbers: bool) 
         if isinstance(given, str) and (given in words or (given in names.values() and not words)):
             found = [given]
         elif words:
-            found = [known for known, name in words.items() if name == given]
+            meant = {given, *(name for known, name in names.items() if _same(known, given))}
+            found = [known for known, name in words.items() if name in meant]
         else:  # all are ids, and so the names are the labels
             found = [name for known, name in names.items() if _same(known, given)]
     if not found:
