@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from inpaint_transform.core import classes, prompts
+from inpaint_transform.core import prompts, vocabulary
 from inpaint_transform.core.labels import ClassNames, Label, noun
 from inpaint_transform.core.prompts import Prompts
 from inpaint_transform.core.swaps import Swap
@@ -130,11 +130,11 @@ class Recipe:
                         f"or with torchvision label_field or labels_getter"
                     )
             return self
-        numbers = classes.are_numbers(labels)
+        numbers = vocabulary.are_numbers(labels)
         if numbers is None:
             return self
         if not numbers and self.class_names is None:
-            classes.check_case(self._words, labels)
+            vocabulary.check_case(self._words, labels)
         return self._by_id if numbers else self._by_name
 
     @functools.cached_property
@@ -158,13 +158,13 @@ class Recipe:
         changes: dict[str, Any] = {}
         for name in ("include_labels", "exclude_labels"):
             if given := getattr(self, name):
-                changes[name] = [label for one in given for label in classes.spoken(name, one, names, numbers)]
+                changes[name] = [label for one in given for label in vocabulary.spoken(name, one, names, numbers)]
         if isinstance(self.box_p, Mapping):
-            changes["box_p"] = classes.spoken_keys("box_p", self.box_p, names, numbers)
+            changes["box_p"] = vocabulary.spoken_keys("box_p", self.box_p, names, numbers)
         if isinstance(self.prompts, Mapping) and names is not None:
-            changes["prompts"] = classes.spoken_keys("prompts", self.prompts, names, numbers, strict=False)
+            changes["prompts"] = vocabulary.spoken_keys("prompts", self.prompts, names, numbers, strict=False)
         if self.relabel is not None:
-            changes["relabel"] = classes.spoken_swap(self.relabel, names, numbers)
+            changes["relabel"] = vocabulary.spoken_swap(self.relabel, names, numbers)
         return dataclasses.replace(self, **changes) if changes else self
 
     def nouns(self) -> list[str]:

@@ -12,12 +12,12 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from inpaint_transform.core.classes import nearest, synonyms
 from inpaint_transform.core.labels import ClassNames, Label, lookup
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.core.reuse import Reuse
 from inpaint_transform.core.swaps import Swap
+from inpaint_transform.core.vocabulary import nearest, synonyms
 from inpaint_transform.faces.schedule import Schedule
 from inpaint_transform.gates import Gate, gate_of, spec_with_clip
 from inpaint_transform.reports.log import Log

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from inpaint_transform.core.classes import are_numbers, spoken, spoken_keys, synonyms
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.core.swaps import Swap
+from inpaint_transform.core.vocabulary import are_numbers, spoken, spoken_keys, synonyms
 
 NAMES = {1: "car", 2: "bus", 7: "dog"}
 CODES = {"n01": "car", "n02": "bus"}
