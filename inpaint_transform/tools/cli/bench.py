@@ -13,7 +13,7 @@ from inpaint_transform.tools.cli.terminal import say, warn
 
 
 def bench(
-    model: Annotated[str, typer.Argument(help="Preset, hub id or diffusers folder.")] = "tiny",
+    model: Annotated[str, typer.Argument(help="Preset, hub id, diffusers folder or .safetensors file.")] = "tiny",
     images: Annotated[
         Path | None, typer.Option(help="Your pictures: one, or a folder. Default: the embedded one.")
     ] = None,

@@ -46,7 +46,9 @@ def replay(
         Path, typer.Argument(metavar="IMAGE", help="The picture as the transform got it; of an export, the original.")
     ],
     line: Annotated[int, typer.Option(min=1, help="Which line of the log.")],
-    model: Annotated[str | None, typer.Option(help="Preset, hub id or diffusers folder. Default: the line's.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Preset, hub id, diffusers folder or .safetensors file. Default: the line's.")
+    ] = None,
     out: Out = Path("replay.png"),
 ) -> None:
     """Paint one edit of a log again.

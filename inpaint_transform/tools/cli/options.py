@@ -218,7 +218,7 @@ Steps = Annotated[int | None, typer.Option(min=1, help="Denoising steps. Default
 Strength = Annotated[float, typer.Option(help="How far to leave the old pixels, in (0, 1].")]
 Context = Annotated[float, typer.Option(min=1, help="Side of what the model sees over the box's longer side.")]
 MinBoxSize = Annotated[int, typer.Option(min=0, help="Boxes with a shorter side (pixels) are left alone.")]
-Model = Annotated[str, typer.Option(help="Preset, hub id or diffusers folder.")]
+Model = Annotated[str, typer.Option(help="Preset, hub id, diffusers folder or .safetensors file.")]
 Names = Annotated[
     str | None,
     typer.Option(

@@ -14,7 +14,7 @@ from inpaint_transform.tools.cli.terminal import say
 
 
 def serve(
-    model: Annotated[str | None, typer.Argument(help="Preset, hub id or diffusers folder.")] = None,
+    model: Annotated[str | None, typer.Argument(help="Preset, hub id, diffusers folder or .safetensors file.")] = None,
     stats: Annotated[
         str | None,
         typer.Option(
