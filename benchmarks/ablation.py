@@ -36,6 +36,7 @@ from inpaint_transform.core.plan import Scene, plan
 from inpaint_transform.core.protocol import InpaintRequest
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.engine import Engine, adapters
+from inpaint_transform.fit import readers
 from inpaint_transform.tools.bench import samples
 
 DEFAULT = "default"
@@ -265,8 +266,8 @@ class Exam:
         """Mean recall of the classes."""
         edits = [[edit] for edit in self.edits]
         painted, _ = paint_all(self.recipe, self.images, edits, painter)
-        crops = [readback.reader_crop(image, edit.box) for image, edit in zip(painted, self.edits, strict=True)]
-        return round(float(np.mean(readback.recalls(self.wanted, readback.read(self.reader, crops)))), 4)
+        crops = [readers.box_picture(image, edit.box) for image, edit in zip(painted, self.edits, strict=True)]
+        return round(float(np.mean(list(readers.recalls(self.wanted, readers.read(self.reader, crops)).values()))), 4)
 
 
 def exam(root: Path, boxes_per_class: int) -> Exam:

@@ -22,13 +22,15 @@ import cv2
 import numpy as np
 
 from benchmarks import report
-from benchmarks.readback import read, reader_crop, tile, train_reader
+from benchmarks.readback import train_reader
 from benchmarks.tiny import data
 from benchmarks.tiny.train_clip import BACKGROUND, draw_background
 from inpaint_transform.core import blend, crops, masks, seeds
 from inpaint_transform.core.boxes import Box, sides
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import Inpainter, InpaintRequest, Question
+from inpaint_transform.fit.evaluate import tile
+from inpaint_transform.fit.readers import box_picture, read
 from inpaint_transform.gates import Candidate, ClipGate, FillGate, Gate, Verdict
 from inpaint_transform.serving.connect import connect
 
@@ -117,7 +119,7 @@ def evaluate(
             if result.image is not None:
                 candidates.append(candidate(image, box, target, labels, result.image, result.answer))
                 wanted.append(labels.index(target))
-    crops_read = [reader_crop(one.painted, one.box) for one in candidates]
+    crops_read = [box_picture(one.painted, one.box) for one in candidates]
     truth = np.array(wanted)
     right = {name: read(reader, crops_read) == truth for name, reader in readers.items()}
     found: dict[str, Any] = {
@@ -146,7 +148,7 @@ def real_accuracy(reader: Any, unseen: data.Crops, labels: list[str]) -> dict[st
     """How often the classifier reads real unseen objects rightly."""
     found = {}
     for index, label in enumerate(labels):
-        pictures = [reader_crop(unseen.photos[photo].image, box) for photo, box in unseen.by_label[label]]
+        pictures = [box_picture(unseen.photos[photo].image, box) for photo, box in unseen.by_label[label]]
         found[label] = share(read(reader, pictures) == index)
     return found
 

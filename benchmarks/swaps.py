@@ -19,10 +19,11 @@ import albumentations as A
 import numpy as np
 
 from benchmarks import report
-from benchmarks.readback import read, reader_crop, train_reader
+from benchmarks.readback import train_reader
 from benchmarks.tiny import data
 from inpaint_transform import BBoxInpaint
 from inpaint_transform.core.boxes import Box
+from inpaint_transform.fit.readers import box_picture, read
 from inpaint_transform.gates import ClipGate, FillGate
 from inpaint_transform.swaps import balance, class_counts
 
@@ -77,7 +78,7 @@ def evaluate(root: Path, model: str, samples: int, seed: int) -> dict[str, Any]:
             same = sample["image"] is image or np.array_equal(sample["image"], image)
             untouched, given_up = untouched + same, given_up + (not same)
         swapped += [
-            (names[index], sample["labels"][index], reader_crop(sample["image"], corners[index])) for index in changed
+            (names[index], sample["labels"][index], box_picture(sample["image"], corners[index])) for index in changed
         ]
     truth = np.array([labels.index(new) for _, new, _ in swapped])
     right = read(reader, [crop for _, _, crop in swapped]) == truth

@@ -1,22 +1,21 @@
-"""Training crops for the tiny model: annotated windows cut exactly as the transform cuts them."""
+"""The data of the embedded models: pictures with COCO boxes, and what their classes are called."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
-from inpaint_transform.core import boxes, crops
+from inpaint_transform.core import boxes
 from inpaint_transform.core.boxes import Box
+from inpaint_transform.fit.pictures import Sample, read_picture
 
+# Side of the crops that the embedded CLIP reads, in pixels.
 SIZE = 64
-CELL = 4
-CONTEXT = (1.25, 2.5)
 MIN_SIDE = 16
 
 # What each class is called in training captions, the usual name first.
@@ -43,15 +42,6 @@ class Photo:
     labels: list[str]
 
 
-@dataclass(frozen=True)
-class Example:
-    """One training example: a working crop, the hole to paint (bool, aligned to latent cells) and its class."""
-
-    image: np.ndarray
-    mask: np.ndarray
-    label: str
-
-
 def load(roots: Iterable[Path], splits: Iterable[str]) -> list[Photo]:
     """Read COCO-annotated pictures.
 
@@ -62,31 +52,44 @@ def load(roots: Iterable[Path], splits: Iterable[str]) -> list[Photo]:
     Returns:
         The pictures that have at least one box.
     """
-    kept = set(splits)
     photos = []
-    for root in roots:
-        coco = json.loads((Path(root) / "coco.json").read_text())
-        names = {category["id"]: category["name"] for category in coco["categories"]}
-        annotations: dict[int, list[dict[str, Any]]] = {}
-        for annotation in coco["annotations"]:
-            annotations.setdefault(annotation["image_id"], []).append(annotation)
-        for entry in coco["images"]:
-            if entry["split"] not in kept or entry["id"] not in annotations:
-                continue
-            pixels = cv2.imread(str(Path(root) / "images" / entry["file_name"]))
-            if pixels is None:
-                raise FileNotFoundError(f"{root}: the picture images/{entry['file_name']} is missing or unreadable")
-            image = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-            found = annotations[entry["id"]]
-            corners = [(x, y, x + w, y + h) for x, y, w, h in (a["bbox"] for a in found)]
-            photos.append(
-                Photo(image, boxes.from_pixels(corners, *image.shape[:2]), [names[a["category_id"]] for a in found])
-            )
+    for sample in samples(roots, splits):
+        image = read_picture(sample.image)
+        photos.append(Photo(image, list(sample.boxes), list(sample.labels)))
     return photos
 
 
+def _entries(root: Path, splits: set[str]) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]], dict[int, str]]]:
+    """Each picture of some splits that has boxes: its entry, its annotations and the names of the categories."""
+    coco = json.loads((root / "coco.json").read_text())
+    names = {category["id"]: category["name"] for category in coco["categories"]}
+    annotations: dict[int, list[dict[str, Any]]] = {}
+    for annotation in coco["annotations"]:
+        annotations.setdefault(annotation["image_id"], []).append(annotation)
+    for entry in coco["images"]:
+        if entry["split"] in splits and entry["id"] in annotations:
+            yield entry, annotations[entry["id"]], names
+
+
+def samples(roots: Iterable[Path], splits: Iterable[str]) -> list[Sample]:
+    """The same pictures as ``load`` gives, unread."""
+    kept = set(splits)
+    found = []
+    for root in roots:
+        for entry, rows, names in _entries(Path(root), kept):
+            corners = [(x, y, x + w, y + h) for x, y, w, h in (row["bbox"] for row in rows)]
+            found.append(
+                Sample(
+                    Path(root) / "images" / entry["file_name"],
+                    tuple(boxes.from_pixels(corners, entry["height"], entry["width"])),
+                    tuple(names[row["category_id"]] for row in rows),
+                )
+            )
+    return found
+
+
 class Crops:
-    """Draws training examples, every class equally often."""
+    """Boxes that are large enough to be painted, by class: the number of the picture, and the box."""
 
     def __init__(self, photos: list[Photo]) -> None:
         self.photos = photos
@@ -97,32 +100,15 @@ class Crops:
                     self.by_label.setdefault(label, []).append((index, box))
         self.labels = sorted(self.by_label)
 
-    def draw(self, rng: np.random.Generator, label: str | None = None) -> Example:
-        """Draw one augmented example (flips, quarter turns for cells, light and colour jitter)."""
-        label = label or self.labels[rng.integers(len(self.labels))]
-        candidates = self.by_label[label]
-        index, box = candidates[rng.integers(len(candidates))]
-        image, mask = cut(self.photos[index].image, box, rng.uniform(*CONTEXT))
-        if rng.random() < 0.5:
-            image, mask = image[:, ::-1], mask[:, ::-1]
-        if label in TURNABLE:
-            turns = int(rng.integers(4))
-            image, mask = np.rot90(image, turns), np.rot90(mask, turns)
-        gain = rng.uniform(0.85, 1.15) * rng.uniform(0.95, 1.05, 3)
-        image = np.clip(image * gain + rng.uniform(-12, 12), 0, 255).astype(np.uint8)
-        return Example(np.ascontiguousarray(image), np.ascontiguousarray(mask), label)
 
-
-def cut(image: np.ndarray, box: Box, context: float) -> tuple[np.ndarray, np.ndarray]:
-    """Cut the working crop ``(64, 64, 3)`` around a box and the hole ``(64, 64)`` that the model is to paint."""
-    height, width = image.shape[:2]
-    window = crops.context_window(box, height, width, context)
-    hole = np.zeros((window[3] - window[1], window[2] - window[0]), bool)
-    hole[box[1] - window[1] : box[3] - window[1], box[0] - window[0] : box[2] - window[0]] = True
-    return crops.crop(image, window, SIZE), crops.align_mask(crops.crop_mask(hole, SIZE), CELL)
+def captions() -> dict[str, list[str]]:
+    """All that is said of each class in training, the usual caption first."""
+    return {
+        label: [template.format(name) for name in names for template in TEMPLATES] for label, names in NAMES.items()
+    }
 
 
 def caption(label: str, rng: np.random.Generator) -> str:
     """A caption for a class: a random name in a random template."""
-    names = NAMES[label]
-    return TEMPLATES[rng.integers(len(TEMPLATES))].format(names[rng.integers(len(names))])
+    said = captions()[label]
+    return said[rng.integers(len(said))]

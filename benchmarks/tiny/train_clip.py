@@ -24,9 +24,11 @@ from torch.nn import functional
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
 from benchmarks.tiny import data
-from benchmarks.tiny.train import Run, to_pixels
 from inpaint_transform.core import boxes, crops
 from inpaint_transform.core.boxes import Box
+from inpaint_transform.fit.autoencoder import round_trip
+from inpaint_transform.fit.denoise import to_pixels
+from inpaint_transform.fit.trainer import Training
 from inpaint_transform.tiny import CHECKPOINT, CLIP
 
 logger = logging.getLogger("benchmarks.tiny.train_clip")
@@ -135,13 +137,6 @@ class Draws:
         return crops.crop(image, window, data.SIZE), inner
 
 
-@torch.no_grad()
-def round_trip(vae: AutoencoderKL, images: np.ndarray) -> np.ndarray:
-    """``(B, 64, 64, 3)`` uint8 pictures as the autoencoder gives them back."""
-    decoded = vae.decode(vae.encode(to_pixels(images)).latent_dist.mean).sample
-    return ((decoded.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
-
-
 def cache_crops(draws: Draws, vae: AutoencoderKL, path: Path, count: int, seed: int) -> dict[str, np.ndarray]:
     """Draw ``count`` working crops, send most of them through the autoencoder, and keep them on disk."""
     if path.exists():
@@ -200,10 +195,11 @@ def train(cache: dict[str, np.ndarray], tokenizer: CLIPTokenizer, work: Path, st
     """Train on cached crops; returns the moving average."""
     torch.manual_seed(seed)
     model = build_clip(tokenizer)
-    run = Run(work / "clip.pt", {"clip": model}, RATE, steps, 0.998)
-    losses: list[float] = []
-    while run.step < steps:
-        rng = np.random.default_rng((seed, 2, run.step))
+    training = Training(work / "clip.pt", dict(model.named_parameters()), RATE, decay=0.998)
+
+    def loss(step: int) -> torch.Tensor:
+        rng = np.random.default_rng((seed, 2, step))
+        model.logit_scale.data.clamp_(max=MAX_LOGIT_SCALE)
         rows = rng.integers(len(cache["labels"]), size=BATCH)
         labels = cache["labels"][rows]
         pictures = [
@@ -219,17 +215,14 @@ def train(cache: dict[str, np.ndarray], tokenizer: CLIPTokenizer, work: Path, st
         same = torch.from_numpy(labels[:, None] == labels[None, :]).float()
         target = same / same.sum(dim=1, keepdim=True)
         logits = output.logits_per_image
-        loss = (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)) / 2
-        run.update(loss)
-        model.logit_scale.data.clamp_(max=MAX_LOGIT_SCALE)
-        losses.append(loss.item())
-        if run.step % 100 == 0:
-            logger.info("clip %d/%d loss %.4f", run.step, steps, np.mean(losses[-100:]))
-        if run.step % 250 == 0 or run.step == steps:
-            run.save()
-    logger.info("trained for %.0f seconds", run.seconds)
-    average: CLIPModel = run.ema["clip"].module
-    return average
+        return (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)) / 2
+
+    for progress in training.run(steps, loss, every=250):
+        if progress.step % 100 == 0:
+            logger.info("clip %d/%d loss %.4f", progress.step, steps, progress.loss)
+    training.finish()
+    logger.info("trained for %.0f seconds", training.seconds)
+    return model
 
 
 @torch.no_grad()

@@ -16,6 +16,7 @@ from inpaint_transform.serving.threads import own_process
 from inpaint_transform.tools.cli.bench import bench
 from inpaint_transform.tools.cli.demo import demo
 from inpaint_transform.tools.cli.export import export
+from inpaint_transform.tools.cli.fit import fit
 from inpaint_transform.tools.cli.logs import replay, report
 from inpaint_transform.tools.cli.preview import preview
 from inpaint_transform.tools.cli.serve import serve
@@ -40,7 +41,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, preview, export, bench, report, replay, serve):
+for command in (demo, preview, export, fit, bench, report, replay, serve):
     app.command()(command)
 
 

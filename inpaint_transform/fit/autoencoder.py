@@ -1,0 +1,238 @@
+"""The autoencoder of a small model: trained on crops, sharpened against a critic, its latents normalised."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from torch import nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.fit.bases import quiet
+from inpaint_transform.fit.denoise import autocast, to_images, to_pixels
+from inpaint_transform.fit.examples import Crops
+from inpaint_transform.fit.trainer import Progress, Stateful, Training
+
+RATE = 1e-3
+SHARPEN_RATE = 2e-4
+DIVERGENCE_WEIGHT = 1e-4
+# One example in eight is shown with its hole, as the pipeline will show it both.
+HOLED = 8
+# How many crops are kept to train on, as pixels on disk.
+MAX_CROPS = 8000
+PATIENCE = 10
+# Where the pull of the critic on the last layer is brought to, over that of the reconstruction.
+CRITIC_SHARE = 0.5
+MAX_CRITIC_WEIGHT = 10.0
+
+
+class Pixels:
+    """Crops drawn once and kept on disk, so that training does not read pictures.
+
+    Args:
+        crops: Where they are drawn from.
+        count: How many.
+        seed: Decides which.
+        path: An ``.npy`` file.
+        progress: Whether to show a progress bar.
+    """
+
+    def __init__(self, crops: Crops, count: int, seed: int, path: Path, progress: bool) -> None:
+        shape = (count, crops.size, crops.size, 4)
+        if not path.exists():
+            part = path.with_name(f"{path.name}.part")
+            kept = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
+            drawn = crops.draw(count, seed)
+            for number, example in tqdm(drawn, "cutting", count, unit="crop", disable=not progress):
+                kept[number, ..., :3], kept[number, ..., 3] = example.image, example.hole
+            kept.flush()
+            del kept
+            part.replace(path)
+        self._path, self.count = path, count
+
+    @classmethod
+    def kept(cls, path: Path) -> Pixels:
+        """Those that an earlier call has cut."""
+        found = cls.__new__(cls)
+        found._path, found.count = path, len(np.load(path, mmap_mode="r"))
+        return found
+
+    def batch(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """``(B, 3, H, W)`` float in [-1, 1], and the holes ``(B, 1, H, W)`` bool."""
+        # Opened anew for each batch, so that what is read does not pile up in memory.
+        kept = np.load(self._path, mmap_mode="r")[rows]
+        return to_pixels(kept[..., :3]), torch.from_numpy(kept[..., 3].astype(bool))[:, None]
+
+
+def reconstruction_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """L1 on pixels and, for sharpness, on their differences at three scales."""
+    loss = functional.l1_loss(output, target)
+    for _ in range(3):
+        for axis in (2, 3):
+            loss = loss + 0.7 * functional.l1_loss(output.diff(dim=axis), target.diff(dim=axis))
+        output, target = functional.avg_pool2d(output, 2), functional.avg_pool2d(target, 2)
+    return loss
+
+
+def train(
+    vae: Any, pixels: Pixels, held_out: Pixels, steps: int, batch: int, seed: int, path: Path
+) -> Iterator[Progress]:
+    """Train the whole autoencoder; when the iterator ends, its best average is in place.
+
+    Args:
+        vae: An ``AutoencoderKL`` on its device.
+        pixels: What to train on.
+        held_out: What says when to stop.
+        steps: At most so many.
+        batch: Crops a step.
+        seed: Decides on crops and noise.
+        path: The checkpoint.
+    """
+    training = Training(path, dict(vae.named_parameters()), RATE, decay=0.999)
+
+    def loss(step: int) -> torch.Tensor:
+        target, rng = _drawn(vae, pixels, batch, seed, step)
+        with autocast(vae.device):
+            posterior = vae.encode(target).latent_dist
+            mean, logvar = posterior.mean.float(), posterior.logvar.float()
+            noise = torch.randn(mean.shape, generator=rng).to(mean.device)
+            output = vae.decode(mean + noise * torch.exp(0.5 * logvar)).sample.float()
+        divergence = 0.5 * (mean**2 + logvar.exp() - 1 - logvar).mean()
+        return reconstruction_loss(output, target) + DIVERGENCE_WEIGHT * divergence
+
+    yield from training.run(steps, loss, _held_out_loss(vae, held_out, batch), patience=PATIENCE)
+    training.finish()
+
+
+def sharpen(vae: Any, pixels: Pixels, steps: int, batch: int, seed: int, path: Path) -> Iterator[Progress]:
+    """Train the decoder alone against a critic that tells real crops from decoded ones (Esser et al., 2012.09841).
+
+    A loss on pixels leaves the mean of all that the latent may stand for, which is blurred. The encoder stays as it is,
+    so latents keep their meaning.
+
+    Args:
+        vae: An ``AutoencoderKL`` on its device.
+        pixels: What to train on.
+        steps: How many in all.
+        batch: Crops a step.
+        seed: Decides on crops and noise.
+        path: The checkpoint.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        critic = Critic().to(vae.device)
+    answers = torch.optim.Adam(critic.parameters(), SHARPEN_RATE, betas=(0.5, 0.9))
+    parameters = {
+        name: value for name, value in vae.named_parameters() if name.startswith(("decoder.", "post_quant_conv."))
+    }
+    beside: dict[str, Stateful] = {"critic": critic, "answers": answers}
+    training = Training(path, parameters, SHARPEN_RATE, decay=0.999, beside=beside)
+    last = vae.decoder.conv_out.weight
+
+    def loss(step: int) -> torch.Tensor:
+        target, rng = _drawn(vae, pixels, batch, seed + 1, step)
+        with torch.no_grad(), autocast(vae.device):
+            posterior = vae.encode(target).latent_dist
+            mean, std = posterior.mean.float(), posterior.std.float()
+            latents = mean + std * torch.randn(mean.shape, generator=rng).to(mean.device)
+        with autocast(vae.device):
+            output = vae.decode(latents).sample.float()
+            real, painted = critic(target).float(), critic(output.detach()).float()
+        answers.zero_grad(set_to_none=True)
+        (functional.relu(1 - real) + functional.relu(1 + painted)).mean().backward()
+        answers.step()
+        critic.requires_grad_(False)
+        with autocast(vae.device):
+            unconvincing = -critic(output).float().mean()
+        critic.requires_grad_(True)
+        rebuilt = reconstruction_loss(output, target)
+        [pull] = torch.autograd.grad(rebuilt, last, retain_graph=True)
+        [push] = torch.autograd.grad(unconvincing, last, retain_graph=True)
+        weight = CRITIC_SHARE * pull.norm() / (push.norm() + 1e-4)
+        return rebuilt + weight.clamp(max=MAX_CRITIC_WEIGHT) * unconvincing
+
+    yield from training.run(steps, loss)
+    training.finish()
+
+
+class Critic(nn.Sequential):
+    """Says of each patch of 34 pixels whether it is real; ``(B, 3, H, W)`` to ``(B, 1, H/8 - 1, W/8 - 1)``."""
+
+    def __init__(self) -> None:
+        widths = (3, 32, 64, 96)
+        blocks: list[nn.Module] = []
+        for narrow, wide in pairwise(widths):
+            convolution = nn.Conv2d(narrow, wide, 4, 2, 1)
+            blocks += [nn.utils.parametrizations.spectral_norm(convolution), nn.LeakyReLU(0.2)]
+        super().__init__(*blocks, nn.utils.parametrizations.spectral_norm(nn.Conv2d(widths[-1], 1, 4, 1, 1)))
+
+
+def _drawn(vae: Any, pixels: Pixels, batch: int, seed: int, step: int) -> tuple[torch.Tensor, torch.Generator]:
+    rng = np.random.default_rng((seed, step))
+    target, holes = pixels.batch(rng.integers(pixels.count, size=batch))
+    target[::HOLED] = torch.where(holes[::HOLED], 0.0, target[::HOLED])
+    return target.to(vae.device), torch.Generator().manual_seed(seed * 1_000_003 + step)
+
+
+def _held_out_loss(vae: Any, pixels: Pixels, batch: int) -> Callable[[], float]:
+    @torch.no_grad()
+    def loss() -> float:
+        total = 0.0
+        for start in range(0, pixels.count, batch):
+            rows = np.arange(start, min(start + batch, pixels.count))
+            target = pixels.batch(rows)[0].to(vae.device)
+            with autocast(vae.device):
+                output = vae.decode(vae.encode(target).latent_dist.mode()).sample.float()
+            total += float(reconstruction_loss(output, target)) * len(rows)
+        return total / pixels.count
+
+    return loss
+
+
+@torch.no_grad()
+def round_trip(vae: Any, images: np.ndarray) -> np.ndarray:
+    """``(B, H, W, 3)`` uint8 pictures as the autoencoder gives them back."""
+    latents = vae.encode(to_pixels(images).to(vae.device, vae.dtype)).latent_dist.mode()
+    return to_images(vae.decode(latents).sample)
+
+
+def load_round_trip(spec: ModelSpec) -> Callable[[np.ndarray], np.ndarray]:
+    """What the autoencoder of a model makes of ``(B, H, W, 3)`` uint8 pictures, on the CPU."""
+    resolved = spec.resolved()
+    with quiet():
+        vae = AutoencoderKL.from_pretrained(resolved.id, subfolder="vae", revision=resolved.revision).eval()
+    return functools.partial(round_trip, vae)
+
+
+def psnr(images: np.ndarray, others: np.ndarray) -> float:
+    """Peak signal to noise in dB between uint8 pictures; infinite where they are equal."""
+    error = float(np.mean((images.astype(np.float64) - others) ** 2))
+    return math.inf if error == 0 else 10 * math.log10(255**2 / error)
+
+
+@torch.no_grad()
+def normalise(vae: Any, pixels: Pixels) -> None:
+    """Fold a shift and scale a channel into the autoencoder: latents get zero mean and unit variance.
+
+    A denoiser learns such latents best, and pipelines know only one ``scaling_factor`` for all channels.
+    """
+    rows = np.linspace(0, pixels.count - 1, min(512, pixels.count)).astype(int)
+    found = [vae.encode(pixels.batch(part)[0].to(vae.device)).latent_dist.mode() for part in np.array_split(rows, 32)]
+    latents = torch.cat(found).float()
+    mean, std = latents.mean(dim=(0, 2, 3)), latents.std(dim=(0, 2, 3))
+    channels = len(mean)
+    encode, decode = vae.quant_conv, vae.post_quant_conv
+    encode.weight[:channels] /= std[:, None, None, None]
+    encode.bias[:channels] = (encode.bias[:channels] - mean) / std
+    encode.bias[channels:] -= 2 * std.log()
+    decode.bias += (decode.weight[:, :, 0, 0] * mean).sum(dim=1)
+    decode.weight *= std[None, :, None, None]

@@ -1,0 +1,113 @@
+"""Bases: what a model to start from is, and whether it can be fitted at all."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+
+from inpaint_transform.core.errors import InpaintError
+from inpaint_transform.core.models import PRESETS, ModelSpec
+
+logger = logging.getLogger(__name__)
+
+NOTHING = "none"
+CARD = "fit.json"
+INPAINTING_CLASSES = ("StableDiffusionInpaintPipeline", "StableDiffusionXLInpaintPipeline")
+SUPPORTED = (
+    "a LoRA can be fitted to 9-channel inpainting checkpoints of Stable Diffusion 1.x, 2.x and SDXL (presets sd15, sd2,"
+    " sdxl), all weights to base 'tiny' or 'none'"
+)
+
+
+@dataclass(frozen=True)
+class Base:
+    """What is trained.
+
+    Attributes:
+        spec: The resolved model; None for nothing.
+        whole: Whether all of its weights are trained; a LoRA otherwise.
+    """
+
+    spec: ModelSpec | None
+    whole: bool
+
+
+def find_base(base: str) -> Base:
+    """Say what a base is, without loading its weights.
+
+    Args:
+        base: ``"none"``, a preset, a hub id, or a diffusers folder. All weights of ``"tiny"`` are trained, and of a
+            folder that fit wrote in this way; other checkpoints get a LoRA.
+
+    Raises:
+        ValueError: It cannot be fitted; the message says what can.
+        FileNotFoundError: There is no such folder.
+        InpaintError: The hub did not give its configuration.
+    """
+    if base == NOTHING:
+        return Base(None, whole=True)
+    spec = ModelSpec(base).resolved()
+    folder = Path(spec.id)
+    if base == "tiny" or (folder / CARD).is_file():
+        return Base(spec, whole=True)
+    if folder.exists() and not (folder / "model_index.json").is_file():
+        raise FileNotFoundError(f"base={base!r}: the folder has no model_index.json; give one in the diffusers layout")
+    if spec.lora is not None:
+        raise ValueError(f"base={base!r}: has a LoRA fused already, which yours would not go with; use its plain form")
+    try:
+        index = diffusers.DiffusionPipeline.load_config(spec.id, revision=spec.revision)
+    except (OSError, ValueError) as error:
+        raise InpaintError(
+            f"base={base!r}: no such folder, and neither a preset ({', '.join(PRESETS)}, none) nor what the hub gives "
+            f"({' '.join(str(error).split())})"
+        ) from error
+    name = str(index.get("_class_name"))
+    if "unet" not in index or not name.startswith("StableDiffusion"):
+        raise ValueError(f"base={base!r}: a {name} cannot be fitted; {SUPPORTED}")
+    unet = diffusers.UNet2DConditionModel.load_config(spec.id, subfolder="unet", revision=spec.revision)
+    if unet["in_channels"] != 9 or name not in INPAINTING_CLASSES:
+        raise ValueError(
+            f"base={base!r}: a {name} whose denoiser takes {unet['in_channels']} channels was not trained to "
+            f"inpaint and cannot be fitted; {SUPPORTED}"
+        )
+    return Base(spec, whole=False)
+
+
+def load(spec: ModelSpec, device: str) -> Any:
+    """The pipeline of a base on its device: float32 on the CPU, bfloat16 on CUDA."""
+    # By name, as the serving loads it: this room knows the engine's front door only.
+    loading = importlib.import_module("inpaint_transform.engine.loading")
+    chosen = dataclasses.replace(spec, device=device, dtype="auto")
+    where = choose_device(device)
+    if where.type == "cuda":
+        chosen = dataclasses.replace(chosen, dtype="bfloat16")
+    with quiet():
+        pipeline, _ = loading.load(chosen)
+    return pipeline
+
+
+def quiet() -> contextlib.AbstractContextManager[None]:
+    """While it lasts, diffusers and transformers show no progress bars and make no remarks."""
+    hushed: contextlib.AbstractContextManager[None] = importlib.import_module("inpaint_transform.engine.quiet").quiet()
+    return hushed
+
+
+def choose_device(device: str) -> torch.device:
+    """The device that ``auto``, ``cpu``, ``cuda`` or ``mps`` means here."""
+    found: torch.device = importlib.import_module("inpaint_transform.engine.devices").choose_device(device)
+    return found
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """What fit wrote about a model."""
+    card: dict[str, Any] = json.loads((folder / CARD).read_text("utf-8"))
+    return card

@@ -1,0 +1,83 @@
+"""Captions: what a class is called in training, drawn from the same templates that later make the prompts."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterable, Mapping, Sequence
+
+from inpaint_transform.core import prompts as core_prompts
+from inpaint_transform.core.labels import ClassNames
+from inpaint_transform.core.prompts import Prompts
+
+TEMPLATES = ("a photo of a {label}", "a photo of {label}", "a {label}", "{label}")
+# What is said of a hole that shows no object: asked for later, it takes an object away.
+BACKGROUND = "background"
+# How often nothing is said, which guidance needs to know.
+EMPTY_SHARE = 0.1
+# Of one class; all of them are put into words once, before training.
+MAX_CAPTIONS = 64
+
+
+class Captions:
+    """The captions of all classes.
+
+    Args:
+        labels: The class names.
+        prompts: Templates with ``{label}`` and attribute slots, for all or by label, as ``BBoxInpaint`` takes them. The
+            first of a class is what it is asked for by in samples.
+        attributes: Slot name to values.
+        class_names: Label to noun.
+
+    Raises:
+        ValueError: A class has no template, or a slot that nothing fills.
+    """
+
+    def __init__(
+        self,
+        labels: Iterable[str],
+        prompts: Prompts = TEMPLATES,
+        attributes: Mapping[str, Sequence[str]] | None = None,
+        class_names: ClassNames = None,
+    ) -> None:
+        attributes = attributes or {}
+        if callable(prompts):
+            raise ValueError(f"prompts={prompts!r}: a function cannot be asked for all that it may say; give templates")
+        core_prompts.check(prompts, attributes, sample_slots=False)
+        self.by_label = {
+            label: _all_captions(core_prompts.templates_of(prompts, label), label, attributes, class_names)
+            for label in labels
+        }
+
+    def draw(self, label: str | None, rng: random.Random) -> str:
+        """A caption for a class, for the background (None), or sometimes nothing."""
+        if rng.random() < EMPTY_SHARE:
+            return ""
+        return BACKGROUND if label is None else rng.choice(self.by_label[label])
+
+    def everything(self) -> list[str]:
+        """All that ``draw`` may give, each once."""
+        return list(dict.fromkeys(["", BACKGROUND, *itertools.chain.from_iterable(self.by_label.values())]))
+
+
+def _all_captions(
+    templates: Sequence[str], label: str, attributes: Mapping[str, Sequence[str]], class_names: ClassNames
+) -> list[str]:
+    found: dict[str, None] = {}
+    for template in templates:
+        slots = [
+            slot for slot in dict.fromkeys(core_prompts.slots_of(template)) if slot not in core_prompts.LABEL_SLOTS
+        ]
+        for values in itertools.product(*(attributes[slot] for slot in slots)):
+            if len(found) >= MAX_CAPTIONS:
+                return list(found)
+            caption = core_prompts.draw(
+                template,
+                label,
+                random.Random(0),  # noqa: S311 - nothing is left to draw
+                attributes={slot: [value] for slot, value in zip(slots, values, strict=True)},
+                class_names=class_names,
+                slots={},
+            )
+            found[caption] = None
+    return list(found)

@@ -1,0 +1,169 @@
+"""Training crops: a box is the hole to paint, its surroundings are given, and its class says what belongs there."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from inpaint_transform.core import crops, masks, selection
+from inpaint_transform.core.boxes import Box, sides
+from inpaint_transform.fit.pictures import Sample, read_picture
+
+# Window side over longer box side: around the transform's default of 2.
+CONTEXT = (1.25, 2.5)
+# What the hole is. The box is what the transform paints by default, so it comes most often.
+HOLES = {"box": 0.65, "shape": 0.15, "part": 0.1, "background": 0.1}
+# Of the box's sides: how small a part may be.
+MIN_PART = 0.4
+# How much of a background box may lie on objects, and how often one is looked for.
+MAX_COVERED = 0.15
+MAX_TRIES = 20
+
+
+@dataclass(frozen=True)
+class Example:
+    """One training example.
+
+    Attributes:
+        image: ``(size, size, 3)`` uint8, RGB, the working crop.
+        hole: ``(size, size)`` bool, what is to be painted, made of whole latent cells.
+        label: The class in the hole; None for background.
+    """
+
+    image: np.ndarray
+    hole: np.ndarray
+    label: str | None
+
+
+class Crops:
+    """Draws training examples from labelled pictures, every class as often as its share says.
+
+    Args:
+        samples: The pictures.
+        size: Side of the working crop in pixels.
+        cell: Pixels a latent cell, a divisor of ``size``.
+        turnable: Classes without an upright position, which are turned by quarters.
+        shares: How often a class is drawn against the others; 1 where it is not named.
+
+    Raises:
+        ValueError: No box is large enough to learn from.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        size: int,
+        cell: int,
+        turnable: Collection[str] = (),
+        shares: Mapping[str, float] | None = None,
+    ) -> None:
+        self.samples, self.size, self.cell = samples, size, cell
+        self._turnable = frozenset(turnable)
+        self._by_label: dict[str, list[tuple[int, int]]] = {}
+        for number, sample in enumerate(samples):
+            for index in sample.usable():
+                self._by_label.setdefault(sample.labels[index], []).append((number, index))
+        if not self._by_label:
+            raise ValueError(f"none of {len(samples)} pictures has a box that is large enough to learn from")
+        self.labels = sorted(self._by_label)
+        weights = np.array([(shares or {}).get(label, 1.0) for label in self.labels])
+        self._weights = weights / weights.sum()
+
+    def draw(self, count: int, seed: int) -> Iterator[tuple[int, Example]]:
+        """Draw examples, each with its number; a picture is read once for all that are cut from it.
+
+        Args:
+            count: How many.
+            seed: The same seed gives the same examples, each of which depends on its number only.
+        """
+        plan = []
+        for number in range(count):
+            rng = np.random.default_rng((seed, number))
+            label = self.labels[rng.choice(len(self.labels), p=self._weights)]
+            candidates = self._by_label[label]
+            plan.append((*candidates[rng.integers(len(candidates))], number, rng))
+        plan.sort(key=lambda row: row[:3])
+        before, picture = -1, np.zeros((0, 0, 3), np.uint8)
+        for sample, index, number, rng in plan:
+            if sample != before:
+                before, picture = sample, read_picture(self.samples[sample].image)
+            yield number, self._example(self.samples[sample], index, picture, rng)
+
+    def _example(self, sample: Sample, index: int, picture: np.ndarray, rng: np.random.Generator) -> Example:
+        height, width = picture.shape[:2]
+        kind = rng.choice(list(HOLES), p=list(HOLES.values()))
+        label: str | None = sample.labels[index]
+        box = sample.boxes[index]
+        if kind == "background" and (empty := background_box(sample, sides(box), height, width, rng)) is not None:
+            box, label = empty, None
+        window = crops.context_window(box, height, width, rng.uniform(*CONTEXT))
+        whole = masks.shape_mask(box, window, "box")
+        inside = whole if label is None else self._hole(sample, index, window, kind, rng)
+        image = crops.crop(picture, window, self.size)
+        hole = crops.align_mask(crops.crop_mask(inside, self.size), self.cell)
+        return Example(*_augmented(image, hole, sample.labels[index] in self._turnable, rng), label)
+
+    @staticmethod
+    def _hole(sample: Sample, index: int, window: Box, kind: str, rng: np.random.Generator) -> np.ndarray:
+        box = sample.boxes[index]
+        outline = sample.outlines[index] if sample.outlines else None
+        if kind == "shape" and outline is not None:
+            hole = masks.outline_mask(outline, window, "box")
+        elif kind == "part":
+            hole = masks.shape_mask(_part(box, rng), window, "box")
+        else:
+            hole = masks.shape_mask(box, window, "ellipse" if kind == "shape" else "box")
+        # As the transform paints: neighbours keep their pixels where they leave enough of the box.
+        others = selection.neighbours(index, np.asarray(sample.boxes))
+        kept = tuple(sample.boxes[other] for other in others)
+        if kept and masks.free_share(box, kept) >= selection.MIN_FREE_SHARE:
+            free = hole.copy()
+            masks.clear(free, window, kept)
+            hole = free if free.any() else hole
+        return hole if hole.any() else masks.shape_mask(box, window, "box")
+
+
+def background_box(
+    sample: Sample, size: tuple[int, int], height: int, width: int, rng: np.random.Generator
+) -> Box | None:
+    """Draw a box of some size that lies on no object of a picture; None where none is found.
+
+    Args:
+        sample: Whose boxes to keep clear of.
+        size: Its width and height in pixels.
+        height: Of the picture.
+        width: Of the picture.
+        rng: Source of the draws.
+    """
+    if size[0] > width or size[1] > height:
+        return None
+    for _ in range(MAX_TRIES):
+        x0, y0 = int(rng.integers(width - size[0] + 1)), int(rng.integers(height - size[1] + 1))
+        box = (x0, y0, x0 + size[0], y0 + size[1])
+        if masks.free_share(box, sample.boxes) >= 1 - MAX_COVERED:
+            return box
+    return None
+
+
+def _part(box: Box, rng: np.random.Generator) -> Box:
+    width, height = sides(box)
+    part_width, part_height = (max(1, round(side * rng.uniform(MIN_PART, 1))) for side in (width, height))
+    x0 = box[0] + int(rng.integers(width - part_width + 1))
+    y0 = box[1] + int(rng.integers(height - part_height + 1))
+    return x0, y0, x0 + part_width, y0 + part_height
+
+
+def _augmented(
+    image: np.ndarray, hole: np.ndarray, turnable: bool, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mirrored, turned where that is possible, and in another light."""
+    if rng.random() < 0.5:
+        image, hole = image[:, ::-1], hole[:, ::-1]
+    if turnable:
+        turns = int(rng.integers(4))
+        image, hole = np.rot90(image, turns), np.rot90(hole, turns)
+    gain = rng.uniform(0.85, 1.15) * rng.uniform(0.95, 1.05, 3)
+    lit = np.clip(image * gain + rng.uniform(-12, 12), 0, 255).astype(np.uint8)
+    return np.ascontiguousarray(lit), np.ascontiguousarray(hole)

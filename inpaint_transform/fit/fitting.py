@@ -1,0 +1,362 @@
+"""Fit: teach an inpainting model the objects of a labelled data set."""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from inpaint_transform.core.labels import ClassNames
+from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.core.prompts import Prompts
+from inpaint_transform.core.recipe import Recipe
+from inpaint_transform.fit import architecture as architectures
+from inpaint_transform.fit import autoencoder, card, full, honest, lora, sheets, summary
+from inpaint_transform.fit.bases import Base, choose_device, find_base, load, quiet
+from inpaint_transform.fit.captions import TEMPLATES, Captions
+from inpaint_transform.fit.evaluate import EDITS, Evaluation, evaluate
+from inpaint_transform.fit.examples import Crops
+from inpaint_transform.fit.hyperparameters import make_plan
+from inpaint_transform.fit.painter import PipelineInpainter
+from inpaint_transform.fit.pictures import MIN_SIDE, Sample, count_labels, split
+from inpaint_transform.fit.trainer import Progress
+from inpaint_transform.fit.vocabulary import new_words
+
+logger = logging.getLogger(__name__)
+
+# Of a small model, where no preset says otherwise.
+WHOLE = {"steps": 12, "guidance_scale": 2.0}
+# In seconds: the first sample sheet comes early, the others now and then.
+FIRST_SHEET, OTHER_SHEETS = 240, 900
+# Crops that show whether the base's autoencoder has ever seen the like.
+TRIED_CROPS = 16
+
+
+def fit(
+    train: Sequence[Sample],
+    held_out: Sequence[Sample] | None = None,
+    *,
+    base: str,
+    out: Path,
+    architecture: str = "tiny",
+    prompts: Prompts = TEMPLATES,
+    attributes: Mapping[str, Sequence[str]] | None = None,
+    class_names: ClassNames = None,
+    turnable: Collection[str] = (),
+    shares: Mapping[str, float] | None = None,
+    rank: int | None = None,
+    steps: int | None = None,
+    batch: int | None = None,
+    crops: int | None = None,
+    rate: float | None = None,
+    every: int | None = None,
+    steps_of_autoencoder: int | None = None,
+    steps_of_decoder: int | None = None,
+    size: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    edits: int = EDITS,
+    licence: str | None = None,
+    command: str = "inpaint_transform.fit.fit(...)",
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Train on labelled boxes: each is a hole to paint, its class says what belongs there.
+
+    A run that was broken off, however that happened, goes on when it is called again with the same folder.
+
+    Args:
+        train: The pictures to train on.
+        held_out: Pictures kept apart, which say when to stop and how good the result is. None takes some of ``train``.
+        base: ``"tiny"`` or a folder that fit wrote (all weights), ``"none"`` (all weights, from nothing), or a
+            9-channel Stable Diffusion or SDXL inpainting checkpoint, as preset, hub id or folder (a LoRA).
+        out: Folder for the weights, the card, the page, sample sheets and, in ``training``, the checkpoints.
+        architecture: With base ``"none"``: a name of ``architecture.ARCHITECTURES``.
+        prompts: What the classes are called, as ``BBoxInpaint`` takes them; the first of a class is used for samples.
+        attributes: Slot name to values.
+        class_names: Label to noun.
+        turnable: Classes without an upright position, which are turned by quarters in training.
+        shares: How often a class is drawn against the others; 1 where it is not named.
+        rank: Of the LoRA, >= 1. Default 16.
+        steps: Steps of the denoiser in all. Default 4000 of a small model, 20,000 from nothing, 800 of a LoRA.
+        batch: Examples a step. Default 16, 32 and 4.
+        crops: Examples that are drawn and encoded, once. Default: by the number of boxes.
+        rate: Learning rate of the denoiser, in (0, 1). Default 4e-4, of a LoRA 1e-4.
+        every: Steps between checkpoints. Default 100.
+        steps_of_autoencoder: Steps of a small model's autoencoder. Default 500, from nothing 12,000.
+        steps_of_decoder: Steps of its decoder against a critic, which makes it sharp. Default 250 and 4000.
+        size: Side of the working crop in pixels, for a LoRA. Default: the checkpoint's own.
+        seed: Decides on every draw.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+        edits: How many held-out boxes are painted for the page, at least; 0 leaves the evaluation out.
+        licence: Of the pictures, for the card.
+        command: How to do it again, for the card.
+        progress: Whether to show progress bars.
+
+    Returns:
+        What ``fit.json`` in the folder holds: data, plan, versions, warnings and measurements.
+
+    Raises:
+        ValueError: The base cannot be fitted, an argument is out of its range, there is nothing to learn from, or the
+            folder holds another run.
+        FileNotFoundError: There is no such base.
+        InpaintError: The base does not load, or training broke down.
+    """
+    chosen = find_base(base)
+    if size is not None and chosen.whole:
+        raise ValueError(f"size={size!r}: the size of a small model is its architecture's; leave it out")
+    if edits < 0:
+        raise ValueError(f"edits={edits!r}: use a number of at least 0")
+    trained, kept = (list(train), list(held_out)) if held_out is not None else split(train, seed)
+    labels = list(count_labels(trained))
+    if not labels:
+        raise ValueError(
+            f"train: none of {len(trained)} pictures has a box of {MIN_SIDE} pixels or more; nothing to learn"
+        )
+    captions = Captions(labels, prompts, attributes, class_names)
+    kind = "nothing" if chosen.spec is None else "small" if chosen.whole else "LoRA"
+    plan = make_plan(
+        kind,
+        sum(count_labels(trained).values()),
+        steps=steps,
+        batch=batch,
+        crops=crops,
+        rank=rank,
+        rate=rate,
+        every=every,
+        seed=seed,
+        steps_of_autoencoder=steps_of_autoencoder,
+        steps_of_decoder=steps_of_decoder,
+    )
+    where = choose_device(device)
+    pipeline, unknown = _pipeline(chosen, architecture, captions, seed, device)
+    cell = 2 ** (len(pipeline.vae.config.block_out_channels) - 1)
+    own = (chosen.spec and chosen.spec.size) or pipeline.unet.config.sample_size * cell
+    side = _side(size or own, cell, pipeline.unet)
+    start = card.make(base, chosen.whole, side, trained, kept, licence, command, {**vars(plan)})
+    settings = {
+        "base": base,
+        "architecture": architecture,
+        "size": side,
+        "data": start["data"]["digest"],
+        "captions": captions.by_label,
+        "turnable": sorted(turnable),
+        "shares": dict(shares or {}),
+        **plan.fingerprint(),
+    }
+    work = _work_folder(out, settings)
+    drawn = Crops(trained, side, cell, turnable, shares)
+    usable = bool(count_labels(kept).keys() & set(labels))
+    unseen = Crops(_known(kept, labels), side, cell, turnable) if usable else None
+    said = honest.before(trained, kept, unknown, _psnr(pipeline, drawn) if chosen.spec is not None else np.inf)
+    for sentence in said:
+        logger.warning("%s", sentence)
+
+    pipeline.to(where)
+    recipe = Recipe(prompts=captions.by_label, min_box_size=MIN_SIDE)
+    run = _Run(
+        pipeline, chosen, PipelineInpainter(pipeline, side, cell, _guidance(chosen)), recipe, labels, out, progress
+    )
+    trainer = full.train if chosen.whole else lora.train
+    begun = time.monotonic()
+    for name, total, step in trainer(pipeline, drawn, unseen, captions, plan, work, progress):
+        run.follow(name, total, step, kept if usable else trained)
+    run.end()
+    _save(pipeline, chosen, out)
+    spec = _result(chosen, out, side, device)
+    found = None
+    if edits and usable:
+        vae = pipeline.vae.float().to("cpu")
+        del run, pipeline
+        gc.collect()
+        found = _evaluate(spec, trained, _known(kept, labels), recipe, edits, seed, vae)
+        said += honest.after(found.numbers)
+    stages = _stages(work)
+    seconds = sum(stage.pop("seconds") for stage in stages.values()) if stages else time.monotonic() - begun
+    result = card.finish(start, stages, seconds, said, found.numbers if found else None)
+    card.write(result, out)
+    summary.write(result, found.shown if found else [], stages, out / "page.html")
+    return result
+
+
+def _pipeline(base: Base, architecture: str, captions: Captions, seed: int, device: str) -> tuple[Any, list[str]]:
+    """The pipeline to train, and the words that it did not know."""
+    said = captions.everything()
+    if base.spec is None:
+        with quiet():
+            return architectures.build(architecture, said, seed), []
+    pipeline = load(base.spec, device)
+    if not base.whole:
+        return pipeline, []
+    unknown = new_words(pipeline.tokenizer, said)
+    architectures.learn_words(pipeline, said, seed)
+    return pipeline, unknown
+
+
+def _side(size: int, cell: int, unet: Any) -> int:
+    multiple = cell * 2 ** (len(unet.config.block_out_channels) - 1)
+    if size < multiple or size % multiple:
+        raise ValueError(f"size={size}: this model works in steps of {multiple} pixels; use a multiple of it")
+    return size
+
+
+def _known(samples: Sequence[Sample], labels: Sequence[str]) -> list[Sample]:
+    """The pictures without the boxes of classes that are not trained."""
+    found = []
+    for sample in samples:
+        rows = [index for index, label in enumerate(sample.labels) if label in labels]
+        if len(rows) < len(sample.labels):
+            boxes, names = tuple(sample.boxes[row] for row in rows), tuple(sample.labels[row] for row in rows)
+            outlines = tuple(sample.outlines[row] for row in rows) if sample.outlines else ()
+            found.append(Sample(sample.image, boxes, names, outlines))
+        else:
+            found.append(sample)
+    return found
+
+
+def _work_folder(out: Path, settings: dict[str, Any]) -> Path:
+    """The folder of checkpoints, once it is sure that what is in it belongs to this run."""
+    work = out / "training"
+    work.mkdir(parents=True, exist_ok=True)
+    file, text = work / "settings.json", json.dumps(settings, indent=2, sort_keys=True)
+    if file.exists():
+        before, now = json.loads(file.read_text("utf-8")), json.loads(text)
+        changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+        if changed:
+            name = changed[0]
+            raise ValueError(
+                f"{out}: holds a run with {name}={before.get(name)!r}, not {now.get(name)!r}; give another folder, "
+                f"or the settings of that run to go on with it"
+            )
+    file.write_text(text, "utf-8")
+    return work
+
+
+def _psnr(pipeline: Any, crops: Crops) -> float:
+    images = np.stack([example.image for _, example in crops.draw(TRIED_CROPS, 0)])
+    back = [autoencoder.round_trip(pipeline.vae, image[None])[0] for image in images]
+    return autoencoder.psnr(images, np.stack(back))
+
+
+def _guidance(base: Base) -> float:
+    if base.whole:
+        return float(WHOLE["guidance_scale"])
+    given = base.spec.guidance_scale if base.spec else None
+    return 7.5 if given is None else given
+
+
+def _save(pipeline: Any, base: Base, out: Path) -> None:
+    if base.whole:
+        full.save(pipeline, out)
+    else:
+        lora.save(pipeline, out)
+
+
+def _result(base: Base, out: Path, side: int, device: str) -> ModelSpec:
+    """What was made, as anybody else would load it."""
+    own: dict[str, Any] = {"size": side, "device": device, "serving": "local"}
+    if base.whole or base.spec is None:
+        return ModelSpec(str(out), steps=int(WHOLE["steps"]), guidance_scale=WHOLE["guidance_scale"], **own)
+    return ModelSpec(**{**base.spec.to_dict(), "lora": str(out), **own})
+
+
+def _evaluate(
+    spec: ModelSpec,
+    train: Sequence[Sample],
+    held_out: Sequence[Sample],
+    recipe: Recipe,
+    edits: int,
+    seed: int,
+    vae: Any,
+) -> Evaluation:
+    from inpaint_transform.serving.connect import connect
+
+    inpainter = connect(spec)
+    try:
+        return evaluate(
+            inpainter, train, held_out, recipe, edits, seed, lambda images: autoencoder.round_trip(vae, images)
+        )
+    finally:
+        inpainter.close()
+
+
+def _stages(work: Path) -> dict[str, dict[str, Any]]:
+    """What each checkpoint says of its training."""
+    found = {}
+    for path in sorted(work.glob("*.pt"), key=lambda path: path.stat().st_mtime):
+        state = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
+        if "history" in state:
+            found[path.stem] = {
+                "steps": state["step"],
+                "best_step": state["best_step"],
+                "loss": state["loss"],
+                "held_out": [[int(step), round(float(loss), 5)] for step, loss in state["history"]],
+                "seconds": state["seconds"],
+            }
+    return found
+
+
+@dataclass(eq=False)
+class _Run:
+    """What is shown of a training: a progress bar a stage, and sample sheets."""
+
+    pipeline: Any
+    base: Base
+    painter: PipelineInpainter
+    recipe: Recipe
+    labels: list[str]
+    out: Path
+    progress: bool
+    sheet_due: float = field(default_factory=lambda: time.monotonic() + FIRST_SHEET)
+    stage: str = ""
+    bar: Any = None
+    held_out: float | None = None
+
+    def follow(self, stage: str, total: int, step: Progress, samples: Sequence[Sample]) -> None:
+        """Show a step."""
+        if stage != self.stage:
+            self.end()
+            self.stage, self.held_out = stage, None
+            self.bar = tqdm(None, stage, total, initial=step.step - 1, unit="step", disable=not self.progress)
+        self.held_out = step.held_out if step.held_out is not None else self.held_out
+        shown = f"loss {step.loss:.4f}" + (f", held out {self.held_out:.4f}" if self.held_out is not None else "")
+        self.bar.set_postfix_str(shown, refresh=False)
+        self.bar.update()
+        if step.checked:
+            logger.info("%s %d/%d: %s", stage, step.step, total, shown)
+        if step.step == total:
+            self.bar.close()
+        if step.checked and (time.monotonic() > self.sheet_due or step.step == total):
+            self.sheet_due = time.monotonic() + OTHER_SHEETS
+            self._sheet(step.step, samples)
+
+    def end(self) -> None:
+        """Leave the bar as it is."""
+        if self.bar is not None:
+            self.bar.close()
+
+    def _sheet(self, step: int, samples: Sequence[Sample]) -> None:
+        folder = self.out / "sheets"
+        folder.mkdir(exist_ok=True)
+        if self.stage in ("autoencoder", "decoder"):
+            pixels = autoencoder.Pixels.kept(self.out / "training" / "unseen.npy")
+            sheet = sheets.round_trip_sheet(self.pipeline.vae, pixels)
+        else:
+            if not self.base.whole:
+                lora.awake(self.pipeline)
+            with quiet():
+                sheet = sheets.edit_sheet(self.painter, samples, self.recipe, self.labels)
+            if not self.base.whole:
+                lora.rest(self.pipeline)
+        path = folder / f"{self.stage}-{step:06d}.png"
+        cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+        logger.info("wrote %s", path)

@@ -1,0 +1,105 @@
+"""All weights of a small model: its autoencoder first, then denoiser and text encoder on cached latents."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from inpaint_transform.fit import autoencoder
+from inpaint_transform.fit.bases import quiet
+from inpaint_transform.fit.captions import Captions
+from inpaint_transform.fit.denoise import (
+    HELD_OUT_COUNT,
+    Predict,
+    Schedule,
+    autocast,
+    cache_latents,
+    held_out_loss,
+    step_loss,
+)
+from inpaint_transform.fit.examples import Crops
+from inpaint_transform.fit.hyperparameters import Plan
+from inpaint_transform.fit.trainer import Progress, Training
+
+RATE = 4e-4
+PATIENCE = 12
+# Of the autoencoder's crops, for its loss on what is held out.
+HELD_OUT_PIXELS = 64
+
+
+def train(
+    pipeline: Any, crops: Crops, held_out: Crops | None, captions: Captions, plan: Plan, work: Path, progress: bool
+) -> Iterator[tuple[str, int, Progress]]:
+    """Train a pipeline in place; it holds the best average when the iterator ends.
+
+    Args:
+        pipeline: A small Stable Diffusion inpainting pipeline whose tokenizer knows the captions' words.
+        crops: What to train on.
+        held_out: What says when to stop, or None.
+        captions: What is said of each class.
+        plan: Steps, batch, seed and the like.
+        work: Where checkpoints and caches are kept.
+        progress: Whether to show bars while crops are cut and encoded.
+
+    Yields:
+        After each step: what is trained, its steps in all, and where it stands.
+    """
+    for model in (pipeline.vae, pipeline.unet, pipeline.text_encoder):
+        model.float().requires_grad_(True)
+    vae = pipeline.vae
+    pixels = autoencoder.Pixels(crops, plan.crops_of_autoencoder, plan.seed + 1, work / "pixels.npy", progress)
+    unseen = autoencoder.Pixels(held_out or crops, HELD_OUT_PIXELS, plan.seed + 2, work / "unseen.npy", progress)
+    steps, batch = plan.steps_of_autoencoder, plan.batch_of_autoencoder
+    for step in autoencoder.train(vae, pixels, unseen, steps, batch, plan.seed, work / "autoencoder.pt"):
+        yield "autoencoder", steps, step
+    steps = plan.steps_of_decoder
+    for step in autoencoder.sharpen(vae, pixels, steps, batch, plan.seed, work / "decoder.pt"):
+        yield "decoder", steps, step
+    autoencoder.normalise(vae, pixels)
+    vae.requires_grad_(False)
+    latents = cache_latents(vae, crops, plan.crops, plan.seed + 3, work / "latents.pt", progress)
+    kept = held_out and cache_latents(vae, held_out, HELD_OUT_COUNT, plan.seed + 4, work / "unseen.pt", progress)
+    models: dict[str, torch.nn.Module] = {"unet": pipeline.unet, "text_encoder": pipeline.text_encoder}
+    parameters = {f"{part}.{name}": value for part, model in models.items() for name, value in model.named_parameters()}
+    schedule, predict, device = Schedule(pipeline.scheduler), _predict(pipeline), vae.device
+    training = Training(work / "denoiser.pt", parameters, plan.rate or RATE)
+    loss = step_loss(schedule, predict, latents, captions, plan.batch, plan.seed, device)
+    measured = held_out_loss(schedule, predict, kept, captions, plan.batch, device) if kept else None
+    for step in training.run(plan.steps, loss, measured, plan.every, PATIENCE):
+        if step.checked:
+            with training.averaged():
+                yield "denoiser", plan.steps, step
+        else:
+            yield "denoiser", plan.steps, step
+    training.finish()
+
+
+def _predict(pipeline: Any) -> Predict:
+    tokenizer, device = pipeline.tokenizer, pipeline.vae.device
+
+    def predict(noisy: torch.Tensor, times: torch.Tensor, captions: list[str]) -> torch.Tensor:
+        tokens = tokenizer(
+            captions,
+            padding="max_length",
+            truncation=True,
+            max_length=tokenizer.model_max_length,
+            return_tensors="pt",
+        ).input_ids.to(device)
+        with autocast(device):
+            hidden = pipeline.text_encoder(tokens).last_hidden_state
+            output: torch.Tensor = pipeline.unet(noisy, times, hidden).sample
+        return output
+
+    return predict
+
+
+def save(pipeline: Any, folder: Path) -> None:
+    """Write a folder that diffusers loads like any other checkpoint: float16 safetensors."""
+    halves = {name: copy.deepcopy(getattr(pipeline, name)).half() for name in ("vae", "text_encoder", "unet")}
+    written = type(pipeline)(**{**pipeline.components, **halves}, requires_safety_checker=False)
+    with quiet():
+        written.save_pretrained(folder, safe_serialization=True)

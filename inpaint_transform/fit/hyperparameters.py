@@ -1,0 +1,79 @@
+"""The plan of a run: how many steps of what, and from which numbers that comes."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+# Meant for an hour on two cores, a long day, and a GPU.
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "small": {"steps": 4000, "batch": 16, "steps_of_autoencoder": 500, "steps_of_decoder": 250},
+    "nothing": {"steps": 20_000, "batch": 32, "steps_of_autoencoder": 12_000, "steps_of_decoder": 4000},
+    "LoRA": {"steps": 800, "batch": 4, "steps_of_autoencoder": 0, "steps_of_decoder": 0},
+}
+# How many examples are drawn and encoded: so many a box, within bounds.
+CROPS = {"small": (40, 1000, 4000), "nothing": (40, 1000, 20_000), "LoRA": (8, 200, 2000)}
+MAX_PIXEL_CROPS = 8000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a run trains.
+
+    Attributes:
+        kind: ``"small"`` or ``"nothing"`` for all weights of a small model, ``"LoRA"``.
+        steps: Steps of the denoiser.
+        batch: Examples a step.
+        crops: Examples that are drawn and encoded.
+        rank: Of the LoRA.
+        rate: Learning rate of the denoiser; None for the default.
+        seed: Decides on every draw.
+        every: After how many steps of the denoiser the held-out loss is measured and a checkpoint written.
+        steps_of_autoencoder: Steps of the autoencoder.
+        steps_of_decoder: Steps of its decoder against a critic.
+        batch_of_autoencoder: Crops a step of these.
+        crops_of_autoencoder: Crops that are kept for these.
+    """
+
+    kind: str
+    steps: int
+    batch: int
+    crops: int
+    rank: int
+    rate: float | None
+    seed: int
+    steps_of_autoencoder: int
+    steps_of_decoder: int
+    every: int = 100
+    batch_of_autoencoder: int = 8
+    crops_of_autoencoder: int = MAX_PIXEL_CROPS
+
+    def __post_init__(self) -> None:
+        for field in ("steps", "batch", "crops", "rank", "every"):
+            if not isinstance(getattr(self, field), int) or getattr(self, field) < 1:
+                raise ValueError(f"{field}={getattr(self, field)!r}: use a whole number of at least 1")
+        for field in ("steps_of_autoencoder", "steps_of_decoder"):
+            if not isinstance(getattr(self, field), int) or getattr(self, field) < 0:
+                raise ValueError(f"{field}={getattr(self, field)!r}: use a whole number of at least 0")
+        if self.rate is not None and not 0 < self.rate < 1:
+            raise ValueError(f"rate={self.rate!r}: use a learning rate in (0, 1), or None for the default")
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What a run that goes on must have in common with the one it continues: all but how long it trains in all."""
+        values = dataclasses.asdict(self)
+        del values["steps"]
+        return values
+
+
+def make_plan(kind: str, boxes: int, **wanted: Any) -> Plan:
+    """The plan for a number of boxes; what is wanted as None takes its default.
+
+    Raises:
+        ValueError: A number is out of its range.
+    """
+    each, least, most = CROPS[kind]
+    crops = min(max(each * boxes, least), most)
+    values = {**DEFAULTS[kind], "crops": crops, "rank": 16, "rate": None, "seed": 0}
+    values |= {name: value for name, value in wanted.items() if value is not None}
+    return Plan(kind=kind, **values, crops_of_autoencoder=min(values["crops"], MAX_PIXEL_CROPS))

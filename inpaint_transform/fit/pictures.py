@@ -1,0 +1,106 @@
+"""Samples: labelled pictures as plain data, read when needed, and which of them are kept apart."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from inpaint_transform.core.boxes import Box, Outline, sides
+
+# Of the pictures, where the data set has no validation split of its own.
+HELD_OUT_SHARE = 0.15
+# In pixels of the shorter side: what is smaller says too little about how an object looks.
+MIN_SIDE = 16
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One labelled picture.
+
+    Attributes:
+        image: The picture's file.
+        boxes: Half-open pixel boxes inside the picture.
+        labels: One class name a box.
+        outlines: The polygon of each object in image coordinates, None where there is none; empty for no polygons.
+    """
+
+    image: Path
+    boxes: tuple[Box, ...]
+    labels: tuple[str, ...]
+    outlines: tuple[Outline | None, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.boxes) != len(self.labels):
+            raise ValueError(
+                f"{self.image}: {len(self.boxes)} boxes and {len(self.labels)} labels; give one label a box"
+            )
+        if self.outlines and len(self.outlines) != len(self.boxes):
+            raise ValueError(f"{self.image}: {len(self.outlines)} outlines and {len(self.boxes)} boxes; give one a box")
+
+    def usable(self) -> list[int]:
+        """The positions of the boxes that are large enough to learn from."""
+        return [index for index, box in enumerate(self.boxes) if min(sides(box)) >= MIN_SIDE]
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """Read a picture as people see it: ``(H, W, 3)`` uint8, RGB, its EXIF orientation applied.
+
+    Raises:
+        ValueError: It is missing or is not a whole picture.
+    """
+    pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise ValueError(f"{path}: missing, or not a picture that OpenCV reads; take it out of the data")
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+
+
+def count_labels(samples: Iterable[Sample]) -> dict[str, int]:
+    """How many boxes large enough to learn from each class has, by class name."""
+    counts = Counter(sample.labels[index] for sample in samples for index in sample.usable())
+    return dict(sorted(counts.items()))
+
+
+def split(samples: Sequence[Sample], seed: int) -> tuple[list[Sample], list[Sample]]:
+    """Keep some pictures apart, so that every class has boxes on both sides where it has more than one picture.
+
+    Args:
+        samples: All pictures.
+        seed: Decides which.
+
+    Returns:
+        The pictures to train on and those held out. With a single picture nothing is held out.
+    """
+    order = list(samples)
+    random.Random(seed).shuffle(order)  # noqa: S311 - a split, not cryptography
+    wanted = max(1, round(HELD_OUT_SHARE * len(order)))
+    left = Counter(label for sample in order for label in set(sample.labels))
+    held: list[Sample] = []
+    missing = {label for label, pictures in left.items() if pictures > 1}
+    # Twice: first what brings a class that is still missing there, then whatever comes.
+    for needed in (True, False):
+        for sample in order:
+            labels = set(sample.labels)
+            spare = all(left[label] > 1 for label in labels)
+            if sample in held or not spare or not (labels & missing if needed else len(held) < wanted):
+                continue
+            held.append(sample)
+            missing -= labels
+            left.subtract(labels)
+    return [sample for sample in samples if sample not in held], held
+
+
+def digest(samples: Iterable[Sample]) -> str:
+    """A digest of pictures' bytes, boxes and labels; the same whatever the folder is called and in any order."""
+    rows = []
+    for sample in samples:
+        row = hashlib.sha256(sample.image.read_bytes())
+        row.update(repr(sorted(zip(sample.boxes, sample.labels, strict=True))).encode())
+        rows.append(row.hexdigest())
+    return hashlib.sha256("".join(sorted(rows)).encode()).hexdigest()[:16]

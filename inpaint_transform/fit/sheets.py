@@ -1,0 +1,69 @@
+"""Sample sheets: pictures of what a model paints while it is being trained."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from inpaint_transform.core.paint import paint_all
+from inpaint_transform.core.plan import Scene, plan
+from inpaint_transform.core.protocol import Inpainter
+from inpaint_transform.core.recipe import Recipe
+from inpaint_transform.fit.autoencoder import Pixels, round_trip
+from inpaint_transform.fit.denoise import to_images
+from inpaint_transform.fit.evaluate import tile
+from inpaint_transform.fit.pictures import Sample, read_picture
+
+ROWS = 8
+# Beside the box as it is and as its own class.
+OTHER_CLASSES = 3
+
+
+def edit_sheet(inpainter: Inpainter, samples: Sequence[Sample], recipe: Recipe, labels: Sequence[str]) -> np.ndarray:
+    """A row a box: as it is, painted as its own class, painted as others; always the same boxes and seeds.
+
+    Args:
+        inpainter: Who paints.
+        samples: Where the boxes are taken from, every class in turn.
+        recipe: How to paint.
+        labels: All classes.
+
+    Returns:
+        ``(H, W, 3)`` uint8.
+    """
+    places: dict[str, list[tuple[Sample, int]]] = {label: [] for label in labels}
+    for sample in samples:
+        for index in sample.usable():
+            if sample.labels[index] in places:
+                places[sample.labels[index]].append((sample, index))
+    rng = random.Random(0)  # noqa: S311 - which boxes, not cryptography
+    queues = [rng.sample(found, len(found)) for found in places.values() if found]
+    turns = [queue[turn] for turn in range(ROWS) for queue in queues if turn < len(queue)][:ROWS]
+    pictures, edits = [], []
+    for sample, index in turns:
+        picture, box, label = read_picture(sample.image), sample.boxes[index], sample.labels[index]
+        others = [other for other in labels if other != label][:OTHER_CLASSES]
+        for target in [label, *others]:
+            scene = Scene(picture.shape[0], picture.shape[1], [box], [target])
+            pictures.append(picture)
+            edits.append(plan(recipe, scene, random.Random(0)))  # noqa: S311
+    painted, _ = paint_all(recipe, pictures, edits, inpainter)
+    columns = len(pictures) // len(turns)
+    rows = []
+    for number, (sample, index) in enumerate(turns):
+        first = number * columns
+        shown = [pictures[first], *painted[first : first + columns]]
+        rows.append(np.hstack([tile(picture, sample.boxes[index]) for picture in shown]))
+    return np.vstack(rows)
+
+
+def round_trip_sheet(vae: Any, pixels: Pixels) -> np.ndarray:
+    """Crops above, and below them what the autoencoder makes of them: ``(H, W, 3)`` uint8."""
+    count = min(ROWS, pixels.count)
+    with torch.no_grad():
+        images = to_images(pixels.batch(np.arange(count))[0])
+    return np.vstack([np.hstack(list(images)), np.hstack(list(round_trip(vae, images)))])

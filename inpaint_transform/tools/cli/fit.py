@@ -1,0 +1,151 @@
+"""The fit command."""
+
+import shlex
+import sys
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from inpaint_transform.tools.cli.options import (
+    Boxes,
+    Clip,
+    Format,
+    Names,
+    Only,
+    Prompts,
+    Split,
+    read_class_names,
+    read_prompts,
+    read_splits,
+    usage_errors,
+)
+from inpaint_transform.tools.cli.painting import INTERRUPTED, Reporter, progress_bar
+from inpaint_transform.tools.cli.terminal import say, warn
+
+if TYPE_CHECKING:
+    from inpaint_transform.datasets.files import Problem
+    from inpaint_transform.datasets.reading import Source
+    from inpaint_transform.fit import Sample
+
+DEVICES = "auto, cpu, cuda or mps"
+
+
+def fit(
+    source: Annotated[
+        Path, typer.Argument(metavar="DATA", help="A data set's folder; with --boxes a folder of pictures.")
+    ],
+    box_format: Format,
+    out: Annotated[Path, typer.Option(help="Folder to write; a run that was broken off in it goes on.")],
+    base: Annotated[
+        str,
+        typer.Option(
+            help="What to train: a 9-channel Stable Diffusion or SDXL inpainting checkpoint (preset, hub id or folder) "
+            "gets a LoRA; all weights of 'tiny' are trained, and of a small model from nothing with 'none'."
+        ),
+    ] = "tiny",
+    architecture: Annotated[str, typer.Option(help="With --base none: which small model.")] = "tiny",
+    boxes: Boxes = None,
+    names: Names = None,
+    split: Split = None,
+    clip: Clip = False,
+    prompt: Prompts = None,
+    only: Only = None,
+    turnable: Annotated[
+        list[str] | None,
+        typer.Option("--turnable", metavar="LABEL", help="A class without an upright position. Repeatable."),
+    ] = None,
+    rank: Annotated[int | None, typer.Option(min=1, help="Rank of the LoRA. Default: 16.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Training steps. Default: by the base.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Examples a step. Default: by the base.")] = None,
+    crops: Annotated[int | None, typer.Option(min=1, help="Examples to draw. Default: by the number of boxes.")] = None,
+    rate: Annotated[float | None, typer.Option(min=0, help="Learning rate. Default: by the base.")] = None,
+    autoencoder_steps: Annotated[
+        int | None, typer.Option(min=0, help="Training steps of a small model's autoencoder. Default: by the base.")
+    ] = None,
+    decoder_steps: Annotated[
+        int | None, typer.Option(min=0, help="Further steps that make its decoder sharp. Default: by the base.")
+    ] = None,
+    size: Annotated[int | None, typer.Option(min=8, help="Side of the working crop, for a LoRA.")] = None,
+    edits: Annotated[int, typer.Option(min=0, help="Held-out boxes to paint for the page; 0: no evaluation.")] = 360,
+    licence: Annotated[str | None, typer.Option(help="Licence of the pictures, for the card.")] = None,
+    device: Annotated[str, typer.Option(help=f"Where to train: {DEVICES}.")] = "auto",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
+) -> None:
+    """Teach a model the objects of a data set, from nothing but its boxes; run it again to go on where it stopped."""
+    from inpaint_transform.datasets import manifest, reading
+    from inpaint_transform.fit import fit as run
+    from inpaint_transform.fit.captions import TEMPLATES
+    from inpaint_transform.fit.pictures import count_labels
+
+    class_names = read_class_names(names, box_format)
+    with usage_errors():
+        templates = read_prompts(prompt or ()) if prompt else None
+        wanted = read_splits(split or ())
+        if device not in ("auto", "cpu", "cuda", "mps"):
+            raise ValueError(f"--device {device}: use {DEVICES}")
+    found = reading.find(source, box_format, boxes, class_names, wanted, clip)
+    manifest.check_apart(out, source, found.parts)
+    problems: list[Problem] = []
+    tell_of = Reporter()
+
+    def report(problem: "Problem") -> None:
+        problems.append(problem)
+        tell_of(problem)
+
+    train, held_out = _read(found, only or (), report)
+    prompts = (
+        TEMPLATES
+        if templates is None
+        else {label: list(templates.get(label) or templates.get(None) or TEMPLATES) for label in count_labels(train)}
+    )
+    try:
+        card = run(
+            train,
+            held_out or None,
+            base=base,
+            out=out,
+            architecture=architecture,
+            prompts=prompts,
+            turnable=turnable or (),
+            rank=rank,
+            steps=steps,
+            batch=batch,
+            crops=crops,
+            rate=rate,
+            steps_of_autoencoder=autoencoder_steps,
+            steps_of_decoder=decoder_steps,
+            size=size,
+            seed=seed,
+            device=device,
+            edits=edits,
+            licence=licence,
+            command=f"inpaint-transform {shlex.join(sys.argv[1:])}",
+            progress=True,
+        )
+    except KeyboardInterrupt:
+        warn(f"stopped; the same command goes on from the last checkpoint in {out}")
+        raise typer.Exit(INTERRUPTED) from None
+    say(f"wrote {out} after {card['seconds'] / 60:.1f} minutes of training: look at {out / 'page.html'}")
+    if problems:
+        raise typer.Exit(1)
+
+
+def _read(
+    found: "Source", only: Collection[str], report: Callable[["Problem"], None]
+) -> "tuple[list[Sample], list[Sample]]":
+    """The pictures to train on, and those of the set's own validation split; its test split is for neither."""
+    from inpaint_transform.datasets.files import Problem
+    from inpaint_transform.fit import Sample
+
+    samples: dict[str, list[Sample]] = {"train": [], "val": [], "test": []}
+    with progress_bar(found.read(), desc="reading", total=len(found), unit="image") as items:
+        for item in items:
+            if isinstance(item, Problem):
+                report(item)
+                continue
+            rows = [row for row, label in enumerate(item.labels) if not only or label in only]
+            boxes, labels = tuple(item.boxes[row] for row in rows), tuple(item.labels[row] for row in rows)
+            samples[found.places[item.image].split].append(Sample(item.image, boxes, labels))
+    return samples["train"], samples["val"]

@@ -1,0 +1,79 @@
+"""The autoencoder: it learns, sharpening leaves its encoder alone, and normalising changes latents but not pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from inpaint_transform.fit import architecture, autoencoder
+from inpaint_transform.fit.autoencoder import Critic, Pixels
+from inpaint_transform.fit.examples import Crops
+from inpaint_transform.fit.pictures import Sample
+
+
+@pytest.fixture
+def pixels(samples: list[Sample], tmp_path: Path) -> Pixels:
+    return Pixels(Crops(samples, 32, 2), 24, 0, tmp_path / "pixels.npy", progress=False)
+
+
+@pytest.fixture
+def vae() -> Any:
+    return architecture.build("minute", ["a"], 0).vae
+
+
+def test_crops_are_cut_once(pixels: Pixels, samples: list[Sample], tmp_path: Path) -> None:
+    example = dict(Crops(samples, 32, 2).draw(24, 0))[5]
+    images, holes = pixels.batch(np.array([5, 2]))
+    assert np.array_equal(((images[0].permute(1, 2, 0) + 1) * 127.5).round().byte().numpy(), example.image)
+    assert np.array_equal(holes[0, 0].numpy(), example.hole)
+    again = Pixels.kept(tmp_path / "pixels.npy")
+    assert again.count == 24
+    assert torch.equal(again.batch(np.array([5]))[0], images[:1])
+
+
+def test_it_learns(pixels: Pixels, vae: Any, tmp_path: Path) -> None:
+    steps = list(autoencoder.train(vae, pixels, pixels, 40, 4, 0, tmp_path / "autoencoder.pt"))
+    assert steps[-1].held_out is not None
+    assert steps[-1].loss < steps[0].loss * 0.95
+
+
+def test_sharpening_changes_the_decoder_only_and_resumes(pixels: Pixels, tmp_path: Path) -> None:
+    def sharpened(path: Path, *lengths: int) -> dict[str, torch.Tensor]:
+        for steps in lengths:
+            vae = architecture.build("minute", ["a"], 0).vae
+            list(zip(range(steps), autoencoder.sharpen(vae, pixels, 6, 4, 0, path), strict=False))
+        list(autoencoder.sharpen(vae, pixels, 6, 4, 0, path))
+        return vae.state_dict()
+
+    before = architecture.build("minute", ["a"], 0).vae.state_dict()
+    after = sharpened(tmp_path / "whole.pt", 0)
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"decoder", "post_quant_conv"}
+    broken = sharpened(tmp_path / "broken.pt", 3, 6)
+    assert all(torch.equal(after[name], broken[name]) for name in after)
+
+
+def test_the_critic_sees_patches() -> None:
+    assert Critic()(torch.zeros(2, 3, 32, 32)).shape == (2, 1, 3, 3)
+
+
+def test_normalised_latents_have_unit_variance_and_give_the_same_pictures(pixels: Pixels, vae: Any) -> None:
+    images = ((pixels.batch(np.arange(8))[0].permute(0, 2, 3, 1) + 1) * 127.5).round().byte().numpy()
+    before = autoencoder.round_trip(vae, images)
+    autoencoder.normalise(vae, pixels)
+    after = autoencoder.round_trip(vae, images)
+    assert np.abs(after.astype(int) - before).max() <= 2
+    with torch.no_grad():
+        latents = vae.encode(pixels.batch(np.arange(24))[0]).latent_dist.mode()
+    assert latents.mean(dim=(0, 2, 3)).abs().max() < 0.05
+    assert (latents.std(dim=(0, 2, 3)) - 1).abs().max() < 0.05
+
+
+def test_psnr() -> None:
+    black = np.zeros((1, 4, 4, 3), np.uint8)
+    assert autoencoder.psnr(black, black) == np.inf
+    assert autoencoder.psnr(black, black + 255) == pytest.approx(0)

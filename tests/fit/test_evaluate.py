@@ -1,0 +1,106 @@
+"""The evaluation: painters whose quality is known are told apart by the right measure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import pytest
+from drawn import COLOURS
+
+from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
+from inpaint_transform.core.recipe import Recipe
+from inpaint_transform.fit import finder, readers
+from inpaint_transform.fit.evaluate import evaluate, sharpness
+from inpaint_transform.fit.pictures import Sample
+
+RECIPE = Recipe(prompts="{label}", min_box_size=16)
+
+
+class Drawer:
+    """Paints what is asked for, or always a disc, in the box or in a corner of it; sharp or blurred."""
+
+    size = 64
+
+    def __init__(self, obedient: bool = True, blurred: bool = False) -> None:
+        self.obedient, self.blurred = obedient, blurred
+
+    def paint(self, requests: Sequence[InpaintRequest]) -> list[InpaintResult]:
+        return [InpaintResult(self._painted(request)) for request in requests]
+
+    def _painted(self, request: InpaintRequest) -> np.ndarray:
+        label = request.prompt if self.obedient else "disc"
+        rng = np.random.default_rng(request.seed)
+        image = request.image.copy()
+        image[request.mask] = 120
+        rows, columns = np.nonzero(request.mask)
+        x0, y0, x1, y1 = columns.min(), rows.min(), columns.max(), rows.max()
+        if label == "disc":
+            centre = (int(x0 + x1) // 2, int(y0 + y1) // 2)
+            cv2.circle(image, centre, int(min(x1 - x0, y1 - y0)) // 2, COLOURS[label], -1)
+        else:
+            cv2.rectangle(image, (int(x0), int(y0)), (int(x1), int(y1)), COLOURS[label], -1)
+        image += rng.integers(0, 25, image.shape, np.uint8)
+        return cv2.GaussianBlur(image, (0, 0), 3) if self.blurred else image
+
+    def stats(self) -> dict[str, object]:
+        return {}
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+def test_the_measures(samples: list[Sample], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readers, "STEPS", 40)
+    monkeypatch.setattr(readers, "BATCH", 12)
+    monkeypatch.setattr(finder, "STEPS", 3)
+    found = {
+        name: evaluate(painter, samples[:8], samples[8:], RECIPE, 12, round_trip=lambda images: images)
+        for name, painter in {
+            "good": Drawer(),
+            "deaf": Drawer(obedient=False),
+            "blurred": Drawer(blurred=True),
+        }.items()
+    }
+    numbers = {name: evaluation.numbers for name, evaluation in found.items()}
+    good = numbers["good"]
+    assert (good["edits"], good["swaps"], good["rejected"], good["boxes"]) == (12, 6, 0, 8)
+    assert good["classes"] == ["disc", "square"]
+    assert good["read_back_with_blur"]["balanced_accuracy"] == 1
+    assert good["read_back_with_blur"]["real_by_class"] == {"disc": 1, "square": 1}
+    assert numbers["deaf"]["read_back_with_blur"]["swaps_only"] == 0.5
+    assert numbers["deaf"]["read_back_with_blur"]["by_class"] == {"disc": 1, "square": 0}
+    assert numbers["blurred"]["sharpness"]["all"] < 0.5 * good["sharpness"]["all"]
+    # Through an autoencoder that changes nothing, a crop loses what resampling takes away.
+    assert numbers["blurred"]["sharpness"]["all"] < good["autoencoder_alone"]["sharpness"]["all"] < 1.5
+    assert {one.target for one in found["good"].shown} == {"disc", "square"}
+    assert all(one.before.shape == one.after.shape == (156, 156, 3) for one in found["good"].shown)
+    assert set(good["diversity"]) == set(good["nearest"]) == {"disc", "square"}
+
+
+def test_a_memory_is_nearer_than_what_is_new(samples: list[Sample], hasty: None) -> None:
+    # Held-out boxes that are training boxes: nothing can be nearer than these.
+    numbers = evaluate(Drawer(), samples[:8], samples[:2], RECIPE, 4).numbers
+    assert numbers["nearest"]["disc"] is None
+    numbers = evaluate(Drawer(), samples[:8], samples[8:], RECIPE, 4).numbers
+    assert numbers["nearest"]["disc"] > 0
+    assert "autoencoder_alone" not in numbers
+
+
+def test_one_class_has_no_swaps(samples: list[Sample], hasty: None) -> None:
+    discs = [Sample(sample.image, sample.boxes[:1], sample.labels[:1]) for sample in samples]
+    numbers = evaluate(Drawer(), discs[:8], discs[8:], RECIPE, 4).numbers
+    assert (numbers["edits"], numbers["swaps"]) == (4, 0)
+    assert numbers["read_back_with_blur"]["swaps_only"] is None
+
+
+def test_nothing_is_held_out(samples: list[Sample]) -> None:
+    with pytest.raises(ValueError, match="held_out: none of 0 pictures"):
+        evaluate(Drawer(), samples, [], RECIPE)
+
+
+def test_sharpness_falls_with_blur() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
+    assert sharpness(cv2.GaussianBlur(picture, (0, 0), 1)) < sharpness(picture) / 4
+    assert sharpness(np.zeros((9, 9, 3), np.uint8)) == 0

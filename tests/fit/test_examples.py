@@ -1,0 +1,104 @@
+"""Training examples: the hole lies where the object is, in whole latent cells, and each depends on its number only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inpaint_transform.core import crops
+from inpaint_transform.fit import examples
+from inpaint_transform.fit.examples import Crops, background_box
+from inpaint_transform.fit.pictures import Sample
+
+
+def test_examples_are_crops_with_a_hole_of_whole_cells(samples: list[Sample]) -> None:
+    drawn = Crops(samples, 32, 4, turnable=["disc"])
+    found = dict(drawn.draw(60, 0))
+    assert sorted(found) == list(range(60))
+    for example in found.values():
+        assert example.image.shape == (32, 32, 3)
+        assert example.image.dtype == np.uint8
+        assert example.hole.dtype == bool
+        assert example.hole.any()
+        assert np.array_equal(crops.align_mask(example.hole, 4), example.hole)
+    assert {example.label for example in found.values()} == {"disc", "square", None}
+
+
+def test_the_hole_covers_the_object(samples: list[Sample], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(examples, "HOLES", {"box": 1.0})
+    for _, example in Crops(samples, 32, 4).draw(40, 0):
+        image = example.image.astype(int)
+        red, blue = image[..., 0] - image[..., 2] > 60, image[..., 2] - image[..., 0] > 60
+        coloured = red if example.label == "disc" else blue
+        # What of the colour lies outside is another object, of which these pictures have none of the same class.
+        assert not (coloured & ~example.hole).any()
+        assert coloured.any()
+
+
+def test_background_holes_show_no_object(samples: list[Sample], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(examples, "HOLES", {"background": 1.0})
+    empty = [example for _, example in Crops(samples, 32, 4).draw(40, 0) if example.label is None]
+    assert len(empty) > 10
+    for example in empty:
+        image = example.image.astype(int)
+        colour = np.abs(image[..., 0] - image[..., 2]) > 60
+        assert colour[example.hole].mean() <= 0.4
+
+
+def test_an_example_depends_on_seed_and_number_only(samples: list[Sample]) -> None:
+    few, many = dict(Crops(samples, 32, 4).draw(5, 3)), dict(Crops(samples, 32, 4).draw(30, 3))
+    other = dict(Crops(samples, 32, 4).draw(5, 4))
+    for number, example in few.items():
+        assert np.array_equal(example.image, many[number].image)
+        assert np.array_equal(example.hole, many[number].hole)
+    assert any(not np.array_equal(few[number].image, other[number].image) for number in few)
+
+
+def test_classes_come_as_often_as_their_shares_say(samples: list[Sample]) -> None:
+    rare = [Sample(sample.image, sample.boxes[:1], sample.labels[:1]) for sample in samples[1:]]
+    drawn = [example.label for _, example in Crops([samples[0], *rare], 16, 4).draw(400, 0)]
+    assert 0.4 < drawn.count("square") / (drawn.count("disc") + drawn.count("square")) < 0.6
+    drawn = [example.label for _, example in Crops(samples, 16, 4, shares={"square": 9}).draw(400, 0)]
+    assert drawn.count("square") / (drawn.count("disc") + drawn.count("square")) > 0.8
+
+
+def test_outlines_shape_the_hole(samples: list[Sample], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(examples, "HOLES", {"shape": 1.0})
+    sample = samples[0]
+    x0, y0, x1, y1 = sample.boxes[0]
+    left = ((x0, y0), ((x0 + x1) / 2, y0), ((x0 + x1) / 2, y1), (x0, y1))
+    outlined = Sample(sample.image, sample.boxes[:1], sample.labels[:1], (left,))
+    plain = Sample(sample.image, sample.boxes[:1], sample.labels[:1])
+    half, ellipse = (
+        np.mean([example.hole.mean() for _, example in Crops([one], 64, 1).draw(10, 0)]) for one in (outlined, plain)
+    )
+    assert half / ellipse == pytest.approx(0.5 / (np.pi / 4), abs=0.1)
+
+
+SIDE = st.integers(1, 60)
+
+
+@settings(max_examples=50)
+@given(width=SIDE, height=SIDE, size=st.tuples(SIDE, SIDE), x=st.integers(0, 40), y=st.integers(0, 40))
+def test_background_boxes_lie_in_the_picture_and_clear_of_objects(
+    width: int, height: int, size: tuple[int, int], x: int, y: int
+) -> None:
+    sample = Sample(Path("a.png"), ((x, y, x + 10, y + 10),), ("a",))
+    box = background_box(sample, size, height, width, np.random.default_rng(0))
+    if box is None:
+        return
+    assert (box[2] - box[0], box[3] - box[1]) == size
+    assert 0 <= box[0] < box[2] <= width
+    assert 0 <= box[1] < box[3] <= height
+    covered = np.zeros((200, 200), bool)
+    covered[y : y + 10, x : x + 10] = True
+    assert covered[box[1] : box[3], box[0] : box[2]].mean() <= examples.MAX_COVERED
+
+
+def test_nothing_to_learn_from() -> None:
+    with pytest.raises(ValueError, match="none of 1 pictures"):
+        Crops([Sample(Path("a.png"), ((0, 0, 5, 5),), ("a",))], 32, 4)

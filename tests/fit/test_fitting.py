@@ -1,0 +1,126 @@
+"""A fit as a whole: broken off and resumed, evaluated, described; and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from drawn import draw_set
+from test_full import NOTHING
+
+from inpaint_transform.fit import Sample, fit
+
+WEIGHTS = ("unet", "vae", "text_encoder")
+SCRIPT = """
+import sys
+from pathlib import Path
+from drawn import draw_set
+from test_full import NOTHING
+from inpaint_transform.fit import fit
+fit(draw_set(Path(sys.argv[1])), out=Path(sys.argv[2]), steps=int(sys.argv[3]), **{**NOTHING, "every": 2})
+"""
+
+
+def weights(out: Path) -> list[bytes]:
+    return [next((out / part).glob("*.safetensors")).read_bytes() for part in WEIGHTS]
+
+
+def start(pictures: Path, out: Path, steps: int) -> subprocess.Popen[bytes]:
+    tests = Path(__file__).parents[1]
+    paths = [str(tests.parent), str(tests), str(tests / "fit"), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(pictures), str(out), str(steps)], env=environment, stderr=subprocess.PIPE
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", ["autoencoder.pt", "latents.pt", "denoiser.pt"])
+def test_killed_and_called_again_it_ends_with_the_same_weights(tmp_path: Path, file: str) -> None:
+    pictures = tmp_path / "pictures"
+    draw_set(pictures)
+    killed = start(pictures, tmp_path / "killed", 40)
+    deadline = time.monotonic() + 240
+    while not (tmp_path / "killed" / "training" / file).exists():
+        assert killed.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    assert not (tmp_path / "killed" / "unet").exists()
+    for out in ("killed", "whole"):
+        run = start(pictures, tmp_path / out, 40)
+        assert run.communicate()[1] is not None
+        assert run.returncode == 0
+    assert weights(tmp_path / "killed") == weights(tmp_path / "whole")
+
+
+def test_it_is_evaluated_and_described(samples: list[Sample], folder: Path, hasty: None) -> None:
+    settings = {**NOTHING, "edits": 4, "steps_of_autoencoder": 2, "steps_of_decoder": 1}
+    card = fit(samples, out=folder, steps=2, licence="CC0", command="by hand", **settings)
+    assert json.loads((folder / "fit.json").read_text()) == card
+    assert card["evaluation"]["edits"] == 4
+    assert card["data"]["licence"] == "CC0"
+    assert card["data"]["train"]["boxes"] == {"disc": 10, "square": 10}
+    assert card["data"]["held_out"]["boxes"] == {"disc": 2, "square": 2}
+    readme = (folder / "README.md").read_text()
+    assert "by hand" in readme
+    assert card["data"]["digest"] in readme
+    page = (folder / "page.html").read_text()
+    assert page.count("data:image/jpeg") >= 6
+    assert "http" not in page.replace("http://www.w3.org", "").replace("http-equiv", "")
+    assert sorted(path.name for path in (folder / "sheets").iterdir()) == [
+        "autoencoder-000002.png",
+        "decoder-000001.png",
+        "denoiser-000002.png",
+    ]
+
+
+def test_another_run_in_the_folder_is_not_continued(samples: list[Sample], folder: Path) -> None:
+    settings = {**NOTHING, "steps_of_autoencoder": 1, "steps_of_decoder": 1}
+    fit(samples, out=folder, steps=1, **settings)
+    for change in ({"batch": 4}, {"seed": 1}, {"turnable": ["disc"]}, {"prompts": "{label}"}):
+        with pytest.raises(ValueError, match="holds a run with"):
+            fit(samples, out=folder, steps=1, **{**settings, **change})
+    with pytest.raises(ValueError, match="holds a run with data="):
+        fit(samples[1:], out=folder, steps=1, **settings)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"architecture": "huge"}, "architecture='huge'"),
+        ({"batch": 0}, "batch=0"),
+        ({"rate": 2.0}, "rate=2.0"),
+        ({"size": 64}, "size=64: the size of a small model"),
+        ({"edits": -1}, "edits=-1"),
+        ({"device": "cuda:99"}, "cuda:99"),
+        ({"prompts": {"disc": "a disc"}}, "no entry for label 'square'"),
+    ],
+)
+def test_bad_arguments_are_named_before_anything_is_written(
+    samples: list[Sample], folder: Path, change: dict[str, Any], match: str
+) -> None:
+    with pytest.raises(ValueError, match=match):
+        fit(samples, out=folder, steps=1, **{**NOTHING, **change})
+    assert not folder.exists()
+
+
+def test_nothing_to_learn(folder: Path) -> None:
+    with pytest.raises(ValueError, match="nothing to learn"):
+        fit([Sample(Path("a.png"), ((0, 0, 9, 9),), ("a",))], out=folder, **NOTHING)
+
+
+def test_a_size_between_cells(samples: list[Sample], folder: Path, tmp_path: Path) -> None:
+    import pipelines
+
+    base = pipelines.save_sd_inpaint(tmp_path / "base")
+    with pytest.raises(ValueError, match="size=33: this model works in steps of 8 pixels"):
+        fit(samples, base=str(base), out=folder, size=33)

@@ -1,0 +1,83 @@
+"""All weights of a small model: fitted from nothing, it is a folder that diffusers and the transform load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+
+from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.core.protocol import InpaintRequest
+from inpaint_transform.fit import Sample, fit
+from inpaint_transform.fit.vocabulary import new_words
+from inpaint_transform.serving.connect import connect
+
+NOTHING: dict[str, Any] = {
+    "base": "none",
+    "architecture": "minute",
+    "crops": 32,
+    "batch": 4,
+    "every": 5,
+    "steps_of_autoencoder": 4,
+    "steps_of_decoder": 2,
+    "edits": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def fitted(samples: list[Sample], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("full") / "model"
+    fit(samples, out=out, steps=20, **NOTHING)
+    return out
+
+
+def test_the_loss_falls(samples: list[Sample], fitted: Path) -> None:
+    card = fit(samples, out=fitted, steps=20, **NOTHING)
+    losses = [loss for _, loss in card["training"]["denoiser"]["held_out"]]
+    assert losses[-1] < losses[0]
+
+
+def test_diffusers_loads_it(fitted: Path) -> None:
+    pipeline = diffusers.AutoPipelineForInpainting.from_pretrained(fitted)
+    assert type(pipeline) is diffusers.StableDiffusionInpaintPipeline
+    assert new_words(pipeline.tokenizer, ["a photo of a disc", "square", "background"]) == []
+
+
+def test_it_paints(fitted: Path) -> None:
+    inpainter = connect(ModelSpec(str(fitted), steps=2, guidance_scale=2.0, serving="local"))
+    assert inpainter.size == 32
+    hole = np.zeros((32, 32), bool)
+    hole[8:24, 8:24] = True
+    grey = np.full((32, 32, 3), 120, np.uint8)
+    disc, square = inpainter.paint([InpaintRequest(grey, hole, word) for word in ("a disc", "a square")])
+    assert disc.image is not None
+    assert square.image is not None
+    assert (disc.image != square.image).any()
+    inpainter.close()
+
+
+def test_a_fitted_model_learns_further_words(samples: list[Sample], fitted: Path, folder: Path) -> None:
+    renamed = [Sample(one.image, one.boxes, ("coin", "square")) for one in samples]
+    settings = {**NOTHING, "base": str(fitted)}
+    del settings["architecture"]
+    card = fit(renamed, out=folder, steps=2, **settings)
+    assert card["weights"] == "all"
+    assert any("does not know the words coin" in sentence for sentence in card["warnings"])
+    old, new = (
+        diffusers.StableDiffusionInpaintPipeline.from_pretrained(path).tokenizer.get_vocab()
+        for path in (fitted, folder)
+    )
+    assert old.items() <= new.items()
+    assert "coin</w>" in new
+
+
+def test_the_weights_are_halves(fitted: Path) -> None:
+    pipeline = diffusers.StableDiffusionInpaintPipeline.from_pretrained(fitted, dtype="auto")
+    assert pipeline.unet.dtype in (torch.float16, torch.float32)
+    assert (fitted / "unet" / "diffusion_pytorch_model.safetensors").stat().st_size < 2.2 * sum(
+        value.numel() for value in pipeline.unet.parameters()
+    )

@@ -1,0 +1,70 @@
+"""Samples: what is held out, and what identifies a data set."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inpaint_transform.fit.pictures import Sample, count_labels, digest, read_picture, split
+
+LABELS = st.lists(st.lists(st.sampled_from("abc"), max_size=3), min_size=1, max_size=30)
+
+
+@given(labels=LABELS, seed=st.integers(0, 5))
+def test_every_class_keeps_pictures_on_both_sides(labels: list[list[str]], seed: int) -> None:
+    samples = [
+        Sample(Path(f"{number}.png"), ((0, 0, 20, 20),) * len(names), tuple(names))
+        for number, names in enumerate(labels)
+    ]
+    train, held = split(samples, seed)
+    assert sorted([*train, *held], key=samples.index) == samples
+    assert split(samples, seed) == (train, held)
+    known = {label for sample in train for label in sample.labels}
+    assert known == {label for names in labels for label in names}
+
+
+def test_about_a_seventh_is_held_out(samples: list[Sample]) -> None:
+    train, held = split(samples, 0)
+    assert len(held) == 2
+    assert set(count_labels(held)) == set(count_labels(train)) == {"disc", "square"}
+
+
+def test_small_boxes_are_not_counted() -> None:
+    sample = Sample(Path("a.png"), ((0, 0, 16, 40), (0, 0, 15, 40)), ("a", "b"))
+    assert count_labels([sample]) == {"a": 1}
+
+
+def test_the_digest_knows_content_not_places(samples: list[Sample], tmp_path: Path) -> None:
+    first = samples[0]
+    copy = tmp_path / "other.png"
+    shutil.copy(first.image, copy)
+    moved = Sample(copy, first.boxes, first.labels)
+    assert digest([moved, *samples[1:]]) == digest(samples[::-1])
+    assert digest([Sample(copy, first.boxes, ("disc", "disc"))]) != digest([moved])
+
+
+def test_bad_samples() -> None:
+    with pytest.raises(ValueError, match=r"a\.png: 1 boxes and 2 labels"):
+        Sample(Path("a.png"), ((0, 0, 9, 9),), ("a", "b"))
+    with pytest.raises(ValueError, match="2 outlines and 1 boxes"):
+        Sample(Path("a.png"), ((0, 0, 9, 9),), ("a",), (None, None))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no picture"])
+def test_unreadable_pictures_are_named(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "bad.png"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"bad\.png"):
+        read_picture(path)
+
+
+def test_pictures_are_rgb(samples: list[Sample]) -> None:
+    picture = read_picture(samples[0].image)
+    x0, y0, x1, y1 = samples[0].boxes[0]
+    assert np.argmax(picture[(y0 + y1) // 2, (x0 + x1) // 2]) == 0

@@ -1,0 +1,113 @@
+"""The fit command: it reads every format, keeps the set's own validation split apart, and says what is wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from drawn import draw_set
+from typer.testing import CliRunner
+
+from inpaint_transform import fit as room
+from inpaint_transform.tools.cli import app
+
+
+def run(*arguments: object) -> tuple[int, str]:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
+    return result.exit_code, result.output
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    """Six pictures to train on and two for validation, in YOLO's layout."""
+    source = tmp_path / "set"
+    for split, count, seed in (("train", 6, 0), ("valid", 2, 1), ("test", 1, 2)):
+        labels = source / split / "labels"
+        labels.mkdir(parents=True)
+        for sample in draw_set(source / split / "images", count, seed=seed):
+            rows = [
+                f"{number} {(x0 + x1) / 384:.6f} {(y0 + y1) / 192:.6f} {(x1 - x0) / 192:.6f} {(y1 - y0) / 96:.6f}"
+                for number, (x0, y0, x1, y1) in enumerate(sample.boxes)
+            ]
+            (labels / f"{sample.image.stem}.txt").write_text("\n".join(rows))
+    (source / "data.yaml").write_text("names: [disc, square]")
+    return source
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What the library is asked for, which is then not done."""
+    calls: list[dict[str, Any]] = []
+
+    def fit(train: Any, held_out: Any, **arguments: Any) -> dict[str, Any]:
+        calls.append({"train": train, "held_out": held_out, **arguments})
+        return {"seconds": 60}
+
+    monkeypatch.setattr(room, "fit", fit)
+    return calls
+
+
+def test_what_was_typed_arrives(dataset: Path, tmp_path: Path, asked: list[dict[str, Any]]) -> None:
+    code, output = run(
+        *("fit", dataset, "--format", "yolo", "--out", tmp_path / "out", "--base", "sd15", "--rank", 8, "--steps", 5),
+        *("--prompt", "disc=a red disc", "--prompt", "one {label}", "--turnable", "disc", "--licence", "CC0"),
+    )
+    assert code == 0, output
+    assert "page.html" in output
+    [call] = asked
+    assert len(call["train"]) == 6
+    assert len(call["held_out"]) == 2
+    assert call["train"][0].labels == ("disc", "square")
+    assert (call["base"], call["rank"], call["steps"], call["batch"]) == ("sd15", 8, 5, None)
+    assert call["prompts"] == {"disc": ["a red disc"], "square": ["one {label}"]}
+    assert (call["turnable"], call["licence"]) == (["disc"], "CC0")
+
+
+def test_one_class_only(dataset: Path, tmp_path: Path, asked: list[dict[str, Any]]) -> None:
+    run("fit", dataset / "train" / "images", "--boxes", dataset / "train" / "labels", "--names", "disc,square",
+        "--format", "yolo", "--out", tmp_path / "out", "--only", "square")  # fmt: skip
+    assert {label for sample in asked[0]["train"] for label in sample.labels} == {"square"}
+    assert asked[0]["held_out"] is None
+
+
+def test_a_broken_label_file_is_named_and_left_out(dataset: Path, tmp_path: Path, asked: list[dict[str, Any]]) -> None:
+    (dataset / "train" / "labels" / "000.txt").write_text("0 0.5 0.5 x 0.5")
+    code, output = run("fit", dataset, "--format", "yolo", "--out", tmp_path / "out")
+    assert code == 1
+    assert "000.txt" in output
+    assert len(asked[0]["train"]) == 5
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--device", "tpu"), "auto, cpu, cuda or mps"),
+        (("--prompt", "a {size} {label}"), "nothing fills {size}"),
+        (("--steps", "0"), "--steps"),
+        (("--base", "/"), "no model_index.json"),
+        (("--batch", "2", "--rate", "7"), "rate=7.0"),
+    ],
+)
+def test_bad_input_is_one_line(dataset: Path, tmp_path: Path, more: tuple[str, ...], said: str) -> None:
+    code, output = run("fit", dataset, "--format", "yolo", "--out", tmp_path / "out", *more)
+    assert code != 0
+    assert said in output.replace("\n", " ")
+    assert "Traceback" not in output
+
+
+def test_it_does_not_write_into_its_source(dataset: Path) -> None:
+    code, output = run("fit", dataset, "--format", "yolo", "--out", dataset / "train" / "images" / "out")
+    assert code == 1
+    assert "overlaps" in output
+
+
+@pytest.mark.slow
+def test_a_model_is_fitted(dataset: Path, tmp_path: Path) -> None:
+    small = ("--base", "none", "--architecture", "minute", "--autoencoder-steps", 1, "--decoder-steps", 1)
+    few = ("--steps", 2, "--batch", 2, "--crops", 8, "--edits", 0)
+    code, output = run("fit", dataset, "--format", "yolo", "--out", tmp_path / "out", *small, *few)
+    assert code == 0, output
+    assert json.loads((tmp_path / "out" / "fit.json").read_text())["data"]["held_out"]["pictures"] == 2
