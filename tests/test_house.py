@@ -42,6 +42,7 @@ UNTESTED = {
 TESTED_ELSEWHERE = {
     "tools/bench/fresh.py": ("tools/test_bench.py", "the command measures in processes of their own"),
     "tools/bench/measure.py": ("tools/test_bench.py", "the command measures everything, end to end"),
+    "serving/ray/bulk.py": ("integration/test_ray_export.py", "needs a cluster"),
     "serving/ray/painter.py": ("integration/test_ray.py", "an actor of a cluster"),
     "serving/ray/painters.py": ("integration/test_ray.py", "needs a cluster"),
     "serving/ray/ray_engine.py": ("integration/test_ray.py", "needs a cluster"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -115,7 +116,8 @@ def export(
         context: Side of what the model sees over the box's longer side, >= 1.
         min_box_size: Boxes with a shorter side in pixels are left alone.
         strength: How far to leave the old pixels, in (0, 1].
-        model: A preset, hub id or folder, or a ``ModelSpec``.
+        model: A preset, hub id or folder, or a ``ModelSpec``; with its ``serving="ray"`` the painters of a Ray cluster
+            paint, and the files are those that one machine would write.
         seed: The same seed gives the same files.
         workers: Threads that read and write while the model paints, >= 1.
         link: Hard-link the originals where that is possible, rather than copy them.
@@ -180,6 +182,8 @@ def export(
     class_names = reading.read_names(names) if names is not None else None
     found = reading.find(source, box_format, Path(boxes) if boxes is not None else None, class_names, split, clip)
     manifest.check_apart(target, source, found.parts)
+    # Where it is painted changes nothing, so an export goes on anywhere.
+    here = dataclasses.replace(spec, serving="local", address=None) if spec.serving == "ray" else spec
     arguments = {
         "source": sorted([str(part.images.resolve()), str(part.boxes.resolve())] for part in found.parts),
         "format": box_format.value,
@@ -198,7 +202,7 @@ def export(
         "boxes_per_image": boxes_per_image,
         "context": context,
         "min_box_size": min_box_size,
-        "model": spec.to_dict(),
+        "model": here.to_dict(),
         "strength": strength,
         "seed": seed,
         "link": link,
@@ -219,7 +223,7 @@ def export(
     balance, pictures = Balance(), Pictures()
     plan = export_plan.make_plan(found, recipe, settings, tell, balance, pictures, templates, progress)
     with manifest.Manifest(target, arguments) as state:
-        job = ExportJob(plan, target, settings, state, spec, pictures, tell)
+        job = ExportJob(plan, target, settings, state, here, pictures, tell)
         groups: Sequence[Sequence[export_plan.Copy]] = export_plan.groups_of(
             plan.copies, spec.resolved().max_batch_size
         )
@@ -237,12 +241,14 @@ def export(
         copies_here = sum(map(len, groups))
         if len(done) < copies_here and not merge:
             inpainter = _connect(spec_with_clip(spec, judge), say)
-            painting = job.paint(recipe, inpainter, groups, workers, judge)
-            bar = _shown(progress, painting, "painting", copies_here, len(done))
-            for copy in bar:
-                edits, accepted = edits + copy.edits, accepted + copy.accepted
-                if hasattr(bar, "set_postfix_str"):
-                    bar.set_postfix_str(f"{accepted / max(edits, 1):.0%} accepted")
+            # A model of this process stays for the next export; the cluster is left.
+            with contextlib.closing(inpainter) if spec.serving == "ray" else contextlib.nullcontext():
+                painting = job.paint(recipe, inpainter, groups, workers, judge, lambda: getattr(inpainter, "slots", 1))
+                bar = _shown(progress, painting, "painting", copies_here, len(done))
+                for copy in bar:
+                    edits, accepted = edits + copy.edits, accepted + copy.accepted
+                    if hasattr(bar, "set_postfix_str"):
+                        bar.set_postfix_str(f"{accepted / max(edits, 1):.0%} accepted")
         if part is not None:
             shards.finish(state)
             return Exported(target, {}, edits, accepted, problems, balance)
@@ -281,6 +287,12 @@ def _templates(prompts: str | Sequence[str] | Templates) -> Templates:
 
 def _connect(spec: ModelSpec, say: Callable[[str], None]) -> Inpainter:
     from inpaint_transform.serving.connect import connect
+
+    if spec.serving == "ray":
+        from inpaint_transform.serving.ray.bulk import BulkInpainter
+
+        say(f"looking for painters of {spec.id} ...")
+        return BulkInpainter(spec)
     from inpaint_transform.serving.words import words_of
 
     say(f"loading {words_of(spec.resolved()) or spec.id} ...")

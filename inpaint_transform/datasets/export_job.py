@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
 import itertools
 import json
 from collections import Counter, deque
@@ -17,8 +16,6 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
-
-from PIL import Image
 
 from inpaint_transform.core.edit import Outcome
 from inpaint_transform.core.errors import InpaintError
@@ -30,7 +27,7 @@ from inpaint_transform.datasets.balance import Balance
 from inpaint_transform.datasets.export_plan import Copy, Original, Plan, Settings
 from inpaint_transform.datasets.files import BrokenFileError, Problem, read_bytes
 from inpaint_transform.datasets.formats.base import LabelledPicture
-from inpaint_transform.datasets.images import Pictures
+from inpaint_transform.datasets.images import Pictures, png_bytes
 from inpaint_transform.datasets.reading import FORMATS
 from inpaint_transform.datasets.shards import FINISHED, PROVENANCE
 from inpaint_transform.reports.log import crop_of, crops_of, digest, record_of
@@ -47,6 +44,7 @@ CLASSES, BALANCE = "classes", "balance"
 CHUNK = 64
 # Groups that are decoded before the model is free for them.
 AHEAD = 2
+MAX_AT_ONCE = 64
 Report = Callable[[Problem], None]
 
 
@@ -166,7 +164,7 @@ class ExportJob:
         try:
             labels = self._write_labels(original.split, original.labelled())
             if original.encoded:
-                manifest.write_whole(picture, _png(self._pictures.load(source)))
+                manifest.write_whole(picture, png_bytes(self._pictures.load(source)))
             elif not (self._settings.link and manifest.link_whole(picture, source)):
                 content = read_bytes(source)
                 if hashlib.blake2b(content, digest_size=16).hexdigest() != original.annotation.digest:
@@ -187,46 +185,55 @@ class ExportJob:
         groups: Sequence[Sequence[Copy]],
         workers: int,
         gate: Gate | None = None,
+        at_once: Callable[[], int] = lambda: 1,
     ) -> Iterator[Painted]:
         """Paint the copies of these groups that are not finished, as they get ready.
 
         Args:
             recipe: As for the plan.
-            inpainter: Who paints; it is asked for one group at a time, so that groups stay what they are.
+            inpainter: Who paints; each call has one group, so that groups stay what they are.
             groups: Groups of the plan, of a full batch of edits each. The pixels depend on it.
             workers: How many threads decode, encode and write meanwhile.
             gate: Judges every box; what it rejects keeps its old pixels and label.
+            at_once: Tells how many groups to paint at the same time, by as many threads.
 
         Raises:
             InpaintError: Painting failed, or the folder cannot be written to.
         """
-        # What a box could show instead of its class is any other class of the data set.
+        # What a box could show instead of its class is any other class.
         recipe = dataclasses.replace(recipe, class_names={name: name for name in self._plan.classes.values()})
         groups = [group for group in groups if self._missing(group)]
         wanted = {copy.original.annotation.image for group in groups for copy in group}
         for original in self._plan.originals:
             if original.annotation.image not in wanted:
                 self._pictures.drop(original.annotation.image)
-        with ThreadPoolExecutor(workers) as pool:
+        with ThreadPoolExecutor(workers) as pool, ThreadPoolExecutor(MAX_AT_ONCE) as threads:
             todo = iter(groups)
             loading = deque((group, pool.submit(self._load, group)) for group in itertools.islice(todo, AHEAD))
+            painting: deque[tuple[list[Copy], dict[Path, np.ndarray], Future[Any]]] = deque()
             writing: deque[Future[list[Painted]]] = deque()
             try:
-                while loading:
-                    group, future = loading.popleft()
-                    images = self._told(future.result())
-                    loading.extend((later, pool.submit(self._load, later)) for later in itertools.islice(todo, 1))
-                    readable = [copy for copy in group if copy.original.annotation.image in images]
-                    pictures = [images[copy.original.annotation.image] for copy in readable]
-                    # Finished ones are painted once more: the others depend on their neighbours in the batch.
-                    painted, outcomes = paint_all(recipe, pictures, [copy.edits for copy in readable], inpainter, gate)
+                while loading or painting:
+                    while loading and len(painting) < at_once():
+                        group, future = loading.popleft()
+                        images = self._told(future.result())
+                        loading.extend((later, pool.submit(self._load, later)) for later in itertools.islice(todo, 1))
+                        readable = [copy for copy in group if copy.original.annotation.image in images]
+                        pictures = [images[copy.original.annotation.image] for copy in readable]
+                        # Finished ones are painted once more: the others depend on their neighbours in the batch.
+                        edits = [copy.edits for copy in readable]
+                        result = threads.submit(paint_all, recipe, pictures, edits, inpainter, gate)
+                        painting.append((readable, images, result))
+                    readable, images, result = painting.popleft()
+                    painted, outcomes = result.result()
                     writing.append(pool.submit(self._write, readable, images, painted, outcomes, recipe))
-                    self._drop(images, loading[0][0] if loading else ())
+                    self._drop(images, [*_copies(loading), *_copies(painting)])
                     while writing and (writing[0].done() or len(writing) > workers):
                         yield from writing.popleft().result()
                 while writing:
                     yield from writing.popleft().result()
             finally:
+                threads.shutdown(wait=False, cancel_futures=True)
                 pool.shutdown(wait=False, cancel_futures=True)
 
     def _missing(self, group: Sequence[Copy]) -> list[Copy]:
@@ -288,7 +295,7 @@ class ExportJob:
             if record["accepted"]:
                 try:
                     files += self._write_labels(copy.original.split, copy.labelled(record["labels"]))
-                    manifest.write_whole(self._target / path, _png(image))
+                    manifest.write_whole(self._target / path, png_bytes(image))
                 except BrokenFileError as error:
                     self._report(error.problem)
                     continue
@@ -304,7 +311,7 @@ class ExportJob:
             return None
         name = f"{hashlib.blake2b(str(path).encode(), digest_size=8).hexdigest()}-{number}.png"
         place = crops_of(self._target / PROVENANCE) / name
-        manifest.write_whole(place, _png(crop))
+        manifest.write_whole(place, png_bytes(crop))
         return place
 
     def _write_labels(self, split: str, picture: LabelledPicture) -> list[Path]:
@@ -353,6 +360,11 @@ class ExportJob:
         return Counter({split: len(listed) for split, listed in pictures.items()})
 
 
+def _copies(queue: Iterable[tuple[Any, ...]]) -> Iterator[Copy]:
+    for group, *_ in queue:
+        yield from group
+
+
 def _labels(copy: Copy, outcomes: Sequence[Outcome]) -> list[str]:
     """The labels of a copy: new ones where an edit was accepted."""
     labels = list(copy.original.annotation.labels)
@@ -383,10 +395,3 @@ def _run(work: Callable[[Any], Any], items: Iterable[Any], workers: int) -> Iter
                 yield future.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _png(image: np.ndarray) -> bytes:
-    content = io.BytesIO()
-    # A quarter of the default's time, and a sixth more bytes: a fast model must not wait for zlib.
-    Image.fromarray(image).save(content, "PNG", compress_level=1)
-    return content.getvalue()

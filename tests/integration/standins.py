@@ -10,6 +10,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from inpaint_transform.core.models import PRESETS, ModelSpec
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
 
@@ -87,6 +89,16 @@ class NoOp(Invert):
         return [InpaintResult(request.image) for request in requests]
 
 
+class Crowded(Invert):
+    """What it paints depends on how many share its call, as a real engine's rounding does."""
+
+    size = 64
+
+    def paint(self, requests: Sequence[InpaintRequest]) -> list[InpaintResult]:
+        super().paint(requests)
+        return [InpaintResult(request.image // 2 + np.uint8(len(requests) + request.seed % 50)) for request in requests]
+
+
 class Broken(Invert):
     """Does not load."""
 
@@ -123,7 +135,7 @@ def by_id(spec: ModelSpec):
         from inpaint_transform.engine import Engine
 
         return Engine(spec)
-    return {"broken": Broken, "cramped": cramped}.get(spec.id.partition(" ")[0], Invert)(spec)
+    return {"broken": Broken, "cramped": cramped, "crowded": Crowded}.get(spec.id.partition(" ")[0], Invert)(spec)
 
 
 def cramped(spec: ModelSpec):

@@ -21,11 +21,14 @@ REACH_S = 5.0
 JOIN_S = 45.0
 
 
-def join(address: str) -> None:
+def join(address: str) -> bool:
     """Make this process part of a running cluster; nothing is started.
 
     Args:
         address: ``"auto"``, for the cluster of this machine or of ``RAY_ADDRESS``, or ``"host:port"`` of the head.
+
+    Returns:
+        Whether it is one only now, so that the caller is to ``leave`` it.
 
     Raises:
         InpaintError: Ray is not installed, nothing answers there, its tokens or versions differ, or this machine is
@@ -34,6 +37,8 @@ def join(address: str) -> None:
     use_tokens()
     # Ray reports how it is used over the network, and prints this process's logs a second time.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Whatever is asked after the end must not start a cluster of its own.
+    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
     try:
         import ray
     except ImportError as error:
@@ -41,7 +46,7 @@ def join(address: str) -> None:
             f"serving='ray' needs Ray, which does not import here ({error}): pip install 'inpaint-transform[ray]'"
         ) from error
     if ray.is_initialized():
-        return
+        return False
     found = os.environ.get("RAY_ADDRESS") or address if address == "auto" else address
     if found != "auto":
         _reach(found)
@@ -65,6 +70,7 @@ def join(address: str) -> None:
     if failure:
         leave()  # it may have come half way
         raise _explain(failure[0], address) from failure[0]
+    return True
 
 
 def leave() -> None:

@@ -57,6 +57,7 @@ class Painter:
         self._batcher: Batcher[_Job] = Batcher(self._spec.max_batch_size, self._spec.max_wait_ms / 1e3)
         self._running: list[_Job] = []
         self._waited = 0.0
+        self._calls = 0
         self._busy_since = 0.0
         self._wake: asyncio.TimerHandle | None = None
         self._heard: dict[str, float] = {}
@@ -105,8 +106,15 @@ class Painter:
             }
         )
 
-    async def paint(self, server: str, text: str, pixels: Any) -> Message:
-        """Paint the requests of a message; an answer to each, whichever batches they went in."""
+    async def paint(self, server: str, text: str, pixels: Any, alone: bool = False) -> Message:
+        """Paint the requests of a message; an answer to each, whichever batches they went in.
+
+        Args:
+            server: Name of the server that asks.
+            text: The message's text.
+            pixels: The message's array.
+            alone: Whether no others may share their batches.
+        """
         self._heard[server] = time.monotonic()
         try:
             requests, timeout = messages.unpack_requests((text, pixels))
@@ -117,8 +125,10 @@ class Painter:
             return json.dumps({"elsewhere": self._failure or "it is being removed"}), pixels[:0]
         now = time.monotonic()
         jobs = [_Job(request, server, timeout, self._loop.create_future()) for request in requests]
+        self._calls += 1
         for job in jobs:
-            self._batcher.add(job, share_key(job.request, self._spec.steps), server, now)
+            key = share_key(job.request, self._spec.steps)
+            self._batcher.add(job, (key, self._calls) if alone else key, server, now)
         self._start_batch()
         answers = [await job.answer for job in jobs]
         painted = [answer for answer in answers if answer is not None]

@@ -69,7 +69,8 @@ class _Call:
     requests: Sequence[InpaintRequest]
     painter: _Painter
     answer: Future[Any]
-    tries: int = 1
+    tries: int
+    alone: bool
 
 
 class RayEngine:
@@ -85,7 +86,7 @@ class RayEngine:
     def __init__(self, spec: ModelSpec) -> None:
         self._spec = spec.resolved()
         self._address = spec.address or "auto"
-        cluster.join(self._address)
+        self._joined = cluster.join(self._address)
         self._server = f"{platform.node()}/{os.getpid()}/{secrets.token_hex(3)}"
         self._family = names.family(self._spec)
         self._painters: dict[str, _Painter] = {}
@@ -120,6 +121,13 @@ class RayEngine:
         except InpaintError as error:
             return [error] * len(requests)
 
+    def paint_alone(self, requests: Sequence[InpaintRequest]) -> list[InpaintResult | Exception]:
+        """Paint every request in pipeline calls with no others, of at most ``wire.MAX_REQUESTS``."""
+        try:
+            return self._answers(self._send(requests, alone=True))
+        except InpaintError as error:
+            return [error] * len(requests)
+
     def stats(self) -> dict[str, Any]:
         """Under ``"painters"`` a row for each: its counters as last heard, and what this server has in flight there."""
         with self._changed:
@@ -132,7 +140,8 @@ class RayEngine:
     def close(self) -> None:
         """Leave the cluster; painters forget what is still queued there."""
         self._closing.set()
-        cluster.leave()
+        if self._joined:
+            cluster.leave()
 
     # Painting
 
@@ -145,12 +154,13 @@ class RayEngine:
         cuts = [len(requests) * part // count for part in range(count + 1)]
         return [requests[start:stop] for start, stop in itertools.pairwise(cuts)]
 
-    def _send(self, requests: Sequence[InpaintRequest], tries: int = 1) -> _Call:
+    def _send(self, requests: Sequence[InpaintRequest], tries: int = 1, alone: bool = False) -> _Call:
         """Send requests to the painter with the fewest crops outstanding."""
         message = messages.pack_requests(requests, self._spec.timeout_s)
         painter = self._reserve(len(requests))
         try:
-            return _Call(requests, painter, _ask(painter.handle.paint, self._server, *message), tries)
+            answer = _ask(painter.handle.paint, self._server, *message, alone)
+            return _Call(requests, painter, answer, tries, alone)
         except BaseException:
             self._release(painter, len(requests))
             raise
@@ -190,7 +200,7 @@ class RayEngine:
                 return messages.unpack_answers(message, count)
             if call.tries == MAX_TRIES:
                 raise InpaintError(f"painters were lost {MAX_TRIES} times under the same crops: {call.painter.problem}")
-            call = self._send(call.requests, call.tries + 1)
+            call = self._send(call.requests, call.tries + 1, call.alone)
 
     def _receive(self, call: _Call) -> messages.Message | None:
         """What a painter answers; None where it does not, and another one is to be asked."""
@@ -262,7 +272,7 @@ class RayEngine:
             painter = greetings[greeting]
             try:
                 said = messages.load(greeting.result())
-            except (ray.exceptions.RayError, WireError) as error:
+            except (ray.exceptions.RayError, WireError, OSError) as error:
                 self._lose(painter, _told(error))
                 continue
             if painter.greeting is greeting:  # else it was lost since
@@ -363,7 +373,12 @@ def _ask(method: Any, *arguments: Any) -> Future[Any]:
     Not ``ray.get`` from several threads: the raylet keeps one request of a process, so the thread that has its object
     cancels what the others wait for, which then takes seconds (Ray 2.60).
     """
-    answer: Future[Any] = method.remote(*arguments).future()
+    answer: Future[Any]
+    try:
+        answer = method.remote(*arguments).future()
+    except Exception as error:  # Ray raises a plain one where the actor has gone
+        answer = Future()
+        answer.set_exception(ConnectionError(str(error)))
     return answer
 
 

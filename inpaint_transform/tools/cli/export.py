@@ -68,6 +68,10 @@ def export(
     save_crops: Annotated[
         bool, typer.Option("--save-crops", help="Save each painted box before and after, for the pictures of report.")
     ] = False,
+    ray: Annotated[bool, typer.Option("--ray", help="Let the painters of serve --ray paint.")] = False,
+    address: Annotated[
+        str | None, typer.Option(help="With --ray: host:port of the cluster's head. Default: that of this machine.")
+    ] = None,
     shard: Annotated[
         str | None, typer.Option(metavar="K/N", help="Paint part K of N only, into DST.shard-K-of-N.")
     ] = None,
@@ -80,9 +84,17 @@ def export(
     from inpaint_transform.datasets.export import SettingsError
     from inpaint_transform.datasets.export import export as write
 
+    if address is not None and not ray:
+        raise typer.BadParameter(f"--address {address} goes with --ray")
     with usage_errors():
         given: dict[str, Any] = {
-            "model": ModelSpec(model, steps=steps, guidance_scale=guidance_scale, serving="local"),
+            "model": ModelSpec(
+                model,
+                steps=steps,
+                guidance_scale=guidance_scale,
+                serving="ray" if ray else "local",
+                address=address,
+            ),
             "split": read_splits(split or ()),
             "prompts": read_prompts(prompt or ()),
             "budget": read_budget(budget or ()),
