@@ -117,7 +117,7 @@ def _holds(dtype: np.dtype[Any] | None, value: Real) -> bool:
     if dtype is None:
         return True
     try:
-        return bool(dtype.type(value) == value)
+        return bool(dtype.type(value).item() == value)
     except OverflowError:
         return False
 

@@ -69,7 +69,7 @@ def _holds(values: Any, position: int, value: Any) -> bool:
         if isinstance(old, torch.Tensor):
             return bool(old.new_tensor(value).item() == value)
         if isinstance(old, np.generic) and not isinstance(old, str):
-            return bool(old.dtype.type(value) == value)
+            return bool(old.dtype.type(value).item() == value)
     except (OverflowError, RuntimeError, TypeError, ValueError):
         return False
     return isinstance(old, str) == isinstance(value, str)

@@ -112,7 +112,7 @@ def test_a_wrong_call_fails_alone(inverting):
         time.sleep(0.1)
         answers = list(threads.map(ask, prompts[1:]))
     assert first.result() == 1
-    assert answers == [1, "wrong", 1, "broken", 1]
+    assert answers == [1, "wrong", 1, "the engine failed: RuntimeError: broken", 1]
 
 
 @pytest.mark.parametrize("start", ["fork", "spawn"])
