@@ -26,6 +26,7 @@ from inpaint_transform.faces.epoch import SharedEpoch
 from inpaint_transform.serving.connect import connect as connect_inpainter
 from inpaint_transform.serving.placement import resolve_serving
 from inpaint_transform.serving.pool.pool import Pool
+from inpaint_transform.serving.pool.private import clear_at_end
 from inpaint_transform.serving.session import Session, current_session
 
 Connect = Callable[[ModelSpec, Session | None], Inpainter]
@@ -86,6 +87,9 @@ class Editor:
         self._connect = connect
         self._session = current_session()
         self._pool: Pool | None = None
+        if self._reuse is not None and self._reuse.path is None:
+            # Here, for the pool itself may only ever be opened by workers.
+            clear_at_end(self._session)
 
     def factor(self, scales: str) -> float:
         """What the schedule multiplies ``"p"`` or ``"box_p"`` by in this epoch."""

@@ -177,7 +177,7 @@ _keepers: dict[str, Keeper] = {}
 _lock = threading.Lock()
 
 
-def keeper_of(path: Path, max_bytes: int, frozen: bool, echo: int) -> Keeper:
+def keeper_of(path: Path, max_bytes: int, frozen: bool, echo: int, create: bool = True) -> Keeper:
     """The keeper of a folder: the same one in all of a process, for no file may be open twice.
 
     Args:
@@ -185,14 +185,16 @@ def keeper_of(path: Path, max_bytes: int, frozen: bool, echo: int) -> Keeper:
         max_bytes: Most bytes of it; the largest that is asked for counts.
         frozen: Whether it is only read; it is written to as soon as one transform wants that.
         echo: Uses after which a look is due.
+        create: Whether to make a pool where there is none.
     """
     place = os.path.realpath(path)
     with _lock:
         keeper = _keepers.get(place)
         if keeper is None:
-            keeper = _keepers[place] = Keeper(Store(path, max_bytes, frozen), echo)
-        elif not frozen and (keeper.store.frozen or max_bytes > keeper.store.max_bytes):
-            keeper.store.widen(max(max_bytes, keeper.store.max_bytes))
+            keeper = _keepers[place] = Keeper(Store(path, max_bytes, frozen, create), echo)
+        store = keeper.store
+        if not frozen and (store.frozen or max_bytes > store.max_bytes or (create and not store.create)):
+            store.widen(max(max_bytes, store.max_bytes), create or store.create)
         if not frozen:
             keeper.echo = echo
         return keeper

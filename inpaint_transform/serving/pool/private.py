@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing.util
 import os
 import shutil
 import tempfile
@@ -10,6 +11,9 @@ from pathlib import Path
 
 from inpaint_transform.serving.processes import Process
 from inpaint_transform.serving.session import Session
+
+# Jobs whose folders this process removes at its end.
+_owned: set[Session] = set()
 
 _PREFIX = f"inpaint-transform-pool-{os.getuid() if hasattr(os, 'getuid') else 0}-"
 
@@ -21,6 +25,14 @@ def private_folder(session: Session) -> Path:
     """
     sweep()
     return Path(tempfile.gettempdir()) / f"{_PREFIX}{str(session).replace(':', '-')}"
+
+
+def clear_at_end(session: Session) -> None:
+    """Remove the folder of a job when this process ends, if the job is its own."""
+    if session.pid == os.getpid() and session not in _owned:
+        _owned.add(session)
+        # After the last looks are written, which has the priority 10.
+        multiprocessing.util.Finalize(None, sweep, args=(session,), exitpriority=5)
 
 
 def sweep(ended: Session | None = None) -> None:

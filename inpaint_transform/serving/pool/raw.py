@@ -17,14 +17,14 @@ from inpaint_transform.serving.pool.records import pack_raw
 
 
 def keep_raw(destination: Destination, names: Sequence[bytes], results: Sequence[InpaintResult]) -> None:
-    """Put results into a pool; returns at once.
+    """Put results into a pool; returns at once. One that is gone is not made again: its job has ended.
 
     Args:
         destination: The pool.
         names: One a result.
         results: What was painted.
     """
-    keeper = keeper_of(Path(destination.path), destination.max_bytes, False, destination.echo)
+    keeper = keeper_of(Path(destination.path), destination.max_bytes, False, destination.echo, create=False)
     for name, result in zip(names, results, strict=True):
         work = functools.partial(_put, name=name, value=pack_raw(result), now=time.time())
         keeper.put(work, size_of(work.keywords["value"]))

@@ -45,12 +45,14 @@ class Store:
         path: The folder.
         max_bytes: Most bytes that the data file may take.
         frozen: Whether it is only read.
+        create: Whether to make a pool where there is none.
     """
 
-    def __init__(self, path: Path, max_bytes: int, frozen: bool) -> None:
+    def __init__(self, path: Path, max_bytes: int, frozen: bool, create: bool = True) -> None:
         self.path = path
         self.max_bytes = max_bytes
         self.frozen = frozen
+        self.create = create
         self.dbs: dict[bytes, Any] = {}
         self._start_empty()
         _stores.add(self)
@@ -107,10 +109,10 @@ class Store:
         self._hold()
         self._release()
 
-    def widen(self, max_bytes: int) -> None:
+    def widen(self, max_bytes: int, create: bool) -> None:
         """Let the store be written to, up to so many bytes."""
         self._hold()
-        self.frozen, self.max_bytes = False, max_bytes
+        self.frozen, self.max_bytes, self.create = False, max_bytes, create
         self._release()
 
     @contextlib.contextmanager
@@ -171,6 +173,8 @@ class Store:
 
     def _open(self) -> lmdb.Environment:
         check_place(self.path, self.frozen)
+        if not self.create and not (self.path / DATA).exists():
+            raise InpaintError(f"the pool {self.path} is gone")
         try:
             if not self.frozen:
                 self.path.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing.util
 import threading
 import time
 from collections.abc import Callable, Hashable
@@ -24,6 +25,8 @@ TRICKLE = 4
 PAUSE_S = 1.0
 AGAIN_S = 2.0
 MAX_REMEMBERED = 4096
+# Longest wait at a process's end: the server takes a group of wishes in a few milliseconds if it is up.
+END_S = 0.2
 
 
 class Background:
@@ -64,11 +67,17 @@ class Background:
                 if len(self._wishes) > MAX_WISHES:
                     del self._wishes[next(iter(self._wishes))]
                 if self._thread is None:
+                    # A worker of a DataLoader may end with its epoch, a moment after its last wish.
+                    multiprocessing.util.Finalize(None, self._end, exitpriority=20)
                     self._thread = threading.Thread(target=self._run, name="inpaint-background", daemon=True)
                     self._thread.start()
                 self._news.notify_all()
         if failure is not None:
             raise failure
+
+    def _end(self) -> None:
+        with self._news:
+            self._news.wait_for(lambda: not self._wishes and not self._handing_over, END_S)
 
     def waiting(self) -> int:
         """How many wishes are not handed over yet."""
@@ -98,6 +107,7 @@ class Background:
                     self._failure = InpaintError(f"painting in the background failed: {type(error).__name__}: {error}")
             with self._news:
                 self._handing_over = 0
+                self._news.notify_all()
             if full:
                 time.sleep(PAUSE_S)
 
