@@ -154,7 +154,7 @@ def test_a_private_pool_is_shared_by_all_workers_and_ends_with_its_job(inverting
     script = """
         import sys, glob, os, tempfile
         from pathlib import Path
-        from test_reuse import Pictures, until_full
+        from test_reuse_loaders import Pictures, until_full
         dataset = Pictures("unused", reuse={"path": None})
         epochs = until_full(dataset, 2)
         folders = glob.glob(os.path.join(tempfile.gettempdir(), "inpaint-transform-pool-*"))
@@ -175,7 +175,7 @@ def test_a_private_pool_is_shared_by_all_workers_and_ends_with_its_job(inverting
 JOB = """
     import json, sys, time
     from pathlib import Path
-    from test_reuse import Pictures, run
+    from test_reuse_loaders import Pictures, run
     dataset = Pictures(Path(sys.argv[1]), p=1.0, reuse=json.loads(sys.argv[2]))
     print("ready", flush=True)
     for _ in range(int(sys.argv[3])):
@@ -252,7 +252,7 @@ def test_queued_work_goes_with_its_job_and_what_is_painted_stays(inverting, tmp_
     script = """
         import sys, time
         from pathlib import Path
-        from test_reuse import Pictures, run
+        from test_reuse_loaders import Pictures, run
         dataset = Pictures(Path(sys.argv[1]), prompts="sleep 0.3", model={"max_batch_size": 1})
         while dataset.inpaint.stats()["inpainter"].get("background", {}).get("requests", 0) < 2:
             run(dataset, 1)
