@@ -648,7 +648,7 @@ def test_a_model_that_does_not_load_here_is_tried_a_few_times_until_close(monkey
             loads.append(spec)
             raise OSError("no such model")
 
-    monkeypatch.setattr(standins, "Invert", Broken)
+    monkeypatch.setattr("standins.Invert", Broken)  # by name, as the engine is found
     client = LocalInpainter(ModelSpec("stand-in", device="cpu"))
     for _ in range(9):
         with pytest.raises(InpaintError, match="the model does not load: OSError: no such model"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from inpaint_transform.serving.directory import ServerDirectory
@@ -16,6 +17,9 @@ from inpaint_transform.serving.processes import Process, wait_for_any
 
 # For a server to end by itself once its owner has ended.
 GRACE_S = 2.0
+# For the system to end one that is killed, which may have gigabytes to give back.
+REMOVAL_S = 30.0
+_POLL_S = 0.05
 
 _START = (
     "import sys; sys.path[:] = filter(None, sys.path);"
@@ -47,5 +51,8 @@ def main() -> None:
         return  # whoever needs a server next wants to read how this one ended
     wait_for_any([server], GRACE_S)
     server.kill()
-    wait_for_any([server], GRACE_S)
-    directory.remove_if_dead()
+    # Its first thread may have ended before the last, with which the lock of the directory goes.
+    deadline = time.monotonic() + REMOVAL_S
+    while directory.is_own() and time.monotonic() < deadline:
+        directory.remove_if_dead()
+        time.sleep(_POLL_S)
