@@ -217,8 +217,8 @@ def main() -> None:
         for found in growth.values():
             found["of_ideal"] = round(found["ray_per_s"] / (one * found["painters"]), 3)
         results = {"way": way, "growth": growth, "handover": handover(address, rounds)}
-    plot(growth)
     print("wrote", report.write("ray", results), file=sys.stderr)
+    plot(growth)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,6 @@ def source(tmp_path):
 
 
 def run(source: Path, target: Path, model: ModelSpec) -> Path:
-    # "slowly" lets a stand-in take its time; what it paints depends on how many share its call.
     return export(source, target, "yolo", names="cone", copies=3, prompts="sleep 0.02", model=model).target
 
 
