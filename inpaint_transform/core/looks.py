@@ -151,6 +151,10 @@ class Looks(Protocol):
         """Keep a look; returns at once."""
         ...
 
+    def flush(self) -> None:
+        """Return when what was given to ``keep`` can be found."""
+        ...
+
     def paint_later(self, key: bytes, attempt: int, request: Callable[[int], InpaintRequest]) -> None:
         """Have something painted in the background; returns at once.
 

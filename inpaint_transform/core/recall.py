@@ -72,12 +72,14 @@ def recall(
                 of_image[number] = None
     _judge_raw(raw, attempts, gate, looks, parts)
     missing = [job for job in attempts if job.reuse is None]
-    if looks.wait:
+    if looks.wait and missing:
         paint_jobs(missing, inpainter, gate)
         for job in missing:
             job.reuse = "painted"
             _keep(job, looks, parts, final=True)
-    else:
+        # Whoever waits for painting may wait for a disk too, and asks for the same look again a moment later.
+        looks.flush()
+    elif missing:
         for job in missing:
             _leave_cold(job, attempts[job], gate, looks)
     if together:

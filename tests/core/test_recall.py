@@ -45,6 +45,9 @@ class Pool:
     def keep(self, key: bytes, kept: Kept, edit: Edit) -> None:
         self.kept[key] = dataclasses.replace(kept, pixels=None if kept.pixels is None else kept.pixels.copy())
 
+    def flush(self) -> None:
+        """All is there."""
+
     def paint_later(self, key, attempt, request) -> None:
         self.wishes.append((key, attempt))
         self.raw[key, attempt] = InpaintResult(painted(request(Painter.size)))

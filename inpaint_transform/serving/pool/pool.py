@@ -81,6 +81,13 @@ class View:
         """A slot, if a look of it has ever been judged."""
         return self._contents.slot(key)
 
+    def looks(self) -> Iterator[Kept]:
+        """All looks that serve, in no order; the pixels are views."""
+        for _, slot in self._contents.slots():
+            kept = self.find(slot.look)
+            if kept is not None:
+                yield kept
+
 
 class Pool:
     """What a transform has of the pool, in one process.
@@ -146,7 +153,7 @@ class Pool:
         return Drawer(self, image)
 
     def keep(self, key: bytes, kept: Kept, edit: Edit) -> None:
-        """Keep a look; where the pool waits for painting it is there at once, else soon."""
+        """Keep a look; it is there soon, or after ``flush``."""
         if self.reuse.frozen:
             return
         now = time.time()
@@ -160,8 +167,6 @@ class Pool:
             contents.settle(key, value, kept, edit.look, now)
 
         self._keeper.put(work, size_of(value))
-        if self.wait:
-            self._keeper.flush()
 
     def paint_later(self, key: bytes, attempt: int, request: Callable[[int], InpaintRequest]) -> None:
         """Have something painted in the background.
@@ -305,9 +310,12 @@ class Drawer:
         self, box: Box, window: Box, label: object, edit: Callable[[random.Random], Edit], rng: random.Random
     ) -> Edit:
         """Draw a look: the variant, and the generation of it that serves."""
+        return self.look(box, window, label, edit, rng.randrange(self._pool.reuse.variants))
+
+    def look(self, box: Box, window: Box, label: object, edit: Callable[[random.Random], Edit], variant: int) -> Edit:
+        """A variant, and the generation of it that serves."""
         pool = self._pool
         content = content_digest(self._image, box, window)
-        variant = rng.randrange(pool.reuse.variants)
         first = edit(look_rng(content, label, variant, 0))
         # What the first generation is named by tells apart whatever an edit may depend on: prompts, slots, swaps.
         key = look_key(first, content, pool.settings)

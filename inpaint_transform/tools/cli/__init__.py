@@ -18,6 +18,8 @@ from inpaint_transform.tools.cli.demo import demo
 from inpaint_transform.tools.cli.export import export
 from inpaint_transform.tools.cli.fit import fit
 from inpaint_transform.tools.cli.logs import replay, report
+from inpaint_transform.tools.cli.paint_ahead import paint_ahead
+from inpaint_transform.tools.cli.pool import pool
 from inpaint_transform.tools.cli.preview import preview
 from inpaint_transform.tools.cli.serve import serve
 from inpaint_transform.tools.cli.terminal import Remarks, warn
@@ -41,7 +43,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, preview, export, fit, bench, report, replay, serve):
+for command in (demo, preview, export, paint_ahead, pool, fit, bench, report, replay, serve):
     app.command()(command)
 
 

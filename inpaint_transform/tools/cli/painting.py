@@ -36,7 +36,7 @@ class Reporter:
             warn(f"... and more that are {problem.reason}")
 
 
-def progress_bar(items: Iterable[Any], **options: Any) -> Any:
+def progress_bar(items: Iterable[Any] | None, **options: Any) -> Any:
     """A progress bar on a terminal, and nothing in a log file."""
     from tqdm import tqdm
 

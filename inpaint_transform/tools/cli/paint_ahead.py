@@ -1,0 +1,182 @@
+"""The paint-ahead command."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.tools.cli.options import (
+    Boxes,
+    Budget,
+    Clip,
+    Context,
+    Format,
+    Gates,
+    Guidance,
+    MinBoxSize,
+    Model,
+    Names,
+    Only,
+    Prompts,
+    Retries,
+    Source,
+    Split,
+    Steps,
+    Strength,
+    Swaps,
+    png,
+    read_budget,
+    read_class_names,
+    read_gates,
+    read_prompts,
+    read_splits,
+    read_swaps,
+    usage_errors,
+)
+from inpaint_transform.tools.cli.painting import INTERRUPTED, Reporter, progress_bar, write
+from inpaint_transform.tools.cli.terminal import say, warn
+
+if TYPE_CHECKING:
+    from inpaint_transform.core.edit import Outcome
+    from inpaint_transform.reports.drawing import Tile
+    from inpaint_transform.tools.paint_ahead import Sample
+
+# Of the contact sheet.
+MAX_SHOWN = 48
+COLUMNS = 6
+
+
+def paint_ahead(
+    source: Source,
+    box_format: Format,
+    pool: Annotated[Path, typer.Option(help="Folder of the pool; a new one, or one to go on with.")],
+    transform: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A pipeline that A.save has written; its BBoxInpaint says what is painted. Without it the options do.",
+        ),
+    ] = None,
+    variants: Annotated[
+        int | None, typer.Option(min=1, help="Looks of each box. Default: the transform's, or 3.")
+    ] = None,
+    boxes: Boxes = None,
+    names: Names = None,
+    split: Split = None,
+    clip: Clip = False,
+    prompt: Prompts = None,
+    only: Only = None,
+    budget: Budget = None,
+    swap: Swaps = None,
+    gate: Gates = None,
+    retries: Retries = 2,
+    context: Context = 2,
+    min_box_size: MinBoxSize = 32,
+    model: Model = "tiny",
+    steps: Steps = None,
+    guidance_scale: Guidance = None,
+    strength: Strength = 1,
+    max_bytes: Annotated[str, typer.Option(help="Most bytes of the pool.")] = "4GB",
+    ray: Annotated[bool, typer.Option("--ray", help="Let the painters of serve --ray paint.")] = False,
+    out: Annotated[Path, typer.Option(help="PNG file to write: some of what was painted.", callback=png)] = Path(
+        "paint-ahead.png"
+    ),
+) -> None:
+    """Fill a pool before training, so that no epoch is cold; run it again to go on where it stopped."""
+    from inpaint_transform.datasets import reading
+    from inpaint_transform.datasets.formats.base import Annotation
+    from inpaint_transform.datasets.images import Pictures
+    from inpaint_transform.faces.albumentations import BBoxInpaint
+    from inpaint_transform.reports import drawing
+    from inpaint_transform.tools import paint_ahead as ahead
+
+    class_names = read_class_names(names, box_format)
+    with usage_errors():
+        wanted, limits = read_splits(split or ()), read_budget(budget or ())
+        templates = read_prompts(prompt or ())
+    start = time.perf_counter()
+    tell_of = Reporter()
+    found = reading.find(source, box_format, boxes, class_names, wanted, clip)
+    pictures = Pictures()
+    annotations: list[Annotation] = []
+    for item in found.read(pictures=pictures):
+        if not isinstance(item, Annotation):
+            tell_of(item)
+        elif item.image not in found.places or found.places[item.image].split == "train":
+            annotations.append(item)
+    with usage_errors():
+        if transform is not None:
+            before, inpaint = ahead.load_pipeline(transform)
+        else:
+            before = None
+            labels = sorted({label for one in annotations for label in one.labels})
+            swaps = read_swaps(swap or ())
+            settings: dict[str, Any] = {
+                "model": ModelSpec(model, steps=steps, guidance_scale=guidance_scale),
+                "prompts": _prompts(templates, [*labels, *map(str, swaps.labels() if swaps is not None else ())]),
+                "include_labels": list(only or swaps.targets if swaps is not None else only or ()) or None,
+                "relabel": swaps,
+                "gate": read_gates(gate or ()),
+                "retries": retries,
+                "context": context,
+                "min_box_size": min_box_size,
+                "strength": strength,
+                "reuse": {"max_bytes": max_bytes},
+            }
+            inpaint = BBoxInpaint(**settings)
+        inpaint = ahead.with_pool(inpaint, pool, variants, serving="ray" if ray else None)
+    recipe = inpaint.editor.recipe
+    numbers = recipe.class_names
+
+    def samples() -> Iterator["Sample"]:
+        for one in annotations:
+            image = pictures.load(one.image)
+            labels = ahead.in_training_terms(one.labels, numbers)
+            yield ahead.prepared(ahead.Sample(image, one.boxes, labels, one.image.name), before)
+
+    tiles: list[Tile] = []
+    total = sum(len(one.boxes) for one in annotations) * inpaint.editor.pool.reuse.variants  # type: ignore[union-attr]
+    limits = {str(ahead.in_training_terms([label], numbers)[0]): count for label, count in limits.items()}
+    try:
+        with progress_bar(None, total=total, desc="painting", unit="look") as bar:
+
+            def show(outcome: "Outcome") -> None:
+                if len(tiles) < MAX_SHOWN:
+                    tiles.append(_tile(outcome))
+
+            done = ahead.paint_ahead(inpaint, samples(), limits, show, bar.update)
+    except KeyboardInterrupt:
+        warn(f"stopped; what is painted is in {pool}, and the same command goes on where it stopped")
+        raise typer.Exit(INTERRUPTED) from None
+    if tiles:
+        write(out, drawing.contact_sheet(tiles[row : row + COLUMNS] for row in range(0, len(tiles), COLUMNS)), start)
+    painted, rejected = done.accepted.total(), done.rejected.total()
+    say(f"{painted} looks painted, {rejected} rejected, {done.there} were there; they are in {pool}")
+    for reason, count in done.reasons.most_common():
+        warn(f"{count} rejected: {reason}")
+    reuse = {"path": str(pool), "variants": inpaint.reuse["variants"]}
+    say(f"train with the same model, prompts and settings, and reuse={reuse}")
+
+
+def _prompts(templates: Any, labels: list[str]) -> Any:
+    """Prompts as a transform takes them: for all labels, or by label."""
+    if set(templates) == {None}:
+        [listed] = templates.values()
+        return listed if len(listed) > 1 else listed[0]
+    return {
+        label: list(templates.get(label) or templates[None])
+        for label in labels
+        if label in templates or None in templates
+    }
+
+
+def _tile(outcome: "Outcome") -> "Tile":
+    from inpaint_transform.reports.drawing import Tile
+
+    after = outcome.after() if outcome.accepted else None
+    note = "" if outcome.accepted else f"rejected: {outcome.reason}"
+    box, shown = outcome.edit.box_in_window, str(outcome.edit.target)
+    return Tile(outcome.before if after is None else after, outcome.edit.prompt, [box], [shown], 0, note, after is None)
