@@ -160,6 +160,9 @@ def evaluate(
     }
     numbers["real_or_painted"] = _told_apart(real, painted, labels, seed)
     numbers["sharpness"] = _sharpness(real, painted, labels)
+    # What is lost on the way to the working crop and back, nothing that is painted there can have.
+    resampled = _round_trips(held, recipe.context, inpainter.size, lambda images: images, labels)
+    numbers["resampling_alone"] = {"sharpness": _sharpness(real, resampled, labels)}
     if round_trip is not None:
         trips = _round_trips(held, recipe.context, inpainter.size, round_trip, labels)
         numbers["autoencoder_alone"] = {

@@ -77,6 +77,7 @@ def _rows(numbers: Mapping[str, Any] | None) -> list[tuple[str, str, str]]:
         (
             "sharpness over real ones",
             _share(numbers["sharpness"]["all"]),
+            f"resampling alone {_share(numbers['resampling_alone']['sharpness']['all'])}, "
             f"the autoencoder alone {_share((alone.get('sharpness') or {}).get('all'))}",
         ),
         *(

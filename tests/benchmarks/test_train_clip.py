@@ -71,7 +71,8 @@ def test_a_short_training_gives_a_model_that_loads(tmp_path: Path, monkeypatch: 
     images, annotations = [], []
     for number, photo in enumerate(photos(("RBC", "cone"))):
         cv2.imwrite(str(folder / "images" / f"{number}.png"), photo.image)
-        images.append({"id": number, "file_name": f"{number}.png", "split": "val" if number == 2 else "train"})
+        place = {"file_name": f"{number}.png", "split": "val" if number == 2 else "train"}
+        images.append({"id": number, "height": 120, "width": 160, **place})
         for category, (x0, y0, x1, y1) in enumerate(photo.boxes):
             annotations.append({"image_id": number, "category_id": category, "bbox": [x0, y0, x1 - x0, y1 - y0]})
     categories = [{"id": 0, "name": "RBC"}, {"id": 1, "name": "cone"}]

@@ -72,6 +72,7 @@ def test_the_measures(samples: list[Sample], monkeypatch: pytest.MonkeyPatch) ->
     assert numbers["deaf"]["read_back_with_blur"]["swaps_only"] == 0.5
     assert numbers["deaf"]["read_back_with_blur"]["by_class"] == {"disc": 1, "square": 0}
     assert numbers["blurred"]["sharpness"]["all"] < 0.5 * good["sharpness"]["all"]
+    assert good["resampling_alone"] == {"sharpness": good["autoencoder_alone"]["sharpness"]}
     # Through an autoencoder that changes nothing, a crop loses what resampling takes away.
     assert numbers["blurred"]["sharpness"]["all"] < good["autoencoder_alone"]["sharpness"]["all"] < 1.5
     assert {one.target for one in found["good"].shown} == {"disc", "square"}
