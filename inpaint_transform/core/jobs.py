@@ -174,7 +174,7 @@ def make_request(
     """
     question = None
     if gate is not None and (texts := gate.texts(*_nouns(recipe, edit, gate))) is not None:
-        question = Question(crops.scaled_box(edit.box, edit.window, size), texts)
+        question = Question(crops.scaled_box(edit.box, edit.window, size), texts, gate.clip)
     return InpaintRequest(
         crops.crop(original, (0, 0, *sides(edit.window)), size),
         crops.crop_mask(mask, size),

@@ -22,10 +22,13 @@ class Question:
     Attributes:
         box: Pixel box in the working crop, not empty. The model sees this part of the painted crop alone.
         texts: The texts that compete, 1 to ``MAX_TEXTS``; the first is the wanted one.
+        clip: The CLIP model that answers, as for ``ModelSpec(clip=...)``; None for the one that is named there. The
+            engine loads it at its first question, so that a gate needs no pipeline of its own.
     """
 
     box: Box
     texts: tuple[str, ...]
+    clip: str | None = None
 
 
 @dataclass(frozen=True)

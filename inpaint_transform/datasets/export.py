@@ -21,7 +21,7 @@ from inpaint_transform.datasets.formats.base import BoxFormat
 from inpaint_transform.datasets.images import Pictures
 from inpaint_transform.datasets.shards import Shard
 from inpaint_transform.datasets.templates import PROMPT, Templates, check_prompt, recipe_for
-from inpaint_transform.gates import Gate, gate_of, spec_with_clip
+from inpaint_transform.gates import Gate, gate_of
 
 if TYPE_CHECKING:
     from inpaint_transform.core.protocol import Inpainter
@@ -240,7 +240,7 @@ def export(
         edits, accepted = sum(copy.edits for copy in done), sum(copy.accepted for copy in done)
         copies_here = sum(map(len, groups))
         if len(done) < copies_here and not merge:
-            inpainter = _connect(spec_with_clip(spec, judge), say)
+            inpainter = _connect(spec, say)
             # A model of this process stays for the next export; the cluster is left.
             with contextlib.closing(inpainter) if spec.serving == "ray" else contextlib.nullcontext():
                 painting = job.paint(recipe, inpainter, groups, workers, judge, lambda: getattr(inpainter, "slots", 1))

@@ -27,6 +27,8 @@ from inpaint_transform.engine.speed import batch_buckets, bucket_for, compile_pa
 from inpaint_transform.engine.verdicts import verdicts
 
 logger = logging.getLogger(__name__)
+# Beside one pipeline; more is a mistake in somebody's gates, and would fill the device.
+MAX_CLIPS = 4
 
 
 class Engine:
@@ -72,7 +74,9 @@ class Engine:
         self._limit = TokenLimit(self._pipeline)
         names = self._adapter.embeddings
         self._prompts = PromptCache(self._pipeline, names, self._guided) if names else None
-        self._clip = Clip(spec.clip, self._device, choose_dtype(spec.dtype, self._device)) if spec.clip else None
+        self._clips: dict[str, Clip | Exception] = {}
+        if spec.clip is not None:
+            self._clip(spec.clip)
         # A denoiser that sees the masked image needs nothing else at strength 1.
         denoiser = getattr(self._pipeline, "unet", None) or self._pipeline.transformer
         channels = self._adapter.latent_channels
@@ -138,9 +142,24 @@ class Engine:
         if self._guided:
             self._limit.check("negative_prompt", request.negative_prompt)
         if request.question is not None:
-            if self._clip is None:
-                raise ValueError("question: this model has no CLIP model to answer it; use ModelSpec(clip=...)")
-            self._clip.check(request.question, self.size)
+            self._clip(request.question.clip).check(request.question, self.size)
+
+    def _clip(self, where: str | None) -> Clip:
+        """The CLIP model that a question is for, loaded beside the pipeline at the first."""
+        where = where or self._spec.clip
+        if where is None:
+            raise ValueError("question: it names no CLIP model to answer it, and ModelSpec(clip=...) neither")
+        if where not in self._clips:
+            if len(self._clips) >= MAX_CLIPS:
+                raise ValueError(f"clip={where!r}: an engine keeps {MAX_CLIPS} CLIP models; use one for all gates")
+            try:
+                self._clips[where] = Clip(where, self._device, choose_dtype(self._spec.dtype, self._device))
+            except Exception as error:  # which every further question would wait for
+                self._clips[where] = error
+        found = self._clips[where]
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     def paint(self, requests: Sequence[InpaintRequest]) -> list[InpaintResult]:
         """Paint working crops, as many in one pipeline call as may share it.
@@ -175,7 +194,8 @@ class Engine:
 
     def close(self) -> None:
         """Free the model's memory; the engine cannot paint afterwards."""
-        self._pipeline = self._prompts = self._clip = None
+        self._pipeline = self._prompts = None
+        self._clips = {}
         gc.collect()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
@@ -228,12 +248,14 @@ class Engine:
     ) -> dict[int, tuple[float, ...]]:
         """What CLIP says to the questions about the good images, by their position in the batch."""
         asked = {index: question for index in good if (question := requests[index].question) is not None}
-        if self._clip is None or not asked:
-            return {}
-        indices = list(asked)
-        padding = self._batch - len(indices) if self._spec.reproducible else 0
-        rows = [*indices, *indices[-1:] * padding]
-        return dict(zip(indices, self._clip.answers(levels[rows], [asked[row] for row in rows]), strict=False))
+        found: dict[int, tuple[float, ...]] = {}
+        for where in dict.fromkeys(question.clip for question in asked.values()):
+            indices = [index for index, question in asked.items() if question.clip == where]
+            padding = self._batch - len(indices) if self._spec.reproducible else 0
+            rows = [*indices, *indices[-1:] * padding]
+            answers = self._clip(where).answers(levels[rows], [asked[row] for row in rows])
+            found |= dict(zip(indices, answers, strict=False))
+        return found
 
     def _call(self, requests: list[InpaintRequest]) -> tuple[torch.Tensor, torch.Tensor, list[bool]]:
         """Run the pipeline once; images in [0, 1], the aligned masks, and what the safety checker flagged."""

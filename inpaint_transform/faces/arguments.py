@@ -19,7 +19,7 @@ from inpaint_transform.core.reuse import Reuse
 from inpaint_transform.core.swaps import Swap
 from inpaint_transform.core.vocabulary import nearest, synonyms
 from inpaint_transform.faces.schedule import Schedule
-from inpaint_transform.gates import Gate, gate_of, spec_with_clip
+from inpaint_transform.gates import Gate, gate_of
 from inpaint_transform.reports.log import Log
 from inpaint_transform.serving.words import words_of
 
@@ -41,7 +41,6 @@ class Arguments:
         stored: The arguments by name as a face keeps them: JSON values wherever they have such.
         recipe: What to paint and where.
         spec: Which model paints.
-        named_spec: The same without what a gate adds, which has no part in the pixels.
         gate: Who judges what was painted, or None.
         schedule: How a probability changes over the epochs, or None.
         log: Where edits are written down, or None.
@@ -54,7 +53,6 @@ class Arguments:
     stored: Mapping[str, Any]
     recipe: Recipe
     spec: ModelSpec
-    named_spec: ModelSpec
     gate: Gate | None
     schedule: Schedule | None
     log: Log | None
@@ -86,8 +84,7 @@ class Arguments:
         return cls(
             stored=stored,
             recipe=Recipe(**settings),
-            spec=spec_with_clip(spec, gate),
-            named_spec=spec,
+            spec=spec,
             gate=gate,
             schedule=Schedule.of(given["schedule"]),
             log=None if stored["log"] is None else Log(stored["log"], stored["log_crops"]),

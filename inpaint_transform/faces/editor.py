@@ -78,7 +78,6 @@ class Editor:
         self.epoch = SharedEpoch()
         self.tally = Tally()
         self._spec = read.spec
-        self._named_spec = read.named_spec
         self._schedule = read.schedule
         self._log = read.log
         self._reuse = read.reuse
@@ -222,7 +221,7 @@ class Editor:
         if self._log is not None:
             with self._boundary("the log cannot be written"):
                 for image, per_image, key in zip(images, outcomes, keys or [None] * len(images), strict=True):
-                    self._log.write(image, per_image, self.recipe, self._named_spec, self.epoch.value, key)
+                    self._log.write(image, per_image, self.recipe, self._spec, self.epoch.value, key)
         return painted, outcomes
 
     @contextlib.contextmanager
@@ -263,7 +262,7 @@ class Editor:
         if self._pool is None and self._reuse is not None:
             self._pool = Pool(
                 self._reuse,
-                self._named_spec,
+                self._spec,
                 self.recipe,
                 self.gate,
                 self._session,

@@ -3,7 +3,7 @@
 from typing import Any
 
 from inpaint_transform.core.protocol import Candidate, Verdict
-from inpaint_transform.gates.base import AllOf, Gate, ScoreGate, gate_of, spec_with_clip
+from inpaint_transform.gates.base import AllOf, Gate, ScoreGate, gate_of
 from inpaint_transform.gates.clip import ClipGate
 from inpaint_transform.gates.detector import DetectorGate, torchvision_detector
 from inpaint_transform.gates.pixels import ChangeGate, FillGate
@@ -23,6 +23,5 @@ __all__ = [
     "ScoreGate",
     "Verdict",
     "gate_of",
-    "spec_with_clip",
     "torchvision_detector",
 ]

@@ -20,7 +20,6 @@ import numpy as np
 from inpaint_transform.core.boxes import Box
 from inpaint_transform.core.errors import GateError
 from inpaint_transform.core.labels import Label
-from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import Candidate, Verdict
 
 GateFunction = Callable[[np.ndarray, np.ndarray, Label, Box], float | bool]
@@ -245,21 +244,6 @@ def gate_of(value: Any) -> Gate | None:
     if callable(value) and not isinstance(value, type):
         return ScoreGate(value)
     raise ValueError(f"gate={value!r}: give a gate such as ClipGate(), a function, a list of these, or None")
-
-
-def spec_with_clip(spec: ModelSpec, gate: Gate | None) -> ModelSpec:
-    """The model together with the CLIP model that the gate asks, which runs beside it.
-
-    Raises:
-        ValueError: The model has another CLIP model already.
-    """
-    if gate is None or gate.clip is None:
-        return spec
-    if spec.clip not in (None, gate.clip):
-        raise ValueError(
-            f"gate asks the CLIP model {gate.clip!r}, but model has clip={spec.clip!r}; leave clip out of the model"
-        )
-    return dataclasses.replace(spec, clip=gate.clip)
 
 
 def _gate_from_dict(value: Mapping[str, Any]) -> Gate:

@@ -202,8 +202,22 @@ def test_questions_without_an_answer(question: Question, named: str, engine: Eng
 
 
 def test_a_question_to_nobody(sd: Path) -> None:
-    with pytest.raises(ValueError, match=r"question: this model has no CLIP .* use ModelSpec\(clip=...\)"):
+    with pytest.raises(ValueError, match=r"question: it names no CLIP .* ModelSpec\(clip=...\)"):
         make(sd).paint([request(question=Question((8, 8, 24, 24), TEXTS))])
+
+
+def test_a_question_brings_its_clip_and_needs_no_pipeline_of_its_own(sd: Path, folder: Path, engine: Engine) -> None:
+    plain = make(sd)
+    asked, silent = request(question=Question((8, 8, 24, 24), TEXTS, str(folder))), request(1)
+    first, second = plain.paint([asked, silent])
+    assert first.answer is not None
+    assert second.answer is None
+    [beside] = engine.paint([request(question=Question((8, 8, 24, 24), TEXTS))])
+    assert np.allclose(first.answer, beside.answer, atol=1e-4)
+    for _ in range(2):  # tried once, remembered
+        with pytest.raises(FileNotFoundError, match="there is no such folder"):
+            plain.paint([request(question=Question((8, 8, 24, 24), TEXTS, "/no/such/clip"))])
+    assert plain.paint([asked])[0].answer is not None
 
 
 # Folders

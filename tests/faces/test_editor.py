@@ -12,6 +12,7 @@ from painters import Painter
 from inpaint_transform import BBoxInpaint, InpaintError
 from inpaint_transform.core.plan import Scene
 from inpaint_transform.faces.editor import Editor
+from inpaint_transform.gates import ClipGate
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (100, 120, 3), np.uint8)
 BOXES = [(10, 10, 50, 60), (60, 20, 110, 90)]
@@ -119,3 +120,15 @@ def test_counters_that_cannot_be_had_are_raised_or_skipped() -> None:
         editor(Deaf()).stats()
     stats = editor(Deaf(), on_error="skip").stats()
     assert stats["inpainter"] == {}
+
+
+def test_a_gate_that_asks_clip_needs_no_pipeline_of_its_own() -> None:
+    asked = []
+
+    def connect(spec, session):
+        asked.append(spec)
+        return Painter()
+
+    for gate in (None, ClipGate()):
+        _ = Editor({**BBoxInpaint().editor.arguments, "gate": gate}, connect=connect).inpainter
+    assert asked[0] == asked[1]

@@ -107,7 +107,9 @@ def _check_question(question: Question, side: int) -> None:
         raise ValueError(f"question with {len(question.texts)} texts: use 1 to {MAX_TEXTS}")
     for text in question.texts:
         _check_text("question's text", text)
-    if sum(map(len, question.texts)) > MAX_TEXT:
+    if question.clip is not None:
+        _check_text("question's clip", question.clip)
+    if sum(map(len, (*question.texts, question.clip or ""))) > MAX_TEXT:
         raise ValueError(f"question: its texts have more than {MAX_TEXT} characters together; shorten them")
 
 
@@ -148,8 +150,9 @@ def pack_requests(
             "seed": int(request.seed),
         }
         if request.question is not None:
-            box, texts = request.question.box, request.question.texts
-            entry["question"] = {"box": [int(corner) for corner in box], "texts": list(texts)}
+            asked = request.question
+            box = [int(corner) for corner in asked.box]
+            entry["question"] = {"box": box, "texts": list(asked.texts), "clip": asked.clip}
         entries.append(entry)
     pixels = [part for request in requests for part in (request.image, np.packbits(request.mask))]
     header: dict[str, Any] = {"entries": entries, "timeout": timeout}
@@ -230,12 +233,15 @@ def _question_of(entry: dict[str, Any]) -> Question | None:
         return None
     box = question.get("box") if isinstance(question, dict) else None
     texts = question.get("texts") if isinstance(question, dict) else None
+    clip = question.get("clip") if isinstance(question, dict) else None
     if not isinstance(box, list) or len(box) != 4 or not all(type(corner) is int for corner in box):
         raise WireError(f"box={box!r} of a question is not four numbers of pixels")
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise WireError("the texts of a question are no texts")
+    if not isinstance(clip, str | None):
+        raise WireError(f"clip={clip!r} of a question is no name")
     x0, y0, x1, y1 = box
-    return Question((x0, y0, x1, y1), tuple(texts))
+    return Question((x0, y0, x1, y1), tuple(texts), clip)
 
 
 def _is_number(value: object) -> TypeGuard[float]:

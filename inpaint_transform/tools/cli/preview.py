@@ -71,7 +71,6 @@ def preview(
     from inpaint_transform.datasets.balance import Balance
     from inpaint_transform.datasets.images import Pictures
     from inpaint_transform.datasets.templates import recipe_for
-    from inpaint_transform.gates import spec_with_clip
     from inpaint_transform.reports import drawing
     from inpaint_transform.reports import page as pages
 
@@ -107,7 +106,7 @@ def preview(
     classes += [label for row in rows for label in row.annotation.labels]
     classes += base.relabel.labels() if base.relabel is not None else ()
     recipe = dataclasses.replace(base, class_names={name: name for name in classes})
-    inpainter = load(spec_with_clip(spec, judge))
+    inpainter = load(spec)
     with progress_bar(rows, desc="painting", unit="box") as progress:
         painted = (sheet.paint_row(row, recipe, inpainter, judge, pictures) for row in progress)
         if out.suffix.lower() == ".html":
