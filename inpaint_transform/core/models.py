@@ -53,7 +53,8 @@ class ModelSpec:
             ``"lllyasviel/control_v11p_sd15_canny"``). What is painted then keeps the outlines of what was there; for
             Stable Diffusion and SDXL checkpoints.
         clip: Folder or hub id of a transformers CLIP model that judges painted boxes (see ``gates.ClipGate``), or
-            ``"tiny"``, the embedded one. It stays loaded beside the pipeline.
+            ``"tiny"``, the embedded one. It is loaded with the pipeline and stays beside it; a gate names its own,
+            which is loaded at its first question, and needs nothing here.
         compile: Compile the denoiser and the autoencoder with ``torch.compile`` while the model loads, once for each
             of the batch sizes 1, 2, 4, ... ``max_batch_size``, to which batches are then padded. Loading takes
             minutes longer; worth it for long trainings on CUDA.
