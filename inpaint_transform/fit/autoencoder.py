@@ -27,8 +27,6 @@ SHARPEN_RATE = 2e-4
 DIVERGENCE_WEIGHT = 1e-4
 # One example in eight is shown with its hole, as the pipeline will show it both.
 HOLED = 8
-# How many crops are kept to train on, as pixels on disk.
-MAX_CROPS = 8000
 PATIENCE = 10
 # Where the pull of the critic on the last layer is brought to, over that of the reconstruction.
 CRITIC_SHARE = 0.5

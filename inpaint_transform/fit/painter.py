@@ -13,7 +13,6 @@ from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
 from inpaint_transform.fit.denoise import autocast
 
 STEPS = 12
-GUIDANCE = {True: 2.0, False: 7.5}
 _AT_ONCE = 8
 
 

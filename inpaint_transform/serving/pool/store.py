@@ -97,13 +97,6 @@ class Store:
         with self._transaction(write=True) as transaction:
             return work(transaction)
 
-    def file_bytes(self) -> int:
-        """Size of the data file; 0 where it is gone."""
-        try:
-            return (self.path / DATA).stat().st_blocks * 512
-        except OSError:
-            return 0
-
     def close(self) -> None:
         """Let go of the files, once nobody uses them; the next use opens them again."""
         self._hold()
