@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import albumentations as A
+import numpy as np
 from albumentations.core.type_definitions import ALL_TARGETS
 
 from inpaint_transform.core.edit import Edit
@@ -206,6 +207,11 @@ class BBoxInpaint(Hooks, A.DualTransform):
 
     def paint(self, drawn: Mapping[str, Any], data: dict[str, Any]) -> dict[str, Any]:
         """Paint the edits into all images, and write into the annotations what follows."""
+        # As Albumentations' own transforms give arrays back.
+        data = {
+            key: np.ascontiguousarray(value) if isinstance(value, np.ndarray) and key in self._key2func else value
+            for key, value in data.items()
+        }
         edits = [Edit.from_dict(edit) for edit in drawn["edits"]]
         if not edits:
             return self._noted(data, Edits())

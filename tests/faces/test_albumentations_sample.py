@@ -172,3 +172,33 @@ def test_a_bare_call_takes_boxes_as_shares(painter: Painter) -> None:
     for pixels in ([[20, 30, 80, 80]], [[0.1, 0.2, 0.4, 1.2]], [[-0.5, 0.2, 0.4, 0.6]]):
         with pytest.raises(ValueError, match=r"bboxes came without A\.Compose"):
             paint(prompts="a thing")(image=IMAGE, bboxes=pixels)
+
+
+@pytest.mark.parametrize("p", [0.0, 1.0])
+def test_generic_dual_transform(painter: Painter, p: float) -> None:
+    """What Albumentations' own tests ask of every dual transform, in a bare call."""
+    image = np.random.default_rng(1).integers(0, 256, (3, 100, 110), np.uint8).transpose(1, 2, 0)
+    data = {
+        "image": image,
+        "mask": np.ones((110, 100), np.uint8).T,
+        "masks": np.ones((2, 100, 110), np.uint8),
+        "bboxes": np.array([[0.1, 0.1, 0.6, 0.7, 1.0], [0.6, 0.6, 0.9, 0.9, 2.0]], np.float32),
+        "keypoints": np.array([[10.0, 20.0, 0.0, 1.0]], np.float32),
+    }
+    before = {key: value.copy() for key, value in data.items()}
+    result = paint(prompts="a puddle", p=p)(**data)
+    assert (result["image"] != image).any() == (p == 1)
+    for key, value in data.items():
+        assert np.array_equal(value, before[key])
+        assert (result[key].shape, result[key].dtype) == (value.shape, value.dtype)
+        assert result[key].flags.c_contiguous or p == 0
+        if key != "image":
+            assert np.array_equal(result[key], value)
+    for more in ({"images": np.stack([image] * 3)}, {"volume": np.stack([image] * 3)}):
+        again = paint(prompts="a puddle")(**more, bboxes=data["bboxes"])
+        [stack] = (again[key] for key in more)
+        assert np.array_equal(stack[0], stack[2])
+        assert (stack[0] != image).any()
+    grey = paint(prompts="a puddle", when_no_box="random")(image=np.full((100, 110), 90, np.uint8))["image"]
+    assert grey.shape == (100, 110)
+    assert (grey != 90).any()

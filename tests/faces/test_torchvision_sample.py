@@ -67,3 +67,30 @@ def test_a_mask_field_names_the_mask_that_stays_true(painter: Painter) -> None:
     assert torch.equal(result["masks"][2], masks[2])
     assert torch.equal(result["masks"][0], masks[0])
     assert result["masks"][1].sum() == 0
+
+
+# What nobody would find
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        (tv_tensors.Image(PIXELS), [{"bbox": [20.0, 30.0, 60.0, 50.0], "category_id": 1}]),
+        {"image": tv_tensors.Image(PIXELS), "objects": {"bbox": [[20.0, 30.0, 60.0, 50.0]], "category": [1]}},
+        {"image": tv_tensors.Image(PIXELS), "gt_bboxes": torch.tensor([[20.0, 30.0, 80.0, 80.0]])},
+        (tv_tensors.Image(PIXELS), torch.tensor([[20.0, 30.0, 80.0, 80.0]]), torch.tensor([1])),
+        (tv_tensors.Image(PIXELS), {"boxes": np.array([[20.0, 30.0, 80.0, 80.0]]), "labels": ["a"]}),
+    ],
+    ids=["CocoDetection", "Hugging Face", "MMDetection", "plain tensors", "an array"],
+)
+def test_boxes_that_nobody_would_find_are_refused(painter: Painter, sample) -> None:
+    with pytest.raises(ValueError, match=r"wrap it: tv_tensors\.BoundingBoxes.*wrap_dataset_for_transforms_v2"):
+        paint(prompts="a")(sample)
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 4), (1, 0)])
+def test_empty_boxes_of_any_shape_are_no_boxes(painter: Painter, shape) -> None:
+    empty = tv_tensors.BoundingBoxes(torch.zeros(shape), format="XYXY", canvas_size=SIZE)
+    sample = (tv_tensors.Image(PIXELS), {"boxes": empty, "labels": torch.zeros(0)})
+    assert paint(relabel={1: 2}, class_names={1: "a", 2: "b"})(*sample)[0] is sample[0]
+    assert paint()({"image": sample[0], "boxes": torch.zeros(0, 4)})["image"] is sample[0]
