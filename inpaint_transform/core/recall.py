@@ -44,6 +44,7 @@ def recall(
         The images, the very same array where nothing was painted.
     """
     start = time.perf_counter()
+    together = together and len(images) > 1
     for job in [job for of_image in found for job in of_image if job is not None]:
         look = job.edit.look
         content = bytes.fromhex(look.content) if look else content_digest(job.image, job.edit.box, job.edit.window)

@@ -23,6 +23,7 @@ from inpaint_transform.faces.arguments import Arguments
 from inpaint_transform.faces.counters import Tally
 from inpaint_transform.faces.edits import Edits, edits_of
 from inpaint_transform.faces.epoch import SharedEpoch
+from inpaint_transform.serving.connect import OnDemand
 from inpaint_transform.serving.connect import connect as connect_inpainter
 from inpaint_transform.serving.placement import resolve_serving
 from inpaint_transform.serving.pool.pool import Pool
@@ -211,9 +212,9 @@ class Editor:
         painted = list(images)
         outcomes = [[failed(edit, "error") for edit in wanted] for wanted in edits]
         with self._boundary("painting failed and the original image is used"):
-            painted, outcomes = paint_all(
-                self.recipe, images, edits, self.inpainter, self.gate, together, looks=self.pool
-            )
+            # With a pool it is rarely asked, and to find out who paints takes as long as a hit.
+            inpainter = self.inpainter if self.pool is None else OnDemand(lambda: self.inpainter)
+            painted, outcomes = paint_all(self.recipe, images, edits, inpainter, self.gate, together, looks=self.pool)
             flat = [outcome for per_image in outcomes for outcome in per_image]
             self.tally.count(flat, None if self.gate is None else repr(self.gate))
             if self.pool is not None:

@@ -7,11 +7,13 @@ import dataclasses
 import logging
 import os
 import threading
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Any
 
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ModelSpec
-from inpaint_transform.core.protocol import Inpainter
+from inpaint_transform.core.protocol import Destination, Inpainter, InpaintRequest, InpaintResult
 from inpaint_transform.serving.forks import call_after_fork
 from inpaint_transform.serving.placement import resolve_serving
 from inpaint_transform.serving.session import Session, current_session
@@ -73,6 +75,38 @@ def connect(spec: ModelSpec, session: Session | None = None) -> Inpainter:
         InpaintError: This system cannot share a server.
     """
     return _registry.get(spec, session)
+
+
+class OnDemand:
+    """An inpainter that is connected to when it is asked for something.
+
+    Args:
+        connect: Gives the inpainter.
+    """
+
+    def __init__(self, connect: Callable[[], Inpainter]) -> None:
+        self._connect = connect
+
+    @property
+    def size(self) -> int:
+        """See ``Inpainter``, and so for the rest."""
+        return self._connect().size
+
+    def paint(self, requests: Sequence[InpaintRequest]) -> list[InpaintResult]:
+        """Paint every request."""
+        return self._connect().paint(requests)
+
+    def paint_later(self, requests: Sequence[InpaintRequest], names: Sequence[bytes], destination: Destination) -> bool:
+        """Queue requests for which nobody waits."""
+        return self._connect().paint_later(requests, names, destination)
+
+    def stats(self) -> dict[str, Any]:
+        """Counters of the engine."""
+        return self._connect().stats()
+
+    def close(self) -> None:
+        """Free the model, or let go of the server."""
+        self._connect().close()
 
 
 def shutdown(session: Session | None = None) -> None:

@@ -115,3 +115,20 @@ def test_the_serving_is_measured(tmp_path: Path) -> None:
     assert all(case["ratio_to_best"] > 0 for case in results["busy"].values())
     assert results["memory"]["shared"]["processes"] == 3
     assert results["neighbours"]["reproducible=True"]["unequal_images"] == 0
+
+
+def test_a_hit_is_measured(tmp_path: Path) -> None:
+    results = run("reuse", tmp_path, "hit", "--quick")["hit"]
+    assert [results[name]["looks"] for name in ("100 looks", "many looks")] == [101, 2001]
+    assert all(0 < found["read_ms"] < found["hit_ms"] for found in results.values())
+
+
+@pytest.mark.slow
+def test_reuse_is_measured_and_drawn(tmp_path: Path) -> None:
+    results = run("reuse", tmp_path, "--quick")
+    assert set(results) == {"epochs", "hit", "share", "memory", "tiny"}
+    for way in ("wait=True", "wait=False", "without reuse"):
+        assert all(row["images_per_s"] > 0 for row in results["epochs"][way])
+    assert results["epochs"]["wait=True"][0]["effective_p"] == 0.25
+    assert is_picture(tmp_path / "reuse.png")
+    assert is_picture(tmp_path / "reuse_tiny.png")

@@ -73,25 +73,26 @@ class Keeper:
             if self._pending + size <= MAX_PENDING:
                 self._work.append((work, size))
                 self._pending += size
-                self._wake()
+                self._start()
+                self._news.notify_all()
 
     def use(self, slot: bytes, generation: int) -> None:
         """Count a use of a slot's look."""
         with self._news:
             self._uses[slot, generation] += 1
-            self._wake()
+            self._start()
 
     def ask(self, slots: Iterable[bytes]) -> None:
         """Note slots of which a look was missing."""
         with self._news:
             self._asked.update(slots)
-            self._wake()
+            self._start()
 
     def count(self, key: bytes, counts: Counter[str]) -> None:
         """Add to counters."""
         with self._news:
             self._counts.setdefault(key, Counter()).update(counts)
-            self._wake()
+            self._start()
 
     def flush(self, timeout: float = END_S) -> None:
         """Return when everything up to now is written, or given up."""
@@ -103,26 +104,24 @@ class Keeper:
     def _waiting(self) -> bool:
         return bool(self._work or self._uses or self._counts or self._asked)
 
-    def _wake(self) -> None:
+    def _start(self) -> None:
+        # Counts do not wake the thread: it would take the interpreter from whoever counts, thousands of times a second.
         if self._thread is None:
             # Workers of a DataLoader leave without the interpreter's own ending, but not without this one.
             multiprocessing.util.Finalize(None, self.flush, exitpriority=10)
             self._thread = threading.Thread(target=self._run, name="inpaint-keeper", daemon=True)
             self._thread.start()
-        self._news.notify_all()
 
     def _run(self) -> None:
         while True:
             with self._news:
-                self._news.wait_for(self._waiting)
-                # A little company for looks, more for counts.
-                until = time.monotonic() + WORK_S
-                late = until + COUNTS_S
-                while not self._hurry:
-                    now = time.monotonic()
-                    if now >= (until if self._work else late):
-                        break
-                    self._news.wait((until if self._work else late) - now)
+                self._news.wait_for(lambda: self._hurry or self._work, COUNTS_S)
+                if self._work:  # others may come in the next moment
+                    self._news.wait_for(lambda: self._hurry, WORK_S)
+                if not self._waiting():
+                    self._hurry = False
+                    self._news.notify_all()
+                    continue
                 work, self._work = [each for each, _ in self._work], []
                 uses, self._uses = self._uses, Counter()
                 counts, self._counts = self._counts, {}

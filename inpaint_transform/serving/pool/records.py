@@ -82,7 +82,7 @@ def _unpack(value: memoryview) -> tuple[dict[str, Any], np.ndarray | None] | Non
         magic, length = _HEAD.unpack_from(value)
         if magic != _MAGIC:
             return None
-        values = json.loads(bytes(value[_HEAD.size : _HEAD.size + length]))
+        values = json.loads(str(value[_HEAD.size : _HEAD.size + length], "utf-8"))
         shape, dtype = values.pop("shape", None), values.pop("dtype", None)
         if shape is None:
             return values, None
