@@ -93,7 +93,7 @@ def advise(results: Mapping[str, Any], train_rate: float | None = None) -> list[
     """The measurements in words.
 
     Args:
-        results: With the sections ``model``, ``bare`` and ``loader``, as far as they were measured.
+        results: With the sections ``model``, ``bare``, ``loader`` and ``reuse``, as far as they were measured.
         train_rate: Images/s of the user's own training step. Without it, several round rates are told about.
 
     Returns:
@@ -111,8 +111,28 @@ def advise(results: Mapping[str, Any], train_rate: float | None = None) -> list[
             lines.append(_too_slow(fastest, rate))
             continue
         lines.append(f"at {rate:g} images/s of training this machine affords p = {_floor(best.p)} ({best.loader})")
+        lines += _reuse(results, rate)
         short = short or best.p < 1
     return [*_busy(results), *lines, *(_more(results) if short or train_rate is None else []), *_ahead(results)]
+
+
+def _reuse(results: Mapping[str, Any], rate: float) -> list[str]:
+    """What it affords once painted looks are used again, and how old they get."""
+    found, bare = results.get("reuse", []), results.get("bare", [])
+    if not found or not bare:
+        return []
+    best = best_loader(found, rate)
+    if best.p == 0:
+        return []
+    data = results.get("data", {})
+    boxes = data["boxes"] / data["pictures"] if data.get("pictures") else 1.0
+    # An epoch of so many pictures takes pictures / rate seconds, in which so many of their boxes are painted.
+    epochs = max(1, round(boxes * rate / max(each["images_per_s"] for each in bare)))
+    every = "in every epoch" if epochs == 1 else f"every {epochs} epochs"
+    return [
+        f"   with reuse={{'variants': 1}} it affords p = {_floor(best.p)} ({best.loader}) and paints each object anew "
+        f"{every}, if painting has a device of its own"
+    ]
 
 
 def _busy(results: Mapping[str, Any]) -> list[str]:
@@ -191,7 +211,7 @@ def _more(results: Mapping[str, Any]) -> list[str]:
         ways.append(f"fewer steps (half of the {steps} is up to 2x as fast)")
     if size is not None:
         ways.append(f"a smaller size (half of the {size} pixels is up to 4x as fast)")
-    ways.append("reuse (`inpaint-transform export` paints once for all epochs)")
+    ways.append("reuse=... (what was painted is used again), filled ahead by `inpaint-transform paint-ahead`")
     return [*lines, f"for more: {', '.join(ways)}"]
 
 

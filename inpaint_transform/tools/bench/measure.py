@@ -39,7 +39,7 @@ Result = dict[str, Any]
 
 
 def measure(settings: Settings, pictures: Sequence[Picture]) -> Iterator[tuple[str, Result]]:
-    """Measure everything; each result with its section: ``model``, ``bare``, ``transform`` or ``loader``.
+    """Measure everything; each result with its section: ``model``, ``bare``, ``transform``, ``loader`` or ``reuse``.
 
     Raises:
         ValueError, OSError, InpaintError: The model does not load or does not paint.
@@ -48,6 +48,9 @@ def measure(settings: Settings, pictures: Sequence[Picture]) -> Iterator[tuple[s
     yield from in_fresh_process(measure_in_process, settings, pictures)
     if any(settings.workers):
         yield from in_fresh_process(measure_shared, settings, pictures)
+    from inpaint_transform.tools.bench.reuse import measure_reuse  # which measures loaders with what is here
+
+    yield from in_fresh_process(measure_reuse, settings, pictures)
 
 
 def measure_bare(settings: Settings, pictures: Sequence[Picture]) -> Iterator[tuple[str, Result]]:
@@ -70,7 +73,7 @@ def measure_bare(settings: Settings, pictures: Sequence[Picture]) -> Iterator[tu
 def measure_in_process(settings: Settings, pictures: Sequence[Picture]) -> Iterator[tuple[str, Result]]:
     """The transform that always fires, called alone; then loaders without workers, if they are asked for."""
     spec = dataclasses.replace(settings.model, serving="local")
-    begun = _warm_up(spec, pictures)
+    begun = warm_up(spec, pictures)
     sample = Timed(pictures, _compose(spec, 1.0))
     times: list[float] = []
     painted = 0
@@ -96,7 +99,7 @@ def measure_shared(settings: Settings, pictures: Sequence[Picture]) -> Iterator[
     """Loaders whose workers share one server."""
     spec = dataclasses.replace(settings.model, serving="shared")
     try:
-        begun = _warm_up(spec, pictures)
+        begun = warm_up(spec, pictures)
         for workers in settings.workers:
             if workers > 0:
                 yield from _loaders(settings, spec, workers, pictures, begun)
@@ -104,7 +107,7 @@ def measure_shared(settings: Settings, pictures: Sequence[Picture]) -> Iterator[
         shutdown()
 
 
-def _warm_up(spec: ModelSpec, pictures: Sequence[Picture]) -> float:
+def warm_up(spec: ModelSpec, pictures: Sequence[Picture]) -> float:
     """Load the model and paint once, for the first call is slow; when the engine's counters began."""
     inpainter = connect(spec)
     requests = requests_of(pictures, inpainter.size, spec.resolved().max_batch_size)
@@ -118,10 +121,10 @@ def _loaders(
 ) -> Iterator[tuple[str, Result]]:
     for concurrent in (False, True):
         for p in settings.p:
-            yield "loader", _loader(settings, spec, workers, p, concurrent, pictures, begun)
+            yield "loader", measure_loader(settings, spec, workers, p, concurrent, pictures, begun)
 
 
-def _loader(
+def measure_loader(
     settings: Settings,
     spec: ModelSpec,
     workers: int,
@@ -129,9 +132,10 @@ def _loader(
     concurrent: bool,
     pictures: Sequence[Picture],
     begun: float,
+    reuse: dict[str, Any] | None = None,
 ) -> Result:
     """One DataLoader, from the end of its warm-up until it has run long enough."""
-    timed = Timed(pictures, _compose(spec, p))
+    timed = Timed(pictures, _compose(spec, p, reuse))
     loader = DataLoader(
         ConcurrentDataset(timed) if concurrent else timed,
         batch_size=settings.batch_size,
@@ -172,8 +176,9 @@ def _loader(
     }
 
 
-def _compose(spec: ModelSpec, p: float) -> A.Compose:
-    return A.Compose([BBoxInpaint(spec, p=p)], bbox_params=A.BboxParams(format="pascal_voc", label_fields=["labels"]))
+def _compose(spec: ModelSpec, p: float, reuse: dict[str, Any] | None = None) -> A.Compose:
+    inpaint = BBoxInpaint(spec, p=p, reuse=reuse)
+    return A.Compose([inpaint], bbox_params=A.BboxParams(format="pascal_voc", label_fields=["labels"]))
 
 
 def _use(before: Result, after: Result, age: float, elapsed: float) -> Result:

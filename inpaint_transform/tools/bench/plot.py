@@ -40,6 +40,7 @@ def draw(report: Mapping[str, Any], out: Path) -> None:
     _draw_bare(bare, results["bare"], results.get("transform"))
     if results["loader"]:
         _draw_loaders(loader, results["loader"])
+        _draw_reuse(loader, results.get("reuse", []))
         _draw_shares(share, results["loader"])
     else:
         loader.set_axis_off()
@@ -73,6 +74,15 @@ def _draw_loaders(axes: Axes, found: Sequence[Mapping[str, Any]]) -> None:
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.grid(alpha=0.3, which="both")
     axes.legend(fontsize="small")
+
+
+def _draw_reuse(axes: Axes, found: Sequence[Mapping[str, Any]]) -> None:
+    for (workers, _), cases in _groups(found).items():
+        rates = [case["images_per_s"] for case in cases]
+        style = {**_style(workers, False), "linestyle": ":", "marker": "s"}
+        axes.plot([case["p"] for case in cases], rates, label=f"workers: {workers}, reuse", **style)
+    if found:
+        axes.legend(fontsize="small")
 
 
 def _draw_shares(axes: Axes, found: Sequence[Mapping[str, Any]]) -> None:

@@ -51,12 +51,13 @@ def run(
         "complete": False,
         "bare": [],
         "loader": [],
+        "reuse": [],
     }
     try:
         for section, found in measure(settings, pictures):
-            if section == "loader":
+            if section in ("loader", "reuse"):
                 found = {**found, "share_of_bare": _share(found, results["bare"])}
-            if section in ("bare", "loader"):
+            if section in ("bare", "loader", "reuse"):
                 results[section].append(found)
             else:
                 results[section] = found
@@ -82,13 +83,13 @@ def line(section: str, found: Mapping[str, Any]) -> str:
         return f"bare        batch {found['batch']:>2}  {rate}"
     if section == "transform":
         return f"transform   alone     {rate}"
-    mode = "concurrent" if found["concurrent"] else "per sample"
+    mode = "from a pool" if section == "reuse" else "concurrent" if found["concurrent"] else "per sample"
     parts = [f"loader      {found['workers']} workers, p {found['p']:<4g} {mode} {rate}"]
     parts.append(f"painted {found['painted_per_s']:.4g}/s")
     if found["mean_batch"] is not None:
         parts.append(f"batch {found['mean_batch']:.3g}")
     parts.append(f"busy {found['busy_share']:.0%}")
-    if found["painted"] and found["share_of_bare"] is not None:
+    if section == "loader" and found["painted"] and found["share_of_bare"] is not None:
         doubt = " (doubtful: the machine was busy)" if found["share_of_bare"] > advice.MAX_SHARE else ""
         parts.append(f"{found['share_of_bare']:.0%} of bare{doubt}")
     if found["host_pss_mib"] is not None:
