@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.recipe import Recipe
+from inpaint_transform.core.reuse import Reuse
 from inpaint_transform.core.swaps import Swap
 from inpaint_transform.datasets import export_plan, manifest, reading, shards, splits
 from inpaint_transform.datasets.balance import Balance
@@ -22,6 +23,8 @@ from inpaint_transform.datasets.images import Pictures
 from inpaint_transform.datasets.shards import Shard
 from inpaint_transform.datasets.templates import PROMPT, Templates, check_prompt, recipe_for
 from inpaint_transform.gates import Gate, gate_of
+from inpaint_transform.serving.pool.pool import Pool
+from inpaint_transform.serving.session import current_session
 
 if TYPE_CHECKING:
     from inpaint_transform.core.protocol import Inpainter
@@ -81,6 +84,7 @@ def export(
     workers: int = 2,
     link: bool = True,
     save_crops: bool = False,
+    pool: str | Path | None = None,
     shard: str | None = None,
     merge: bool = False,
     progress: Callable[..., Iterable[Any]] | None = None,
@@ -122,6 +126,8 @@ def export(
         workers: Threads that read and write while the model paints, >= 1.
         link: Hard-link the originals where that is possible, rather than copy them.
         save_crops: Save each painted box before and after, for the pictures of ``report``.
+        pool: A pool of looks (see ``Reuse``): what was painted before, for another format or with fewer copies, is
+            taken from there, and what is painted is kept there.
         shard: ``"2/8"``: paint the second of eight parts, into the folder ``TARGET.shard-2-of-8``; parts may be painted
             anywhere and at any time.
         merge: Put together what all shards have painted, which lie beside the target, instead of painting.
@@ -243,7 +249,13 @@ def export(
             inpainter = _connect(spec, say)
             # A model of this process stays for the next export; the cluster is left.
             with contextlib.closing(inpainter) if spec.serving == "ray" else contextlib.nullcontext():
-                painting = job.paint(recipe, inpainter, groups, workers, judge, lambda: getattr(inpainter, "slots", 1))
+                looks = None
+                if pool is not None:
+                    reuse = Reuse(path=str(pool), wait=True)
+                    looks = Pool(reuse, here, recipe, judge, current_session(), lambda: inpainter, lambda: 0)
+                painting = job.paint(
+                    recipe, inpainter, groups, workers, judge, lambda: getattr(inpainter, "slots", 1), looks
+                )
                 bar = _shown(progress, painting, "painting", copies_here, len(done))
                 for copy in bar:
                     edits, accepted = edits + copy.edits, accepted + copy.accepted

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from inpaint_transform.core.edit import Outcome
 from inpaint_transform.core.errors import InpaintError
+from inpaint_transform.core.looks import Looks
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.paint import paint_all
 from inpaint_transform.core.recipe import Recipe
@@ -186,6 +187,7 @@ class ExportJob:
         workers: int,
         gate: Gate | None = None,
         at_once: Callable[[], int] = lambda: 1,
+        looks: Looks | None = None,
     ) -> Iterator[Painted]:
         """Paint the copies of these groups that are not finished, as they get ready.
 
@@ -196,6 +198,7 @@ class ExportJob:
             workers: How many threads decode, encode and write meanwhile.
             gate: Judges every box; what it rejects keeps its old pixels and label.
             at_once: Tells how many groups to paint at the same time, by as many threads.
+            looks: Where to find what was painted before, and to keep what is painted now.
 
         Raises:
             InpaintError: Painting failed, or the folder cannot be written to.
@@ -222,7 +225,7 @@ class ExportJob:
                         pictures = [images[copy.original.annotation.image] for copy in readable]
                         # Finished ones are painted once more: the others depend on their neighbours in the batch.
                         edits = [copy.edits for copy in readable]
-                        result = threads.submit(paint_all, recipe, pictures, edits, inpainter, gate)
+                        result = threads.submit(paint_all, recipe, pictures, edits, inpainter, gate, looks=looks)
                         painting.append((readable, images, result))
                     readable, images, result = painting.popleft()
                     painted, outcomes = result.result()

@@ -249,6 +249,10 @@ class BBoxInpaint(Hooks, A.DualTransform):
         Under ``"inpainter"`` the counters of the engine: requests, batch sizes, waits, the busy share. With a shared
         server they cover all its clients, also where this process would paint by itself and only its workers have the
         server; asking starts none.
+
+        With ``reuse``, under ``"reuse"`` what all workers of the job made of the pool: ``hit``, ``cold``, ``painted``
+        and ``rejected`` edits and the same by epoch, ``objects``, ``looks``, ``looks_per_object``, ``uses_per_look``,
+        ``age_epochs``, ``bytes``, and ``effective_p``, of the last epoch, beside ``asked_p``.
         """
         return self.editor.stats()
 

@@ -36,6 +36,7 @@ from inpaint_transform.reports.log import Record
 from inpaint_transform.reports.log import read as read_log
 from inpaint_transform.reports.replay import replay
 from inpaint_transform.serving.connect import connect
+from inpaint_transform.serving.local import LocalInpainter
 from inpaint_transform.tools.cli import app
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -946,3 +947,19 @@ def test_one_process_at_a_time(source: Path, tmp_path: Path) -> None:
         code, said = export(source, tmp_path / "out", "--copies", 0)
     assert code == 1
     assert "another process is exporting" in said
+
+
+def test_a_pool_gives_another_export_the_same_pixels_without_painting(
+    source: Path, tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    pool = ["--pool", tmp_path / "pool"]
+    code, said = export(source, first, "--copies", 1, *pool, model=model)
+    assert code == 0, said
+    monkeypatch.setattr(LocalInpainter, "paint", lambda *_: pytest.fail("nothing is to be painted"))
+    code, said = export(source, second, "--copies", 1, "--to", "coco", *pool, model=model)
+    assert code == 0, said
+    assert len(painted(first)) == len(painted(second)) > 0
+    for one, other in zip(painted(first), painted(second), strict=True):
+        assert np.array_equal(pixels(one), pixels(other))
+    assert {record.reuse for record in provenance(second)} == {"hit"}

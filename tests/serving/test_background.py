@@ -74,3 +74,13 @@ def test_several_painters_take_several_batches() -> None:
     queue.finish(0.1, 0.5)
     assert queue.wake_at(2) is not None
     assert queue.take(0.6, slots=2) == [2]
+
+
+def test_a_queue_is_full_by_its_bytes_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "MAX_QUEUED_BYTES", 250)
+    queue: BackgroundQueue[int] = BackgroundQueue(8)
+    for number in range(6):
+        queue.add(number, "key", number, 100)
+    assert queue.dropped == 3
+    assert queue.take(0.0) == [3, 4, 5]
+    assert not queue.full

@@ -43,6 +43,8 @@ def settings_of(spec: ModelSpec, recipe: Recipe, gate: Judge | None) -> tuple[by
         "model": portable(spec),
         "recipe": {name: getattr(recipe, name) for name in RECIPE},
         "gate": _words_of(gate),
+        # What a box could be taken for is asked of CLIP only.
+        "words": recipe.nouns() if gate is not None and gate.clip is not None else None,
     }
     words = json.dumps(values, sort_keys=True, default=str)
     return hashlib.blake2b(words.encode(), digest_size=16).digest(), words

@@ -11,14 +11,17 @@ from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 
-# What is queued holds its pixels: 256 crops of 512 pixels are 200 MB. Half a minute of work for eight paintings/s.
+# Half a minute of work for eight paintings/s.
 MAX_QUEUED = 256
+# What is queued holds its pixels: 256 crops of 512 pixels, or 77 of 1024.
+MAX_QUEUED_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
 class _Wish(Generic[Item]):
     item: Item
     key: Hashable
+    size: int
 
 
 class BackgroundQueue(Generic[Item]):
@@ -34,6 +37,7 @@ class BackgroundQueue(Generic[Item]):
         self._share = device_share
         self._queue: dict[Hashable, _Wish[Item]] = {}
         self._running: dict[float, list[Hashable]] = {}
+        self._bytes = 0
         self._not_before = float("-inf")
         self.dropped = 0
 
@@ -44,22 +48,29 @@ class BackgroundQueue(Generic[Item]):
     @property
     def full(self) -> bool:
         """Whether one more would push out the oldest."""
-        return len(self._queue) >= MAX_QUEUED
+        return len(self._queue) >= MAX_QUEUED or self._bytes >= MAX_QUEUED_BYTES
 
-    def add(self, item: Item, key: Hashable, name: Hashable) -> None:
+    def add(self, item: Item, key: Hashable, name: Hashable, size: int = 0) -> None:
         """Queue an item, unless one of its name is queued or running.
 
         Args:
             item: What is to be painted.
             key: Only items with equal ``key`` share a batch.
             name: What tells it from others.
+            size: Bytes that it holds.
         """
         if name in self._queue or any(name in batch for batch in self._running.values()):
             return
         if self.full:
-            del self._queue[next(iter(self._queue))]
+            self._pop(next(iter(self._queue)))
             self.dropped += 1
-        self._queue[name] = _Wish(item, key)
+        self._queue[name] = _Wish(item, key, size)
+        self._bytes += size
+
+    def _pop(self, name: Hashable) -> Item:
+        wish = self._queue.pop(name)
+        self._bytes -= wish.size
+        return wish.item
 
     def take(self, now: float, slots: int = 1) -> list[Item]:
         """The batch that is to run now; empty if there is none, or the share is used up.
@@ -73,7 +84,7 @@ class BackgroundQueue(Generic[Item]):
         key = next(iter(self._queue.values())).key
         names = [name for name, wish in self._queue.items() if wish.key == key][: self._max]
         self._running[now] = names
-        return [self._queue.pop(name).item for name in names]
+        return [self._pop(name) for name in names]
 
     def finish(self, began: float, now: float) -> None:
         """A batch is done.
@@ -89,7 +100,3 @@ class BackgroundQueue(Generic[Item]):
     def wake_at(self, slots: int = 1) -> float | None:
         """When to ask again although nothing has happened; None for never."""
         return self._not_before if self._queue and len(self._running) < slots else None
-
-    def clear(self) -> None:
-        """Forget what is queued."""
-        self._queue.clear()

@@ -249,7 +249,9 @@ class Server:
             # The client uses its memory again as soon as it has its answer.
             own = dataclasses.replace(request, image=request.image.copy(), mask=request.mask.copy())
             call = Call(None, [own], timeout, [None], 1, later=Later((name,), later.destination))
-            self._background.add(Job(call, 0), share_key(own, self._spec.steps), name)
+            self._background.add(
+                Job(call, 0), share_key(own, self._spec.steps), name, own.image.nbytes + own.mask.nbytes
+            )
         peer.answer(wire.pack(Kind.QUEUED, {"full": self._background.full}))
         self._start_batch()
 

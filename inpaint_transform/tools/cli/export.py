@@ -68,6 +68,12 @@ def export(
     save_crops: Annotated[
         bool, typer.Option("--save-crops", help="Save each painted box before and after, for the pictures of report.")
     ] = False,
+    pool: Annotated[
+        Path | None,
+        typer.Option(
+            help="Pool of looks: what was painted before is taken from there, and what is painted kept there."
+        ),
+    ] = None,
     ray: Annotated[bool, typer.Option("--ray", help="Let the painters of serve --ray paint.")] = False,
     address: Annotated[
         str | None, typer.Option(help="With --ray: host:port of the cluster's head. Default: that of this machine.")
@@ -123,6 +129,7 @@ def export(
             workers=workers,
             link=link,
             save_crops=save_crops,
+            pool=pool,
             shard=shard,
             merge=merge,
             progress=progress_bar,

@@ -49,6 +49,9 @@ def serve(
     max_batch_size: Annotated[int | None, typer.Option(help="Most requests in one pipeline call. Default: 8.")] = None,
     max_wait_ms: Annotated[float | None, typer.Option(help="Longest wait for a batch to fill. Default: 10.")] = None,
     memory_fraction: Annotated[float | None, typer.Option(help="Most of the GPU's memory to use, in (0, 1].")] = None,
+    device_share: Annotated[
+        float | None, typer.Option(help="Most of the device's time for painting in the background, in (0, 1].")
+    ] = None,
     reproducible: Annotated[bool, typer.Option("--reproducible", help="Results independent of the batch.")] = False,
 ) -> None:
     """Run the resident pipeline by hand, until Ctrl-C; ModelSpec(..., address=...) reaches it."""
@@ -79,6 +82,7 @@ def serve(
             max_batch_size=max_batch_size,
             max_wait_ms=max_wait_ms,
             memory_fraction=memory_fraction,
+            device_share=device_share,
             reproducible=reproducible,
         )
     if not ray:
