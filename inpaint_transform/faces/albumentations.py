@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 from collections.abc import Mapping
@@ -230,7 +231,7 @@ class BBoxInpaint(Hooks, A.DualTransform):
 
     def _sample(self, data: Mapping[str, Any]) -> Sample:
         kinds = {key: self._additional_targets.get(key, key) for key in data if key in self._key2func}
-        return Sample(self.editor, data, kinds, box_processor(self))
+        return Sample(self.editor, data, kinds, functools.partial(box_processor, self))
 
     def set_epoch(self, epoch: int) -> None:
         """Tell the transform and its copies in running workers which epoch it is, as ``DistributedSampler`` wants it.

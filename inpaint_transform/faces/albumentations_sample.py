@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,26 +31,39 @@ class Sample:
         editor: The transform's editor.
         data: The sample by key.
         kinds: Which kind of target the keys hold; others pass through.
-        processor: The ``BboxProcessor`` of the Compose that is calling; without one boxes are over the image's sides,
-            as Albumentations' own transforms take them.
+        processor: Gives the ``BboxProcessor`` of the Compose that is calling; without one boxes are over the image's
+            sides, as Albumentations' own transforms take them.
 
     Raises:
-        TypeError: An image is no array, or its dtype cannot be painted.
-        ValueError: There is no image, or its shape cannot be painted.
+        TypeError: When it is first read: an image is no array, or its dtype cannot be painted.
+        ValueError: Then too: there is no image, or its shape cannot be painted.
     """
 
-    def __init__(self, editor: Editor, data: Mapping[str, Any], kinds: Mapping[str, str], processor: Any) -> None:
+    # Whatever is not asked for is not worked out: most samples do not fire.
+    def __init__(
+        self, editor: Editor, data: Mapping[str, Any], kinds: Mapping[str, str], processor: Callable[[], Any]
+    ) -> None:
         self._editor = editor
         self._data = data
         self._kinds = kinds
-        self._bare = processor is None
-        self._labels = LabelColumns(processor, editor.arguments["label_field"])
-        images = [key for key in self._keys(IMAGES) if len(data[key]) > 0]
-        # The main image first: it is what keys the sample.
-        self._images = sorted(images, key=lambda key: list(IMAGES).index(kinds[key]))
-        if not self._images:
+        self._find_processor = processor
+
+    @functools.cached_property
+    def _processor(self) -> Any:
+        return self._find_processor()
+
+    @functools.cached_property
+    def _labels(self) -> LabelColumns:
+        return LabelColumns(self._processor, self._editor.arguments["label_field"])
+
+    @functools.cached_property
+    def _images(self) -> list[str]:
+        """The keys of the images, the main one first: it is what keys the sample."""
+        data, kinds = self._data, self._kinds
+        keys = [key for key in self._keys(IMAGES) if len(data[key]) > 0]
+        if not keys:
             raise ValueError("the sample has no image; call the transform with image=...")
-        for key in self._images:
+        for key in keys:
             image = next(_planes(data[key], IMAGES[kinds[key]]))
             if not isinstance(image, np.ndarray):
                 raise TypeError(
@@ -57,7 +71,13 @@ class Sample:
                     f"ToTensorV2"
                 )
             check_image(image)
-        self._height, self._width = self.frames()[0].shape[:2]
+        return sorted(keys, key=lambda key: list(IMAGES).index(kinds[key]))
+
+    @functools.cached_property
+    def _size(self) -> tuple[int, int]:
+        """Height and width."""
+        height, width = self.frames()[0].shape[:2]
+        return height, width
 
     def frames(self) -> list[np.ndarray]:
         """The pictures of all targets."""
@@ -75,15 +95,14 @@ class Sample:
             self._check_numbers(rows)
             if self._editor.recipe.relabel is not None:
                 self._check_relabel()
-        elif self._bare and "bboxes" not in self._data and self._editor.recipe.when_no_box == "skip":
+        elif self._processor is None and "bboxes" not in self._data and self._editor.recipe.when_no_box == "skip":
             self._editor.tally.warn_once(
                 "bboxes",
                 "the sample has no bboxes, so there is nothing to paint; give A.Compose([...], "
                 "bbox_params=A.BboxParams(format, label_fields=[...])) and bboxes, or when_no_box='random'",
             )
         return Scene(
-            self._height,
-            self._width,
+            *self._size,
             boxes,
             labels,
             masks=self._instances(rows),
@@ -173,13 +192,17 @@ class Sample:
         return rows if len(rows) else np.empty((0, 4))
 
     def _boxes(self, rows: np.ndarray) -> list[Box]:
-        if self._bare and len(rows) and not (rows[:, :4].min() >= -ROUNDING and rows[:, :4].max() <= 1 + ROUNDING):
+        if (
+            self._processor is None
+            and len(rows)
+            and not (rows[:, :4].min() >= -ROUNDING and rows[:, :4].max() <= 1 + ROUNDING)
+        ):
             raise ValueError(
                 f"bboxes came without A.Compose(bbox_params=...), so they are taken as shares of the image's sides, "
                 f"but one is {rows[0, :4].tolist()}; put the transform into A.Compose([...], "
                 f"bbox_params=A.BboxParams(format, label_fields=[...]))"
             )
-        return pixel_boxes.from_normalized(rows, self._height, self._width)
+        return pixel_boxes.from_normalized(rows, *self._size)
 
     def _positions(self, rows: np.ndarray) -> Sequence[int] | None:
         """Which of the instance masks is each box's; None where there are none, or it is not known."""
