@@ -16,6 +16,7 @@ from PIL import Image
 from inpaint_transform.reports import drawing as pictures
 from inpaint_transform.reports import page as pages
 from inpaint_transform.reports.log import Record, crops_of, read
+from inpaint_transform.reports.reused import Reused
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +83,7 @@ class Summary:
         worst: The accepted edits with the lowest scores, worst first, with the numbers of their lines.
         best: The rejected edits with the highest scores, best first, likewise.
         damaged: What is wrong with each line that could not be read and was left out.
+        reused: What it says of looks that were used again.
     """
 
     classes: dict[str, Counts]
@@ -89,6 +91,7 @@ class Summary:
     worst: list[tuple[int, Record]]
     best: list[tuple[int, Record]]
     damaged: list[ValueError] = field(default_factory=list)
+    reused: Reused = field(default_factory=Reused)
 
 
 def name_of(record: Record) -> str:
@@ -115,8 +118,10 @@ def summarise(lines: Iterable[tuple[int, Record]], limit: int) -> Summary:
     scores: defaultdict[str, tuple[list[float], list[float]]] = defaultdict(lambda: ([], []))
     worst: list[tuple[int, Record]] = []
     best: list[tuple[int, Record]] = []
+    reused = Reused()
     for number, record in lines:
         classes[name_of(record)].add(record)
+        reused.add(record)
         if record.reuse == "cold":
             continue
         for gate, score in record.scores.items():
@@ -132,6 +137,7 @@ def summarise(lines: Iterable[tuple[int, Record]], limit: int) -> Summary:
         dict(sorted(scores.items())),
         sorted(worst, key=_rank)[:limit],
         sorted(best, key=_rank, reverse=True)[:limit],
+        reused=reused,
     )
 
 
@@ -219,6 +225,7 @@ def page(summary: Summary, log: Path) -> str:
         damaged=lost and f"{len(lost)} of the log's lines could not be read and are left out, the first: {lost[0]}",
         rows=rows,
         cold=total.cold,
+        reused=summary.reused.words(),
         reasons=total.reasons.most_common(),
         histograms=[(gate, _histogram(*both)) for gate, both in summary.scores.items()],
         worst=[_figure(number, record, log) for number, record in summary.worst],

@@ -265,4 +265,5 @@ def test_queued_work_goes_with_its_job_and_what_is_painted_stays(inverting, tmp_
     )
     dataset = Pictures(tmp_path / "pool", prompts="sleep 0.3", model={"max_batch_size": 1})
     kinds = [kind for kind, _ in run(dataset, 0)[0]]
-    assert 0 < kinds.count("painted") < COUNT
+    # A worker may have judged some of them already.
+    assert 0 < kinds.count("cold") < COUNT

@@ -36,6 +36,8 @@ def report(
         warn(f"{len(summary.damaged)} lines cannot be read and are left out")
     cold = sum(counts.cold for counts in summary.classes.values())
     say(f"wrote {out}: {accepted} of {edits} edits accepted{f', {cold} not painted yet' if cold else ''}")
+    for line in summary.reused.words():
+        say(line)
     if summary.damaged:
         raise typer.Exit(1)
 
