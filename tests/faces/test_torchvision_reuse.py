@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import Painter
+from painters import Painter
 
 pytest.importorskip("vision")
 

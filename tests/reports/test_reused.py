@@ -6,7 +6,7 @@ from pathlib import Path
 
 import albumentations as A
 import numpy as np
-from conftest import Painter
+from painters import Painter
 
 from inpaint_transform import BBoxInpaint
 from inpaint_transform.reports import report

@@ -13,7 +13,7 @@ import albumentations as A
 import numpy as np
 import pytest
 from commands import run
-from conftest import Painter
+from painters import Painter
 from PIL import Image
 
 from inpaint_transform import BBoxInpaint

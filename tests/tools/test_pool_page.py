@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Painter
+from painters import Painter
 from PIL import Image
 
 from inpaint_transform import BBoxInpaint, InpaintError
