@@ -4,7 +4,7 @@ Sections:
 
 - epochs: images/s and effective p over epochs for ``wait=True``, ``wait=False`` and without reuse, p = 0.25, boxes of
   about 200x200 pixels in 640x480 pictures, beside a loader with p = 0 that takes turns with them; a plot. The engine
-  sleeps 20 ms + 30 ms a painting of 512 pixels, as a GPU would take;
+  sleeps 20 ms + 50 ms a painting of 512 pixels, as a GPU would take;
 - hit: the time from the decision to the finished image for a box of 256x256 pixels, beyond the copy of the image, and
   that of reading a look from the store, in pools of 100 and of 100,000 looks; opening the latter;
 - share: of the device's time that background painting takes with ``device_share=0.2``;
@@ -36,7 +36,7 @@ WAYS = {"wait=True": {"wait": True}, "wait=False": {"wait": False}, "without reu
 
 
 class Sleeper:
-    """Sleeps as a GPU works: 20 ms a call and 30 ms an image; paints a flat colour."""
+    """Sleeps as a GPU works: 20 ms a call and 50 ms an image; paints a flat colour."""
 
     size = 512
     cell = 8
@@ -46,7 +46,7 @@ class Sleeper:
 
     def paint(self, requests: Sequence[InpaintRequest]) -> list[InpaintResult]:
         """Paint every request."""
-        time.sleep(0.02 + 0.03 * len(requests))
+        time.sleep(0.02 + 0.05 * len(requests))
         results = []
         for request in requests:
             image = request.image.copy()
@@ -81,7 +81,7 @@ def dataset_of(folder: Path, p: float, model: dict[str, Any], reuse: dict[str, A
             self.files = sorted(folder.glob("*.jpg"))
             # In epoch 0 nothing is drawn: workers start.
             schedule = {"epochs": 10**6, "start": 1}
-            self.inpaint = BBoxInpaint(model, prompts="a cone", p=p, seed=0, reuse=reuse, schedule=schedule)
+            self.inpaint = BBoxInpaint(model, prompts="a cone", p=p, reuse=reuse, schedule=schedule)
             boxes = A.BboxParams("pascal_voc", label_fields=["labels"])
             self.transform = A.Compose([self.inpaint, A.HorizontalFlip(p=0.5)], bbox_params=boxes, seed=0)
 
@@ -142,7 +142,7 @@ def epochs(engine: str, model: dict[str, Any], count: int, number: int, slow: in
             reuse = (
                 None
                 if settings is None
-                else {"variants": 2, "echo": 8, "path": str(folder / f"pool {way}"), **settings}
+                else {"variants": 1, "echo": 8, "path": str(folder / f"pool {way}"), **settings}
             )
             plain = dataset_of(folder, 0.0, model, None)
             dataset = dataset_of(folder, P, model, reuse)
@@ -156,17 +156,21 @@ def epochs(engine: str, model: dict[str, Any], count: int, number: int, slow: in
                 rate = epoch(loader, dataset, turn)
                 after = epoch(bare, plain, turn)
                 own = statistics.fmean((before, after))
-                counts = {} if reuse is None else dataset.inpaint.stats()["reuse"]["epochs"].get(str(turn), {})
-                share = counts.get("accepted", 0) / counts["edits"] if counts.get("edits") else 1.0
                 rows.append(
                     {
                         "epoch": turn,
                         "images_per_s": round(rate, 1),
                         "p0_images_per_s": round(own, 1),
                         "ratio": round(rate / own, 4),
-                        "effective_p": round(P * share, 4),
+                        "effective_p": P,
                     }
                 )
+            if reuse is not None:
+                time.sleep(2.0)  # workers write their counts once a second
+                counts = dataset.inpaint.stats()["reuse"]["epochs"]
+                for row in rows:
+                    own = counts[str(row["epoch"])]
+                    row["effective_p"] = round(P * own["accepted"] / own["edits"], 4)
             found[way] = rows
             del bare, loader
             shutdown()
@@ -396,11 +400,11 @@ def main() -> None:
     slept = {"id": "tiny", "serving": "shared", "device": "cpu"}
     real = {"id": "tiny", "steps": 4, "serving": "shared", "device": "cpu"}
     sections: dict[str, Callable[[bool], dict[str, Any]]] = {
-        "epochs": lambda quick: epochs(ENGINE, slept, *((48, 4, 1) if quick else (480, 24, 3))),
+        "epochs": lambda quick: epochs(ENGINE, slept, *((48, 4, 1) if quick else (600, 36, 4))),
         "hit": lambda quick: hit(*((100, 2000) if quick else (3000, 100_000))),
         "share": lambda quick: share(3.0 if quick else 60.0),
         "memory": lambda quick: memory(32 if quick else 800),
-        "tiny": lambda quick: epochs("", real, *((16, 2, 1) if quick else (200, 16, 1))),
+        "tiny": lambda quick: epochs("", real, *((16, 2, 1) if quick else (200, 24, 1))),
     }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sections", nargs="*", help=f"any of {', '.join(sections)}; default: all")
