@@ -528,11 +528,11 @@ def test_ctrl_c_says_that_the_same_command_goes_on(
     real = export_job.paint_all
     calls = []
 
-    def interrupted(*arguments: Any) -> Any:
+    def interrupted(*arguments: Any, **named: Any) -> Any:
         calls.append(1)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return real(*arguments)
+        return real(*arguments, **named)
 
     monkeypatch.setattr(export_job, "paint_all", interrupted)
     code, said = export(source, tmp_path / "out", "--copies", 6, "--boxes-per-image", 2, model=model)

@@ -80,11 +80,11 @@ def test_a_shard_that_was_broken_off_goes_on(source: Path, tmp_path: Path, monke
 
     real, calls = export_job.paint_all, []
 
-    def interrupted(*arguments):
+    def interrupted(*arguments, **named):
         calls.append(1)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return real(*arguments)
+        return real(*arguments, **named)
 
     with monkeypatch.context() as patch:
         patch.setattr(export_job, "paint_all", interrupted)
