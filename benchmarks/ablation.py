@@ -36,7 +36,7 @@ from inpaint_transform.core.plan import Scene, plan
 from inpaint_transform.core.protocol import InpaintRequest
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.engine import Engine, adapters
-from inpaint_transform.fit import readers
+from inpaint_transform.fit import classifiers
 from inpaint_transform.tools.bench import samples
 
 DEFAULT = "default"
@@ -266,8 +266,10 @@ class Exam:
         """Mean recall of the classes."""
         edits = [[edit] for edit in self.edits]
         painted, _ = paint_all(self.recipe, self.images, edits, painter)
-        crops = [readers.box_picture(image, edit.box) for image, edit in zip(painted, self.edits, strict=True)]
-        return round(float(np.mean(list(readers.recalls(self.wanted, readers.read(self.reader, crops)).values()))), 4)
+        crops = [classifiers.box_picture(image, edit.box) for image, edit in zip(painted, self.edits, strict=True)]
+        return round(
+            float(np.mean(list(classifiers.recalls(self.wanted, classifiers.read(self.reader, crops)).values()))), 4
+        )
 
 
 def exam(root: Path, boxes_per_class: int) -> Exam:

@@ -21,7 +21,7 @@ from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.paint import paint
 from inpaint_transform.core.protocol import Inpainter
 from inpaint_transform.core.recipe import Recipe
-from inpaint_transform.serving.connect import connect
+from inpaint_transform.serving.registry import connect
 from inpaint_transform.tiny import CHECKPOINT
 
 HEIGHT, WIDTH = 400, 560

@@ -29,10 +29,10 @@ from inpaint_transform.core import blend, crops, masks, seeds
 from inpaint_transform.core.boxes import Box, sides
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import Inpainter, InpaintRequest, Question
+from inpaint_transform.fit.classifiers import box_picture, read
 from inpaint_transform.fit.evaluate import tile
-from inpaint_transform.fit.readers import box_picture, read
 from inpaint_transform.gates import Candidate, ClipGate, FillGate, Gate, Verdict
-from inpaint_transform.serving.connect import connect
+from inpaint_transform.serving.registry import connect
 
 CONTEXT = 2.0
 FEATHER = 0.08

@@ -33,7 +33,7 @@ from benchmarks.report import RESULTS
 from benchmarks.serving import crop
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import Inpainter
-from inpaint_transform.serving.connect import connect, shutdown
+from inpaint_transform.serving.registry import connect, shutdown
 from inpaint_transform.tools.bench import report
 
 NOTE = "random weights: speed only"

@@ -32,7 +32,7 @@ import torch
 from benchmarks import report, scaling
 from benchmarks.ways import IDLE, SHARED, SPEC, WAYS, Sample, Way
 from inpaint_transform.datasets.reading import BoxFormat, read_image
-from inpaint_transform.serving.connect import connect, shutdown
+from inpaint_transform.serving.registry import connect, shutdown
 from inpaint_transform.tools.bench import samples
 from inpaint_transform.tools.bench.memory import pss_mib
 

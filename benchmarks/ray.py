@@ -34,9 +34,9 @@ from benchmarks.serving import NoOp, crop, in_processes
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
 from inpaint_transform.serving.client.client import SharedInpainter
-from inpaint_transform.serving.connect import shutdown
 from inpaint_transform.serving.engines import ENGINE_VARIABLE
 from inpaint_transform.serving.ray import cluster, painters
+from inpaint_transform.serving.registry import shutdown
 from inpaint_transform.serving.session import current_session
 
 RESOURCE = "painter"

@@ -21,18 +21,19 @@ from benchmarks import report
 from benchmarks.tiny import data
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.recipe import Recipe
-from inpaint_transform.fit import finder, readers
+from inpaint_transform.fit import classifiers, finder
 from inpaint_transform.fit.autoencoder import load_round_trip
 from inpaint_transform.fit.evaluate import EDITS, Shown, evaluate
-from inpaint_transform.serving.connect import connect
+from inpaint_transform.serving.registry import connect
 
 
 def train_reader(real: data.Crops, labels: Sequence[str], seed: int) -> nn.Module:
     """A classifier that has seen real boxes only, sharp and blurred ones."""
     patches = {
-        label: [readers.patch(real.photos[index].image, box) for index, box in real.by_label[label]] for label in labels
+        label: [classifiers.patch(real.photos[index].image, box) for index, box in real.by_label[label]]
+        for label in labels
     }
-    return readers.train_reader(patches, labels, seed)
+    return classifiers.train_reader(patches, labels, seed)
 
 
 def sheet(shown: Sequence[Shown], columns: int = 4) -> np.ndarray:
@@ -59,7 +60,7 @@ def main() -> None:
     parser.add_argument("--sheets", type=Path, help="folder for the contact sheets, one PNG a data set")
     arguments = parser.parse_args()
     if arguments.quick:
-        readers.STEPS, finder.STEPS, arguments.edits = 20, 20, 12
+        classifiers.STEPS, finder.STEPS, arguments.edits = 20, 20, 12
     spec = ModelSpec(arguments.model, steps=arguments.steps, guidance_scale=arguments.guidance_scale, serving="local")
     inpainter, round_trip = connect(spec), load_round_trip(spec)
     start = time.monotonic()

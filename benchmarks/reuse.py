@@ -132,7 +132,7 @@ def epochs(engine: str, model: dict[str, Any], count: int, number: int, slow: in
         number: Epochs.
         slow: Epochs of those ways that wait.
     """
-    from inpaint_transform.serving.connect import shutdown
+    from inpaint_transform.serving.registry import shutdown
 
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name, environment(engine):
@@ -297,7 +297,7 @@ def _ms(seconds: float) -> float:
 
 def share(seconds: float) -> dict[str, Any]:
     """The share of the device's time that background painting takes, while training asks for more than it gets."""
-    from inpaint_transform.serving.connect import connect, shutdown
+    from inpaint_transform.serving.registry import connect, shutdown
     from inpaint_transform.serving.session import current_session
 
     wanted = 0.2
@@ -327,7 +327,7 @@ def memory(count: int) -> dict[str, Any]:
     """What each of eight workers has for itself, in MiB: with every look in a pool, and without reuse."""
     import psutil
 
-    from inpaint_transform.serving.connect import shutdown
+    from inpaint_transform.serving.registry import shutdown
 
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name, environment(ENGINE):

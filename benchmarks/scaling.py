@@ -30,8 +30,8 @@ from benchmarks import report, serving
 from inpaint_transform import BBoxInpaint
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
-from inpaint_transform.serving.connect import connect, shutdown
 from inpaint_transform.serving.engines import ENGINE_VARIABLE, load_engine, memory_bytes
+from inpaint_transform.serving.registry import connect, shutdown
 
 # Of the pipeline that is left out.
 WORKING_SIZE = 512

@@ -36,8 +36,8 @@ from benchmarks import report
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import Inpainter, InpaintRequest, InpaintResult, share_key
 from inpaint_transform.serving.client.client import SharedInpainter
-from inpaint_transform.serving.connect import connect, shutdown
 from inpaint_transform.serving.engines import ENGINE_VARIABLE
+from inpaint_transform.serving.registry import connect, shutdown
 from inpaint_transform.serving.session import current_session
 
 FIXED_S, PER_ITEM_S = 0.020, 0.002
@@ -357,7 +357,7 @@ PAINTS = """
 import sys, time
 from benchmarks.serving import crop
 from inpaint_transform.core.models import ModelSpec
-from inpaint_transform.serving.connect import connect
+from inpaint_transform.serving.registry import connect
 
 serving, seconds = sys.argv[1], float(sys.argv[2])
 inpainter = connect(ModelSpec("tiny", steps=4, device="cpu", serving=serving))

@@ -23,7 +23,7 @@ from benchmarks.readback import train_reader
 from benchmarks.tiny import data
 from inpaint_transform import BBoxInpaint
 from inpaint_transform.core.boxes import Box
-from inpaint_transform.fit.readers import box_picture, read
+from inpaint_transform.fit.classifiers import box_picture, read
 from inpaint_transform.gates import ClipGate, FillGate
 from inpaint_transform.swaps import balance, class_counts
 

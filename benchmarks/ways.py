@@ -21,7 +21,7 @@ from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.paint import paint_all
 from inpaint_transform.core.plan import Scene, plan
 from inpaint_transform.core.recipe import Recipe
-from inpaint_transform.serving.connect import connect
+from inpaint_transform.serving.registry import connect
 
 T = TypeVar("T")
 SPEC = ModelSpec("tiny", device="cpu")

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from painters import Painter, hand_in
 
-from inpaint_transform.serving.connect import shutdown
 from inpaint_transform.serving.engines import ENGINE_VARIABLE
+from inpaint_transform.serving.registry import shutdown
 
 # Its assertions fail as readably as those of the test modules that subclass it.
 pytest.register_assert_rewrite("contract", "commands")

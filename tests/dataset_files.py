@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from inpaint_transform.datasets.balance import Balance
+from inpaint_transform.datasets.balance_sheet import BalanceSheet
 from inpaint_transform.datasets.files import Problem
 from inpaint_transform.datasets.formats.base import Annotation, BoxFormat
 from inpaint_transform.datasets.reading import find
@@ -69,7 +69,7 @@ def coco(
 
 
 def read_all(
-    source: Path, box_format: str, balance: Balance | None = None, **options: Any
+    source: Path, box_format: str, balance: BalanceSheet | None = None, **options: Any
 ) -> tuple[dict[str, tuple[str, Annotation]], list[Problem]]:
     """What is read: ``split/name`` to the picture's split and annotation, and the problems."""
     found = find(source, BoxFormat(box_format), **options)

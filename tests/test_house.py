@@ -46,7 +46,7 @@ TESTED_ELSEWHERE = {
     "serving/ray/painters.py": ("integration/test_ray.py", "needs a cluster"),
     "serving/ray/ray_engine.py": ("integration/test_ray.py", "needs a cluster"),
     "tools/cli/export.py": ("datasets/test_export.py", "its tests give the command and look at what it wrote"),
-    "tools/cli/painting.py": ("tools/test_cli.py", "first and last steps of every command that paints"),
+    "tools/cli/progress.py": ("tools/test_cli.py", "first and last steps of every command that paints"),
     "serving/client/client.py": ("integration/test_server.py", "needs a server"),
     "serving/client/connection.py": ("integration/test_security.py", "needs a server"),
     "serving/client/launch.py": ("integration/test_server.py", "starts servers"),

@@ -15,7 +15,7 @@ from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.core.reuse import Reuse
 from inpaint_transform.core.swaps import Swap
 from inpaint_transform.datasets import export_plan, manifest, reading, shards, splits
-from inpaint_transform.datasets.balance import Balance
+from inpaint_transform.datasets.balance_sheet import BalanceSheet
 from inpaint_transform.datasets.export_job import ExportJob
 from inpaint_transform.datasets.files import Problem
 from inpaint_transform.datasets.formats.base import BoxFormat
@@ -54,7 +54,7 @@ class Exported:
     edits: int
     accepted: int
     problems: Sequence[Problem]
-    balance: Balance
+    balance: BalanceSheet
 
 
 def export(
@@ -226,7 +226,7 @@ def export(
         problems.append(problem)
         report(problem)
 
-    balance, pictures = Balance(), Pictures()
+    balance, pictures = BalanceSheet(), Pictures()
     plan = export_plan.make_plan(found, recipe, settings, tell, balance, pictures, templates, progress)
     with manifest.Manifest(target, arguments) as state:
         job = ExportJob(plan, target, settings, state, here, pictures, tell)
@@ -298,14 +298,14 @@ def _templates(prompts: str | Sequence[str] | Templates) -> Templates:
 
 
 def _connect(spec: ModelSpec, say: Callable[[str], None]) -> Inpainter:
-    from inpaint_transform.serving.connect import connect
+    from inpaint_transform.serving.registry import connect
 
     if spec.serving == "ray":
         from inpaint_transform.serving.ray.bulk import BulkInpainter
 
         say(f"looking for painters of {spec.id} ...")
         return BulkInpainter(spec)
-    from inpaint_transform.serving.words import words_of
+    from inpaint_transform.serving.known_words import words_of
 
     say(f"loading {words_of(spec.resolved()) or spec.id} ...")
     inpainter = connect(spec)

@@ -24,7 +24,7 @@ from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.paint import paint_all
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.datasets import manifest
-from inpaint_transform.datasets.balance import Balance
+from inpaint_transform.datasets.balance_sheet import BalanceSheet
 from inpaint_transform.datasets.export_plan import Copy, Original, Plan, Settings
 from inpaint_transform.datasets.files import BrokenFileError, Problem, read_bytes
 from inpaint_transform.datasets.formats.base import LabelledPicture
@@ -325,7 +325,7 @@ class ExportJob:
         manifest.write_whole(self._target / path, text.encode())
         return [self._target / path]
 
-    def finish(self, balance: Balance) -> Counter[str]:
+    def finish(self, balance: BalanceSheet) -> Counter[str]:
         """Write what describes the data set as a whole, and the provenance of its copies.
 
         Args:

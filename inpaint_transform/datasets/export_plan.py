@@ -18,7 +18,7 @@ from inpaint_transform.core import seeds
 from inpaint_transform.core.edit import Edit
 from inpaint_transform.core.plan import Scene, plan
 from inpaint_transform.core.recipe import Recipe
-from inpaint_transform.datasets.balance import Balance
+from inpaint_transform.datasets.balance_sheet import BalanceSheet
 from inpaint_transform.datasets.classes import number_classes
 from inpaint_transform.datasets.files import Problem
 from inpaint_transform.datasets.formats.base import Annotation, BoxFormat, LabelledPicture
@@ -148,7 +148,7 @@ def make_plan(
     recipe: Recipe,
     settings: Settings,
     report: Callable[[Problem], None],
-    balance: Balance,
+    balance: BalanceSheet,
     pictures: Pictures,
     templates: Templates,
     progress: Callable[..., Iterable[Any]] | None = None,

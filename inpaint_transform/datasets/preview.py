@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from inpaint_transform.core.protocol import Inpainter
-    from inpaint_transform.datasets.balance import Balance
+    from inpaint_transform.datasets.balance_sheet import BalanceSheet
     from inpaint_transform.gates import Gate
 
 
@@ -64,7 +64,7 @@ def plan_sheet(
     report: Callable[[Problem], None],
     templates: Templates | None = None,
     declared: Collection[str] = (),
-    balance: Balance | None = None,
+    balance: BalanceSheet | None = None,
     pictures: Pictures | None = None,
 ) -> list[Row]:
     """Plan rows for the first ``limit`` pictures that have a box to paint.
@@ -121,7 +121,7 @@ def plan_sheet(
     return rows
 
 
-def _enter(balance: Balance, annotation: Annotation, shown: bool) -> None:
+def _enter(balance: BalanceSheet, annotation: Annotation, shown: bool) -> None:
     if shown:
         balance.use(annotation)
     else:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from inpaint_transform.datasets import splits
-from inpaint_transform.datasets.balance import Balance
+from inpaint_transform.datasets.balance_sheet import BalanceSheet
 from inpaint_transform.datasets.files import BrokenFileError, Problem
 from inpaint_transform.datasets.formats import coco, voc, yolo
 from inpaint_transform.datasets.formats.base import Annotation, BoxFormat, Format, LeftOut, Part, Reader
@@ -62,7 +62,9 @@ class Source:
         """
         return [FORMATS[self.box_format].classes(part, self.names) for part in self.parts]
 
-    def read(self, balance: Balance | None = None, pictures: Pictures | None = None) -> Iterator[Annotation | Problem]:
+    def read(
+        self, balance: BalanceSheet | None = None, pictures: Pictures | None = None
+    ) -> Iterator[Annotation | Problem]:
         """Read the pictures with their boxes, one at a time.
 
         A picture with a problem has no annotation, because a box nobody could read may lie where another is painted.
@@ -75,7 +77,7 @@ class Source:
         Returns:
             Annotations in the order of the pictures' paths, and every problem that was found.
         """
-        balance, pictures = balance or Balance(), pictures or Pictures()
+        balance, pictures = balance or BalanceSheet(), pictures or Pictures()
         readers = [FORMATS[self.box_format].reader(part, self.names, self.clip) for part in self.parts]
         bare = self._splits_without_labels(readers)
         told: set[str] = set()
@@ -118,7 +120,7 @@ class Source:
 
 
 def _read_one(
-    reader: Reader, picture: Path, name: str, balance: Balance, pictures: Pictures
+    reader: Reader, picture: Path, name: str, balance: BalanceSheet, pictures: Pictures
 ) -> Iterator[Annotation | Problem]:
     if not name.isprintable():
         yield Problem(picture, None, "its name has characters that no label file can hold; rename it")
@@ -155,7 +157,7 @@ def _read_one(
     yield Annotation(picture, boxes, labels, corners, height, width, digest, entries)
 
 
-def _leave_out(balance: Balance, reader: Reader, picture: Path, reason: str) -> None:
+def _leave_out(balance: BalanceSheet, reader: Reader, picture: Path, reason: str) -> None:
     entries = int(reader.has_entry(picture))
     for kind, count in (("pictures", 1), ("entries", entries), ("boxes", reader.count(picture) if entries else 0)):
         balance.seen(kind, count)

@@ -23,8 +23,8 @@ from inpaint_transform.engine.edges import canny_maps
 from inpaint_transform.engine.embeddings import PromptCache, TokenLimit
 from inpaint_transform.engine.loading import load
 from inpaint_transform.engine.quiet import quiet
+from inpaint_transform.engine.sanity import verdicts
 from inpaint_transform.engine.speed import batch_buckets, bucket_for, compile_parts, compiling, use_channels_last
-from inpaint_transform.engine.verdicts import verdicts
 
 logger = logging.getLogger(__name__)
 # Beside one pipeline; more is a mistake in somebody's gates, and would fill the device.

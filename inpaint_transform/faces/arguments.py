@@ -21,7 +21,7 @@ from inpaint_transform.core.vocabulary import nearest, synonyms
 from inpaint_transform.faces.schedule import Schedule
 from inpaint_transform.gates import Gate, gate_of
 from inpaint_transform.reports.log import Log
-from inpaint_transform.serving.words import words_of
+from inpaint_transform.serving.known_words import words_of
 
 ON_ERROR = ("raise", "skip")
 RECIPE = [field.name for field in dataclasses.fields(Recipe)]

@@ -23,11 +23,11 @@ from inpaint_transform.faces.arguments import Arguments
 from inpaint_transform.faces.counters import Tally
 from inpaint_transform.faces.edits import Edits, edits_of
 from inpaint_transform.faces.epoch import SharedEpoch
-from inpaint_transform.serving.connect import OnDemand
-from inpaint_transform.serving.connect import connect as connect_inpainter
 from inpaint_transform.serving.placement import resolve_serving
 from inpaint_transform.serving.pool.pool import Pool
 from inpaint_transform.serving.pool.private import clear_at_end
+from inpaint_transform.serving.registry import OnDemand
+from inpaint_transform.serving.registry import connect as connect_inpainter
 from inpaint_transform.serving.session import Session, current_session
 
 Connect = Callable[[ModelSpec, Session | None], Inpainter]
@@ -53,7 +53,7 @@ class Editor:
 
     Args:
         arguments: The arguments of the face by name; those that it does not know belong to the face.
-        connect: Gives the painter for a model and a training job; None for ``serving.connect``.
+        connect: Gives the painter for a model and a training job; None for ``serving.registry``.
 
     Attributes:
         arguments: The arguments as a face stores them, with JSON values.

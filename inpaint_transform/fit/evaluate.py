@@ -20,7 +20,7 @@ from inpaint_transform.core.paint import paint, paint_all
 from inpaint_transform.core.plan import Scene, plan
 from inpaint_transform.core.protocol import Inpainter
 from inpaint_transform.core.recipe import Recipe
-from inpaint_transform.fit import finder, readers
+from inpaint_transform.fit import classifiers, finder
 from inpaint_transform.fit.pictures import MIN_SIDE, Sample, read_picture
 
 # Fewer say too little: of two read-backs in the literature the one on 72 edits passed and the one on 360 failed.
@@ -114,7 +114,7 @@ def evaluate(
             f"held_out: none of {len(held_out)} pictures has a box of {MIN_SIDE} pixels of a trained class"
         )
     known = _patches(train, labels, seed)
-    strict, lenient = (readers.train_reader(known, labels, seed, blurred=blurred) for blurred in (False, True))
+    strict, lenient = (classifiers.train_reader(known, labels, seed, blurred=blurred) for blurred in (False, True))
     detector = finder.train_detector(_some(train, MAX_TRAIN_PICTURES, seed), labels, seed)
 
     real = _Boxes({label: [_cut(picture, box) for picture, box in _opened(held[label])] for label in labels})
@@ -135,7 +135,7 @@ def evaluate(
     truth, before = np.array(wanted), np.array(standing)
     swapped = truth != before
     crops_in_order = _in_order(painted, [labels[number] for number in wanted])
-    unseen = [(labels.index(label), picture) for label in labels for picture in real.at(label, readers.READER_SIZE)]
+    unseen = [(labels.index(label), picture) for label in labels for picture in real.at(label, classifiers.READER_SIZE)]
     numbers: dict[str, Any] = {
         "classes": labels,
         "boxes": sum(map(len, held.values())),
@@ -144,18 +144,20 @@ def evaluate(
         "rejected": rejected,
     }
     for name, reader in (("read_back_with_blur", lenient), ("read_back_without_blur", strict)):
-        got = readers.read(reader, crops_in_order)
-        on_real = readers.read(reader, [picture for _, picture in unseen])
+        got = classifiers.read(reader, crops_in_order)
+        on_real = classifiers.read(reader, [picture for _, picture in unseen])
         numbers[name] = {
-            "balanced_accuracy": _mean(readers.recalls(truth, got).values()),
-            "swaps_only": _mean(readers.recalls(truth[swapped], got[swapped]).values()),
-            "by_class": _named(readers.recalls(truth, got), labels),
-            "real_unseen_boxes": _mean(readers.recalls(np.array([number for number, _ in unseen]), on_real).values()),
-            "real_by_class": _named(readers.recalls(np.array([number for number, _ in unseen]), on_real), labels),
+            "balanced_accuracy": _mean(classifiers.recalls(truth, got).values()),
+            "swaps_only": _mean(classifiers.recalls(truth[swapped], got[swapped]).values()),
+            "by_class": _named(classifiers.recalls(truth, got), labels),
+            "real_unseen_boxes": _mean(
+                classifiers.recalls(np.array([number for number, _ in unseen]), on_real).values()
+            ),
+            "real_by_class": _named(classifiers.recalls(np.array([number for number, _ in unseen]), on_real), labels),
         }
     numbers["detector"] = {
         "painted_found": _mean(found),
-        "by_class": _named(readers.recalls(truth, np.where(found, truth, -1)), labels),
+        "by_class": _named(classifiers.recalls(truth, np.where(found, truth, -1)), labels),
         "real_found": _real_found(detector, held, labels, seed),
     }
     numbers["real_or_painted"] = _told_apart(real, painted, labels, seed)
@@ -207,7 +209,7 @@ def _patches(train: Sequence[Sample], labels: Sequence[str], seed: int) -> dict[
     places = _by_label(train, labels)
     return {
         label: [
-            readers.patch(read_picture(sample.image), box)
+            classifiers.patch(read_picture(sample.image), box)
             for sample, box in _some(places[label], MAX_TRAIN_BOXES, seed)
         ]
         for label in labels
@@ -260,7 +262,7 @@ def _scene(picture: np.ndarray, box: Box, label: str) -> Scene:
 
 
 def _in_order(painted: _Boxes, targets: Sequence[str]) -> list[np.ndarray]:
-    scaled = {label: iter(painted.at(label, readers.READER_SIZE)) for label in painted.pictures}
+    scaled = {label: iter(painted.at(label, classifiers.READER_SIZE)) for label in painted.pictures}
     return [next(scaled[target]) for target in targets]
 
 
@@ -299,14 +301,14 @@ def _real_found(
 
 
 def _told_apart(real: _Boxes, painted: _Boxes, labels: Sequence[str], seed: int) -> float | None:
-    """See ``readers.real_or_painted``; of each class as many boxes of either kind."""
+    """See ``classifiers.real_or_painted``; of each class as many boxes of either kind."""
     pairs: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
     for label in labels:
-        both = [boxes.at(label, readers.CRITIC_SIZE) for boxes in (real, painted)]
+        both = [boxes.at(label, classifiers.CRITIC_SIZE) for boxes in (real, painted)]
         count = min(map(len, both))
         for kind, pictures in zip(pairs, both, strict=True):
             kind += _some(pictures, count, seed)
-    return round(readers.real_or_painted(*pairs, seed), 4) if len(pairs[0]) >= 2 else None
+    return round(classifiers.real_or_painted(*pairs, seed), 4) if len(pairs[0]) >= 2 else None
 
 
 def sharpness(picture: np.ndarray) -> float:

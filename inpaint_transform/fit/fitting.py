@@ -21,14 +21,14 @@ from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.prompts import Prompts
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.fit import architecture as architectures
-from inpaint_transform.fit import autoencoder, card, full, honest, lora, sheets, summary
+from inpaint_transform.fit import autoencoder, card, caveats, full, lora, sheets, summary
 from inpaint_transform.fit.bases import Base, choose_device, find_base, load, quiet
 from inpaint_transform.fit.captions import TEMPLATES, Captions
 from inpaint_transform.fit.evaluate import EDITS, Evaluation, evaluate
 from inpaint_transform.fit.examples import Crops
 from inpaint_transform.fit.hyperparameters import make_plan
-from inpaint_transform.fit.painter import PipelineInpainter
 from inpaint_transform.fit.pictures import MIN_SIDE, Sample, count_labels, split
+from inpaint_transform.fit.pipeline_inpainter import PipelineInpainter
 from inpaint_transform.fit.trainer import Progress
 from inpaint_transform.fit.vocabulary import new_words
 
@@ -157,7 +157,7 @@ def fit(
     drawn = Crops(trained, side, cell, turnable, shares)
     usable = bool(count_labels(kept).keys() & set(labels))
     unseen = Crops(_known(kept, labels), side, cell, turnable) if usable else None
-    said = honest.before(trained, kept, unknown, _psnr(pipeline, drawn) if chosen.spec is not None else np.inf)
+    said = caveats.before(trained, kept, unknown, _psnr(pipeline, drawn) if chosen.spec is not None else np.inf)
     for sentence in said:
         logger.warning("%s", sentence)
 
@@ -179,7 +179,7 @@ def fit(
         del run, pipeline
         gc.collect()
         found = _evaluate(spec, trained, _known(kept, labels), recipe, edits, seed, vae)
-        said += honest.after(found.numbers)
+        said += caveats.after(found.numbers)
     stages = _stages(work)
     seconds = sum(stage.pop("seconds") for stage in stages.values()) if stages else time.monotonic() - begun
     result = card.finish(start, stages, seconds, said, found.numbers if found else None)
@@ -278,7 +278,7 @@ def _evaluate(
     seed: int,
     vae: Any,
 ) -> Evaluation:
-    from inpaint_transform.serving.connect import connect
+    from inpaint_transform.serving.registry import connect
 
     inpainter = connect(spec)
     try:

@@ -15,13 +15,13 @@ from inpaint_transform.core.protocol import Destination, InpaintRequest, Inpaint
 from inpaint_transform.serving.engines import PaintingEngine, load_engine, memory_bytes
 from inpaint_transform.serving.forks import call_after_fork, is_forked
 from inpaint_transform.serving.isolation import isolated
+from inpaint_transform.serving.known_words import Listener
 from inpaint_transform.serving.placement import resolve_device
 from inpaint_transform.serving.pool.raw import keep_raw
 from inpaint_transform.serving.server.background import BackgroundQueue
 from inpaint_transform.serving.server.batching import Batcher
 from inpaint_transform.serving.server.counters import Counters
 from inpaint_transform.serving.server.engine_thread import paint_batch
-from inpaint_transform.serving.words import Listener
 
 logger = logging.getLogger(__name__)
 

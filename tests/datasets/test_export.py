@@ -35,8 +35,8 @@ from inpaint_transform.datasets.reading import find
 from inpaint_transform.reports.log import Record
 from inpaint_transform.reports.log import read as read_log
 from inpaint_transform.reports.replay import replay
-from inpaint_transform.serving.connect import connect
 from inpaint_transform.serving.local import LocalInpainter
+from inpaint_transform.serving.registry import connect
 from inpaint_transform.tools.cli import app
 
 DATA = Path(__file__).parents[3] / "shared" / "data"

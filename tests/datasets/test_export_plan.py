@@ -10,7 +10,7 @@ from dataset_files import picture, text, yolo
 from PIL import Image
 
 from inpaint_transform.core.recipe import Recipe
-from inpaint_transform.datasets.balance import Balance
+from inpaint_transform.datasets.balance_sheet import BalanceSheet
 from inpaint_transform.datasets.export_plan import Plan, Settings, make_plan
 from inpaint_transform.datasets.files import Problem
 from inpaint_transform.datasets.formats.base import BoxFormat
@@ -18,9 +18,9 @@ from inpaint_transform.datasets.images import Pictures
 from inpaint_transform.datasets.reading import find
 
 
-def plan_of(source: Path, templates: Any = None, **options: Any) -> tuple[Plan, list[Problem], Balance]:
+def plan_of(source: Path, templates: Any = None, **options: Any) -> tuple[Plan, list[Problem], BalanceSheet]:
     problems: list[Problem] = []
-    balance = Balance()
+    balance = BalanceSheet()
     settings = Settings(BoxFormat.YOLO, **options)
     found = find(source, BoxFormat.YOLO)
     recipe = Recipe(min_box_size=8)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
 from inpaint_transform.core.recipe import Recipe
-from inpaint_transform.datasets.balance import Balance
+from inpaint_transform.datasets.balance_sheet import BalanceSheet
 from inpaint_transform.datasets.files import Problem
 from inpaint_transform.datasets.images import Pictures
 from inpaint_transform.datasets.preview import Row, paint_row, plan_rows, plan_sheet, tiles
@@ -180,7 +180,7 @@ def test_a_sheet_decodes_a_picture_once_and_counts_what_it_shows(
     decoded = []
     real = Image.open
     monkeypatch.setattr(Image, "open", lambda content: decoded.append(1) or real(content))
-    balance, pictures = Balance(), Pictures()
+    balance, pictures = BalanceSheet(), Pictures()
     found = [annotate(tmp_path, "a.png"), annotate(tmp_path, "b2.png", labels=[]), annotate(tmp_path, "c33.png")]
     recipes = recipes_of(Recipe(), ["a {label}"], 2)
     balance.seen("pictures", 3)

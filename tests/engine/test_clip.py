@@ -166,7 +166,7 @@ def test_reproducible_answers(padded: bool, sd: Path, folder: Path) -> None:
 
 def test_rejected_images_have_no_answer(sd: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = make(sd, clip=str(folder))
-    monkeypatch.setattr("inpaint_transform.engine.engine.verdicts", lambda images, masks: ["near constant", None])
+    monkeypatch.setattr("inpaint_transform.engine.engine.sanity", lambda images, masks: ["near constant", None])
     question = Question((8, 8, 24, 24), TEXTS)
     one, other = engine.paint([request(0, question), request(1, question)])
     assert (one.rejected, one.answer) == ("near constant", None)

@@ -17,7 +17,7 @@ from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
 from inpaint_transform.engine import Engine
 from inpaint_transform.engine.devices import choose_device
-from inpaint_transform.serving.connect import shutdown
+from inpaint_transform.serving.registry import shutdown
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")]
 

@@ -17,7 +17,7 @@ from inpaint_transform import BBoxInpaint, ModelSpec
 from inpaint_transform.core.protocol import InpaintRequest
 from inpaint_transform.faces.worker_batch import ConcurrentDataset
 from inpaint_transform.reports import log as provenance
-from inpaint_transform.serving.connect import connect
+from inpaint_transform.serving.registry import connect
 
 BOX = (8, 8, 56, 56)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from drawn import draw_set
 
-from inpaint_transform.fit import finder, readers
+from inpaint_transform.fit import classifiers, finder
 from inpaint_transform.fit.pictures import Sample
 
 
@@ -19,8 +19,8 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Readers and detector that know next to nothing, within a second."""
-    monkeypatch.setattr(readers, "STEPS", 4)
-    monkeypatch.setattr(readers, "BATCH", 8)
+    monkeypatch.setattr(classifiers, "STEPS", 4)
+    monkeypatch.setattr(classifiers, "BATCH", 8)
     monkeypatch.setattr(finder, "STEPS", 1)
     monkeypatch.setattr(finder, "BATCH", 2)
 

@@ -11,7 +11,7 @@ from drawn import COLOURS
 
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
 from inpaint_transform.core.recipe import Recipe
-from inpaint_transform.fit import finder, readers
+from inpaint_transform.fit import classifiers, finder
 from inpaint_transform.fit.evaluate import evaluate, sharpness
 from inpaint_transform.fit.pictures import Sample
 
@@ -52,8 +52,8 @@ class Drawer:
 
 
 def test_the_measures(samples: list[Sample], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "STEPS", 40)
-    monkeypatch.setattr(readers, "BATCH", 12)
+    monkeypatch.setattr(classifiers, "STEPS", 40)
+    monkeypatch.setattr(classifiers, "BATCH", 12)
     monkeypatch.setattr(finder, "STEPS", 3)
 
     def same(images: np.ndarray) -> np.ndarray:

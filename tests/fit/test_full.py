@@ -14,7 +14,7 @@ from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import InpaintRequest
 from inpaint_transform.fit import Sample, fit
 from inpaint_transform.fit.vocabulary import new_words
-from inpaint_transform.serving.connect import connect
+from inpaint_transform.serving.registry import connect
 
 NOTHING: dict[str, Any] = {
     "base": "none",

@@ -15,7 +15,7 @@ import torch
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import InpaintRequest
 from inpaint_transform.fit import Sample, fit, lora
-from inpaint_transform.serving.connect import connect
+from inpaint_transform.serving.registry import connect
 
 SETTINGS: dict[str, Any] = {"steps": 30, "batch": 4, "crops": 24, "every": 10, "rank": 4, "rate": 0.02, "edits": 0}
 

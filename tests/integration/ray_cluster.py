@@ -18,9 +18,9 @@ from serving import HERE, PATIENCE_S, ROOT, wait_until
 
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.serving.client.client import SharedInpainter
-from inpaint_transform.serving.connect import current_session
 from inpaint_transform.serving.engines import ENGINE_VARIABLE
 from inpaint_transform.serving.ray import cluster, painters
+from inpaint_transform.serving.registry import current_session
 
 # Not importorskip: Ray reads at its import whether it is to use tokens.
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray")

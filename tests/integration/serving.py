@@ -19,9 +19,9 @@ import standins
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import InpaintRequest
 from inpaint_transform.serving.client.client import SharedInpainter
-from inpaint_transform.serving.connect import shutdown
 from inpaint_transform.serving.engines import ENGINE_VARIABLE
 from inpaint_transform.serving.processes import Process
+from inpaint_transform.serving.registry import shutdown
 from inpaint_transform.serving.session import current_session
 
 HERE = Path(__file__).parent
@@ -91,7 +91,7 @@ PRELUDE = """
 import json, os, signal, sys, threading, time, multiprocessing
 import numpy as np
 from inpaint_transform.core.errors import InpaintError
-from inpaint_transform.serving.connect import connect
+from inpaint_transform.serving.registry import connect
 from inpaint_transform.serving.session import current_session
 from inpaint_transform.core.models import ModelSpec
 from serving import request, is_right, spec

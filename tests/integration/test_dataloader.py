@@ -24,8 +24,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from inpaint_transform import BBoxInpaint, InpaintError, ModelSpec
 from inpaint_transform.batch import ConcurrentDataset
-from inpaint_transform.serving.connect import shutdown
-from inpaint_transform.serving.directory import directories_of
+from inpaint_transform.serving.registry import shutdown
+from inpaint_transform.serving.server_directory import directories_of
 from inpaint_transform.serving.session import current_session
 
 ROOT = Path(__file__).parents[2]
@@ -246,7 +246,7 @@ from torch.utils.data import DataLoader, Dataset
 from inpaint_transform import BBoxInpaint
 from inpaint_transform import ModelSpec
 from inpaint_transform.serving.session import current_session
-from inpaint_transform.serving.directory import directories_of
+from inpaint_transform.serving.server_directory import directories_of
 
 class Pictures(Dataset):
     transform = A.Compose(

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from serving import PATIENCE_S, left_in, run_script, runtime, start_script, wait_until  # noqa: F401 - a fixture
 
-from inpaint_transform.serving.directory import sweep
 from inpaint_transform.serving.processes import Process
+from inpaint_transform.serving.server_directory import sweep
 
 pytestmark = pytest.mark.usefixtures("runtime")
 

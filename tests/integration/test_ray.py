@@ -23,9 +23,9 @@ from serving import (
 
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import PRESETS, ModelSpec
-from inpaint_transform.serving.connect import connect
 from inpaint_transform.serving.engines import ENGINE_VARIABLE
 from inpaint_transform.serving.ray import painters
+from inpaint_transform.serving.registry import connect
 
 pytestmark = [
     needs_ray,

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from inpaint_transform import BBoxInpaint, InpaintError, ModelSpec
 from inpaint_transform.batch import ConcurrentDataset
-from inpaint_transform.serving.connect import connect
+from inpaint_transform.serving.registry import connect
 from inpaint_transform.serving.session import current_session
 
 ROOT = Path(__file__).parents[2]

@@ -32,9 +32,9 @@ from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.serving.client.client import SharedInpainter
 from inpaint_transform.serving.client.connection import Connection
-from inpaint_transform.serving.connect import shutdown
-from inpaint_transform.serving.directory import ServerDirectory, directory_for
 from inpaint_transform.serving.processes import Process
+from inpaint_transform.serving.registry import shutdown
+from inpaint_transform.serving.server_directory import ServerDirectory, directory_for
 from inpaint_transform.serving.session import current_session
 from inpaint_transform.serving.transport import paint_frames, wire
 from inpaint_transform.serving.transport.wire import Kind
@@ -180,7 +180,7 @@ HANGS_UP = """
 import socket, sys
 from pathlib import Path
 from inpaint_transform.serving.transport import wire
-from inpaint_transform.serving.directory import ServerDirectory
+from inpaint_transform.serving.server_directory import ServerDirectory
 from inpaint_transform.serving.processes import Process
 from inpaint_transform.serving.transport.wire import Kind
 

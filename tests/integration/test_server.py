@@ -31,14 +31,14 @@ from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.serving.client import launch
 from inpaint_transform.serving.client.client import SharedInpainter
-from inpaint_transform.serving.connect import connect, shutdown
-from inpaint_transform.serving.directory import directories_of
 from inpaint_transform.serving.engines import ENGINE_VARIABLE
+from inpaint_transform.serving.known_words import Words, save_words
 from inpaint_transform.serving.local import LocalInpainter
 from inpaint_transform.serving.processes import Process
+from inpaint_transform.serving.registry import connect, shutdown
+from inpaint_transform.serving.server_directory import directories_of
 from inpaint_transform.serving.session import current_session
 from inpaint_transform.serving.transport import wire
-from inpaint_transform.serving.words import Words, save_words
 
 pytestmark = [
     pytest.mark.usefixtures("runtime"),

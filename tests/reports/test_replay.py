@@ -22,7 +22,7 @@ from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.gates import ScoreGate
 from inpaint_transform.reports.log import Record, crops_of, digest, record_of
 from inpaint_transform.reports.replay import replay, spec_of
-from inpaint_transform.serving.connect import connect
+from inpaint_transform.serving.registry import connect
 
 
 def compose(path: Path, **more: Any) -> A.Compose:

@@ -10,10 +10,10 @@ import pytest
 
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.serving import forks
-from inpaint_transform.serving.connect import connect
 from inpaint_transform.serving.forks import call_after_fork, is_forked, no_fork
 from inpaint_transform.serving.local import LocalInpainter
 from inpaint_transform.serving.placement import resolve_serving
+from inpaint_transform.serving.registry import connect
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system does not fork")
 

@@ -11,10 +11,10 @@ import torch
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import InpaintRequest
-from inpaint_transform.serving.connect import connect
 from inpaint_transform.serving.isolation import foreign_dtype, isolated
 from inpaint_transform.serving.local import LocalInpainter
 from inpaint_transform.serving.placement import resolve_serving
+from inpaint_transform.serving.registry import connect
 
 SPEC = ModelSpec("tiny", steps=1, device="cpu", serving="local")
 

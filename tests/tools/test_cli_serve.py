@@ -14,7 +14,7 @@ from commands import run
 
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import InpaintRequest
-from inpaint_transform.serving.connect import connect
+from inpaint_transform.serving.registry import connect
 
 pytest_plugins = ["commands"]
 

@@ -22,15 +22,15 @@ from inpaint_transform.core.protocol import Destination, InpaintRequest, Inpaint
 from inpaint_transform.serving.client.budget import MAX_FAILURES, Budget
 from inpaint_transform.serving.client.connection import WELCOME_S, Answer, Connection, NotServing
 from inpaint_transform.serving.client.launch import ensure_running
-from inpaint_transform.serving.directory import NotPrivateError, ServerDirectory, directory_for
 from inpaint_transform.serving.engines import engine_name
 from inpaint_transform.serving.forks import call_after_fork
+from inpaint_transform.serving.known_words import Listener
 from inpaint_transform.serving.placement import MAX_CALL, MIN_CALL, RUN_FIELDS, resolve_device
+from inpaint_transform.serving.server_directory import NotPrivateError, ServerDirectory, directory_for
 from inpaint_transform.serving.session import Session
 from inpaint_transform.serving.transport import paint_frames, wire
 from inpaint_transform.serving.transport.paint_frames import Later
 from inpaint_transform.serving.transport.wire import Kind
-from inpaint_transform.serving.words import Listener
 
 # How often to try a server that is just coming or going.
 _MAX_TRIES = 10

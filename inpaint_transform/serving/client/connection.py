@@ -14,7 +14,7 @@ import numpy as np
 
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
-from inpaint_transform.serving.directory import PRIVATE_FOLDER, NotPrivateError, ServerDirectory
+from inpaint_transform.serving.server_directory import PRIVATE_FOLDER, NotPrivateError, ServerDirectory
 from inpaint_transform.serving.transport import credentials, paint_frames, shared_memory, wire
 from inpaint_transform.serving.transport.paint_frames import Later
 from inpaint_transform.serving.transport.wire import Frame, Kind, Reader, WireError

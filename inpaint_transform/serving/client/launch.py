@@ -15,9 +15,9 @@ import inpaint_transform
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.serving.client.connection import Connection, NotServing
-from inpaint_transform.serving.directory import ServerDirectory, sweep
 from inpaint_transform.serving.forks import no_fork
 from inpaint_transform.serving.processes import Process
+from inpaint_transform.serving.server_directory import ServerDirectory, sweep
 from inpaint_transform.serving.session import Session
 from inpaint_transform.serving.threads import bound_spinning
 from inpaint_transform.serving.transport import wire

@@ -13,10 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from inpaint_transform.core.models import ModelSpec
-from inpaint_transform.serving.directory import ServerDirectory
 from inpaint_transform.serving.processes import Process
 from inpaint_transform.serving.server.server import Server
 from inpaint_transform.serving.server.watchdog import start_watchdog
+from inpaint_transform.serving.server_directory import ServerDirectory
 from inpaint_transform.serving.threads import own_process
 
 logger = logging.getLogger(__name__)

@@ -16,8 +16,8 @@ from typing import Any
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ResolvedSpec
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult, share_key
-from inpaint_transform.serving.directory import ServerDirectory
 from inpaint_transform.serving.engines import memory_bytes
+from inpaint_transform.serving.known_words import Listener
 from inpaint_transform.serving.pool.keeper import flush_all
 from inpaint_transform.serving.pool.raw import keep_raw
 from inpaint_transform.serving.processes import Process
@@ -29,10 +29,10 @@ from inpaint_transform.serving.server.engine_thread import EngineThread, Painted
 from inpaint_transform.serving.server.inbox import Inbox
 from inpaint_transform.serving.server.lifetime import IdleWatch, OwnerWatch
 from inpaint_transform.serving.server.peer import Peer
+from inpaint_transform.serving.server_directory import ServerDirectory
 from inpaint_transform.serving.transport import credentials, paint_frames, wire
 from inpaint_transform.serving.transport.paint_frames import Later
 from inpaint_transform.serving.transport.wire import Frame, Kind, WireError
-from inpaint_transform.serving.words import Listener
 
 logger = logging.getLogger(__name__)
 

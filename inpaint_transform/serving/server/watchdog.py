@@ -12,8 +12,8 @@ import sys
 import time
 from pathlib import Path
 
-from inpaint_transform.serving.directory import ServerDirectory
 from inpaint_transform.serving.processes import Process, wait_for_any
+from inpaint_transform.serving.server_directory import ServerDirectory
 
 # For a server to end by itself once its owner has ended.
 GRACE_S = 2.0

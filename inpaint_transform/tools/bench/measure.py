@@ -24,9 +24,9 @@ from torch.utils.data import DataLoader
 from inpaint_transform.core.models import PRESETS, ModelSpec
 from inpaint_transform.faces.albumentations import BBoxInpaint
 from inpaint_transform.faces.worker_batch import ConcurrentDataset
-from inpaint_transform.serving.connect import connect, shutdown
 from inpaint_transform.serving.engines import load_engine, memory_bytes
 from inpaint_transform.serving.placement import resolve_device
+from inpaint_transform.serving.registry import connect, shutdown
 from inpaint_transform.tools.bench.fresh import in_fresh_process
 from inpaint_transform.tools.bench.memory import pss_mib
 from inpaint_transform.tools.bench.samples import Picture, Timed, collate, requests_of

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from inpaint_transform.faces.albumentations import BBoxInpaint
-from inpaint_transform.serving.connect import shutdown
+from inpaint_transform.serving.registry import shutdown
 from inpaint_transform.tools import paint_ahead as ahead
 from inpaint_transform.tools.bench.measure import Result, measure_loader, warm_up
 from inpaint_transform.tools.bench.samples import Picture

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.tools.cli.options import Out, Seed
-from inpaint_transform.tools.cli.painting import load, write
+from inpaint_transform.tools.cli.progress import load, write
 
 
 def demo(out: Out = Path("before_after.png"), seed: Seed = 0) -> None:

@@ -34,7 +34,7 @@ from inpaint_transform.tools.cli.options import (
     read_swaps,
     usage_errors,
 )
-from inpaint_transform.tools.cli.painting import INTERRUPTED, Reporter, progress_bar
+from inpaint_transform.tools.cli.progress import INTERRUPTED, Reporter, progress_bar
 from inpaint_transform.tools.cli.terminal import say, warn
 
 

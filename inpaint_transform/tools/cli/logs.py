@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from inpaint_transform.tools.cli.options import Out, PageOrSheet
-from inpaint_transform.tools.cli.painting import load, write
+from inpaint_transform.tools.cli.progress import load, write
 from inpaint_transform.tools.cli.terminal import say, warn
 
 # Of the lines that cannot be read: a log of another release has a million.

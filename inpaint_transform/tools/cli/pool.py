@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from inpaint_transform.tools.cli.options import PageOrSheet
-from inpaint_transform.tools.cli.painting import tell
+from inpaint_transform.tools.cli.progress import tell
 from inpaint_transform.tools.cli.terminal import say
 
 

@@ -36,7 +36,7 @@ from inpaint_transform.tools.cli.options import (
     read_swaps,
     usage_errors,
 )
-from inpaint_transform.tools.cli.painting import Reporter, load, progress_bar, tell, write
+from inpaint_transform.tools.cli.progress import Reporter, load, progress_bar, tell, write
 from inpaint_transform.tools.cli.terminal import warn
 
 
@@ -68,7 +68,7 @@ def preview(
     from inpaint_transform.core.recipe import Recipe
     from inpaint_transform.datasets import preview as sheet
     from inpaint_transform.datasets import preview_page, reading
-    from inpaint_transform.datasets.balance import Balance
+    from inpaint_transform.datasets.balance_sheet import BalanceSheet
     from inpaint_transform.datasets.images import Pictures
     from inpaint_transform.datasets.templates import recipe_for
     from inpaint_transform.reports import drawing
@@ -97,7 +97,7 @@ def preview(
         problems.append(problem)
         tell_of(problem)
 
-    balance, pictures = Balance(), Pictures()
+    balance, pictures = BalanceSheet(), Pictures()
     found = reading.find(source, box_format, boxes, class_names, wanted, clip)
     classes = [name for declared in found.declared_classes() for name in declared.values()]
     items = found.read(balance, pictures)

@@ -88,7 +88,7 @@ def serve(
     if not ray:
         _serve(spec, address)
         return
-    from inpaint_transform.tools.cli import painters as commands
+    from inpaint_transform.tools.cli import ray_painters as commands
 
     if end:
         commands.end(spec, cluster)
@@ -98,11 +98,11 @@ def serve(
 
 def _print_stats(address: str) -> None:
     if is_cluster_address(address) and not Path(address).exists():
-        from inpaint_transform.tools.cli import painters as commands
+        from inpaint_transform.tools.cli import ray_painters as commands
 
         commands.show_once(address)
         return
-    from inpaint_transform.serving.connect import connect
+    from inpaint_transform.serving.registry import connect
 
     # The counters do not depend on the model, so any will do to ask for them.
     counters = connect(ModelSpec("tiny", serving="shared", address=address)).stats()
@@ -112,8 +112,8 @@ def _print_stats(address: str) -> None:
 
 
 def _serve(spec: ModelSpec, address: Path | None) -> None:
-    from inpaint_transform.serving.directory import ServerDirectory, directory_for
     from inpaint_transform.serving.server.process import serve as serve_here
+    from inpaint_transform.serving.server_directory import ServerDirectory, directory_for
     from inpaint_transform.serving.session import current_session
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")

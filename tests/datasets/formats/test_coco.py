@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from dataset_files import coco, picture, read_all, text
 
-from inpaint_transform.datasets.balance import Balance
+from inpaint_transform.datasets.balance_sheet import BalanceSheet
 
 BOX, OTHER = [10, 10, 20, 20], [40, 30, 30, 20]
 
@@ -114,7 +114,7 @@ def test_what_is_ambiguous_or_left_over_is_named(
     for number, stem in enumerate("ab"):
         picture(tmp_path / "images" / f"{stem}.png", number)
     text(tmp_path / "coco.json", coco(images, annotations, categories))
-    balance = Balance()
+    balance = BalanceSheet()
     found, problems = read_all(tmp_path, "coco", balance)
     assert any(message in str(problem) for problem in problems)
     assert sum(len(item.boxes) for _, item in found.values()) == 0 or "c.png" not in message
@@ -135,7 +135,7 @@ def test_crowds_are_left_out_and_counted(tmp_path: Path) -> None:
     picture(tmp_path / "images" / "a.png")
     rows = [(1, 1, BOX, {"iscrowd": value}) for value in (1, True, "1", 1.0, 0, "0", False, None)]
     text(tmp_path / "coco.json", coco([(1, "a.png")], rows))
-    balance = Balance()
+    balance = BalanceSheet()
     found, problems = read_all(tmp_path, "coco", balance)
     assert problems == []
     assert len(found["train/a.png"][1].boxes) == 4
@@ -148,7 +148,7 @@ def test_a_file_without_its_folder_of_pictures_is_a_loss_that_is_told(tmp_path: 
     text(
         tmp_path / "annotations" / "instances_val.json", coco([(1, "b.png"), (2, "c.png")], [(1, 1, BOX), (2, 1, BOX)])
     )
-    balance = Balance()
+    balance = BalanceSheet()
     found, problems = read_all(tmp_path, "coco", balance)
     assert sorted(found) == ["train/a.png"]
     assert len(problems) == 2

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 from dataset_files import picture, read_all, text, voc
 
-from inpaint_transform.datasets.balance import Balance
+from inpaint_transform.datasets.balance_sheet import BalanceSheet
 from inpaint_transform.datasets.formats import voc as format_voc
 from inpaint_transform.datasets.formats.base import LabelledPicture
 
@@ -23,7 +23,7 @@ def devkit(tmp_path: Path) -> Path:
 
 
 def test_image_sets_say_the_splits(devkit: Path) -> None:
-    balance = Balance()
+    balance = BalanceSheet()
     found, problems = read_all(devkit, "voc", balance)
     assert problems == []
     assert sorted(found) == ["test/4.png", "train/1.png", "train/2.png", "val/3.png"]

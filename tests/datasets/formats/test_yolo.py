@@ -9,7 +9,7 @@ from dataset_files import CORNERS, ROW, read_all, text, yolo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inpaint_transform.datasets.balance import Balance
+from inpaint_transform.datasets.balance_sheet import BalanceSheet
 from inpaint_transform.datasets.formats.base import Part
 from inpaint_transform.datasets.formats.yolo import YoloReader
 
@@ -65,7 +65,7 @@ def test_a_picture_without_labels_shows_nothing_but_a_split_without_any_is_left_
     write(tmp_path, ROW)
     yolo(tmp_path / "images", tmp_path / "gone", "background")
     yolo(tmp_path / "images" / "test", tmp_path / "gone", "t1", "t2")
-    balance = Balance()
+    balance = BalanceSheet()
     found, problems = read_all(tmp_path, "yolo", balance)
     assert {key: len(item.boxes) for key, (_, item) in found.items()} == {"train/a.png": 1, "train/background.png": 0}
     assert [str(problem) for problem in problems] == [
@@ -82,7 +82,7 @@ def test_labels_without_a_picture_are_named_and_notes_are_not(tmp_path: Path) ->
     text(tmp_path / "labels" / "sub" / "gone.txt", f"{ROW}\n{ROW}\n")
     text(tmp_path / "labels" / "classes.txt", "cone\ncube\n")
     text(tmp_path / "labels" / "README.txt", "1 picture and its box, read by 2 people\n")
-    balance = Balance()
+    balance = BalanceSheet()
     _, problems = read_all(tmp_path, "yolo", balance)
     assert [problem.path.name for problem in problems] == ["gone.txt"]
     assert balance.to_dict()["boxes"]["left_out"] == {"without a picture": 2, "not reached": 1}
@@ -99,7 +99,7 @@ def test_amodal_boxes_are_cut_off_on_demand(tmp_path: Path) -> None:
     _, problems = read_all(tmp_path, "yolo")
     assert [problem.line for problem in problems] == [1, 2]
     assert "--clip" in str(problems[0])
-    balance = Balance()
+    balance = BalanceSheet()
     found, problems = read_all(tmp_path, "yolo", balance, clip=True)
     assert problems == []
     assert found["train/a.png"][1].boxes == ((48, 18, 80, 42), CORNERS)

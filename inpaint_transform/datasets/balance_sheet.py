@@ -19,13 +19,13 @@ def _counts(annotation: Annotation) -> tuple[tuple[str, int], ...]:
     return (("pictures", 1), ("entries", annotation.entries), ("boxes", len(annotation.boxes)))
 
 
-class Balance:
+class BalanceSheet:
     """Counts of what a data set held and what became of it.
 
     Pictures are picture files; entries are label files, or the images that a COCO file lists.
 
     Examples:
-        >>> balance = Balance()
+        >>> balance = BalanceSheet()
         >>> balance.seen("boxes", 5)
         >>> balance.used("boxes", 3)
         >>> balance.left_out("boxes", "crowds", 2)

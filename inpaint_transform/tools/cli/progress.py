@@ -45,8 +45,8 @@ def progress_bar(items: Iterable[Any] | None, **options: Any) -> Any:
 
 def load(spec: ModelSpec) -> "Inpainter":
     """The inpainter of a model, with the model loaded."""
-    from inpaint_transform.serving.connect import connect
-    from inpaint_transform.serving.words import words_of
+    from inpaint_transform.serving.known_words import words_of
+    from inpaint_transform.serving.registry import connect
 
     warn(f"loading {words_of(spec.resolved()) or spec.id} ...")
     inpainter = connect(spec)

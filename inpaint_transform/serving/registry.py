@@ -15,9 +15,9 @@ from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import Destination, Inpainter, InpaintRequest, InpaintResult
 from inpaint_transform.serving.forks import call_after_fork
+from inpaint_transform.serving.known_words import words_of
 from inpaint_transform.serving.placement import resolve_serving
 from inpaint_transform.serving.session import Session, current_session
-from inpaint_transform.serving.words import words_of
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ def shutdown(session: Session | None = None) -> None:
         session: Which training job; by default the one that this process belongs to.
     """
     from inpaint_transform.serving.client.launch import reap, stop
-    from inpaint_transform.serving.directory import directories_of
+    from inpaint_transform.serving.server_directory import directories_of
 
     for directory in directories_of(session or current_session()):
         stop(directory)

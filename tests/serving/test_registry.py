@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from inpaint_transform.core.models import ModelSpec
-from inpaint_transform.serving import connect as module
+from inpaint_transform.serving import registry as module
 from inpaint_transform.serving.client.client import SharedInpainter
-from inpaint_transform.serving.connect import connect
 from inpaint_transform.serving.local import LocalInpainter
 from inpaint_transform.serving.processes import Process
+from inpaint_transform.serving.registry import connect
 from inpaint_transform.serving.session import current_session
 
 LOCAL = ModelSpec("connected", device="cpu", serving="local")

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from inpaint_transform.core.errors import InpaintError
-from inpaint_transform.serving.directory import (
+from inpaint_transform.serving.processes import Process
+from inpaint_transform.serving.server_directory import (
     NotPrivateError,
     ServerDirectory,
     directories_of,
     directory_for,
     sweep,
 )
-from inpaint_transform.serving.processes import Process
 
 SESSION = Process(1, 2)
 

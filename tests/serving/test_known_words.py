@@ -17,9 +17,9 @@ from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import Destination, InpaintRequest
 from inpaint_transform.serving.client.client import SharedInpainter
-from inpaint_transform.serving.connect import connect, current_session
+from inpaint_transform.serving.known_words import FILE, Listener, Words, save_words, words_of
 from inpaint_transform.serving.local import LocalInpainter
-from inpaint_transform.serving.words import FILE, Listener, Words, save_words, words_of
+from inpaint_transform.serving.registry import connect, current_session
 
 TINY = ModelSpec("tiny").resolved()
 

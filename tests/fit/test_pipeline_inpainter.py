@@ -6,7 +6,7 @@ import numpy as np
 
 from inpaint_transform.core.protocol import InpaintRequest
 from inpaint_transform.fit import architecture
-from inpaint_transform.fit.painter import PipelineInpainter
+from inpaint_transform.fit.pipeline_inpainter import PipelineInpainter
 
 
 def test_it_paints_in_order() -> None:

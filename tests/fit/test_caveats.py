@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inpaint_transform.fit import honest
+from inpaint_transform.fit import caveats
 from inpaint_transform.fit.pictures import Sample
 
 GOOD = [Sample(Path(f"{n}.png"), ((0, 0, 40, 40),), ("cone",)) for n in range(10)]
 
 
 def test_good_data_is_not_criticised() -> None:
-    assert honest.before(GOOD, GOOD[:1], [], np.inf) == []
+    assert caveats.before(GOOD, GOOD[:1], [], np.inf) == []
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_what_speaks_against_success(
 ) -> None:
     import re
 
-    said = honest.before(train, held_out, words, psnr)
+    said = caveats.before(train, held_out, words, psnr)
     assert any(re.search(match, sentence) for sentence in said), said
     assert not any(sentence.endswith(".") for sentence in said)
 
@@ -44,9 +44,9 @@ def test_what_the_evaluation_speaks_against() -> None:
         "nearest": {"a": 0.2, "b": None},
         "diversity": {"a": 1.0, "b": 0.1},
     }
-    alike, copies, same = honest.after(numbers)
+    alike, copies, same = caveats.after(numbers)
     assert "of b apart" in alike
     assert "boxes of a are copies" in copies
     assert "paints b nearly the same" in same
     fine = {"read_back_with_blur": {"real_by_class": {"a": 1.0}}, "nearest": {"a": 1.0}, "diversity": {"a": 0.6}}
-    assert honest.after(fine) == []
+    assert caveats.after(fine) == []

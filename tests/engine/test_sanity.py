@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from inpaint_transform.engine.verdicts import MIN_DEVIATION, verdicts
+from inpaint_transform.engine.sanity import MIN_DEVIATION, verdicts
 
 
 def test_only_the_broken_image_of_a_batch_is_rejected() -> None:

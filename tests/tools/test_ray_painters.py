@@ -3,7 +3,7 @@
 import pytest
 from typer.testing import CliRunner
 
-from inpaint_transform.tools.cli import app, painters
+from inpaint_transform.tools.cli import app, ray_painters
 
 SAID = {
     "requests": 100,
@@ -26,7 +26,7 @@ def test_a_line_for_each_painter_and_one_for_all():
         "painter/x/cc": {**SAID, "ready": False, "requests": 0, "mean_batch": 0.0},
         "painter/x/dd": {"error": "does not answer"},
     }
-    lines = painters.table(now, before, 2.0).splitlines()
+    lines = ray_painters.table(now, before, 2.0).splitlines()
     assert lines[0].split() == ["painter", "node", "queue", "mean", "batch", "busy", "images/s"]
     assert lines[1].split() == ["aa", "node7", "11", "7.5", "93%", "10.0"]
     assert lines[2].split()[-1] == "0.0"

@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inpaint_transform.datasets.balance import KINDS, Balance
+from inpaint_transform.datasets.balance_sheet import KINDS, BalanceSheet
 from inpaint_transform.datasets.formats.base import Annotation
 
 counts = st.dictionaries(st.sampled_from(["crowds", "unreadable", "outside"]), st.integers(0, 50))
@@ -15,7 +15,7 @@ counts = st.dictionaries(st.sampled_from(["crowds", "unreadable", "outside"]), s
 
 @given(used=st.integers(0, 50), left=counts, unreached=st.integers(0, 50))
 def test_what_is_seen_is_used_or_left_out_or_not_reached(used: int, left: dict[str, int], unreached: int) -> None:
-    balance = Balance()
+    balance = BalanceSheet()
     balance.seen("boxes", used + sum(left.values()) + unreached)
     balance.used("boxes", used)
     for reason, count in left.items():
@@ -29,7 +29,7 @@ def test_what_is_seen_is_used_or_left_out_or_not_reached(used: int, left: dict[s
 
 
 def test_a_picture_counts_with_its_entry_and_boxes() -> None:
-    balance = Balance()
+    balance = BalanceSheet()
     two = Annotation(Path("a.png"), ((0, 0, 1, 1), (2, 2, 3, 3)), ("cone", "cube"))
     none = Annotation(Path("b.png"), (), (), entries=0)
     for kind, count in zip(KINDS, (3, 2, 4), strict=True):
