@@ -1,4 +1,4 @@
-"""Which model paints: the validated specification and the table of presets."""
+"""Which model paints: the validated specification; what its presets stand for is in ``presets``."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from reprlib import repr as shorten
 from typing import Any
 
-from inpaint_transform.tiny import CHECKPOINT
+from inpaint_transform.core.presets import PRESET_FIELDS
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 DTYPES = ("auto", "float32", "float16", "bfloat16")
@@ -236,35 +235,4 @@ def _at_least(name: str, value: float | None, least: float, whole: bool = False)
         raise ValueError(f"{name}={value!r}: use a {'whole ' if whole else ''}number of at least {least}")
 
 
-# Hub ids as they exist today: runwayml/stable-diffusion-inpainting and stabilityai/stable-diffusion-2-inpainting
-# are gone, the ids below are where the same weights live now.
-PRESETS: dict[str, ModelSpec] = {
-    "tiny": ModelSpec(os.fspath(Path(CHECKPOINT)), size=64, steps=12, guidance_scale=2.0),
-    "sd15": ModelSpec(
-        "stable-diffusion-v1-5/stable-diffusion-inpainting", variant="fp16", size=512, steps=20, guidance_scale=7.5
-    ),
-    "sd15-lcm": ModelSpec(
-        "stable-diffusion-v1-5/stable-diffusion-inpainting",
-        variant="fp16",
-        size=512,
-        steps=4,
-        guidance_scale=1.0,
-        scheduler="LCMScheduler",
-        lora="latent-consistency/lcm-lora-sdv1-5",
-    ),
-    "sd2": ModelSpec(
-        "sd2-community/stable-diffusion-2-inpainting", variant="fp16", size=512, steps=20, guidance_scale=7.5
-    ),
-    "sd-turbo": ModelSpec("stabilityai/sd-turbo", variant="fp16", size=512, steps=2, guidance_scale=0.0),
-    "sdxl": ModelSpec(
-        "diffusers/stable-diffusion-xl-1.0-inpainting-0.1",
-        variant="fp16",
-        size=1024,
-        steps=20,
-        guidance_scale=7.5,
-        vae="madebyollin/sdxl-vae-fp16-fix",
-    ),
-    "flux-fill": ModelSpec(
-        "black-forest-labs/FLUX.1-Fill-dev", dtype="bfloat16", size=1024, steps=28, guidance_scale=30.0
-    ),
-}
+PRESETS: dict[str, ModelSpec] = {name: ModelSpec(**fields) for name, fields in PRESET_FIELDS.items()}
