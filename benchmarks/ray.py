@@ -1,7 +1,8 @@
 """What painters on Ray give, and what the way to them costs: ``python -m benchmarks.ray [--quick]``.
 
 Three Ray nodes on this machine, engines that sleep in the painters' place, and one node's server as for a training.
-Each rate through Ray stands beside that of the same engines called bare in as many processes, in turns:
+Each rate through Ray stands beside that of the same engines called bare in as many processes, and beside that of plain
+Ray actors without anything of ours, in turns:
 
 - way: two painters of 20 ms + 2 ms a crop with crops of 512 and of 256 pixels, and of 100 ms + 10 ms as real ones;
 - growth: one to four painters of 100 ms + 10 ms, as a share of as many times one, with a plot;
@@ -104,6 +105,35 @@ def bare_rate(spec: ModelSpec, count: int, seconds: float) -> float:
     return sum(in_processes(count, work))
 
 
+def plain_rate(spec: ModelSpec, count: int, seconds: float) -> float:
+    """Crops per second of as many plain actors on other nodes, which get and give arrays, two calls in flight each."""
+    import ray
+
+    @ray.remote(num_cpus=0, resources={RESOURCE: 1})
+    class Plain:
+        def __init__(self) -> None:
+            self.engine = Sleeper(spec)
+
+        def paint(self, crops: np.ndarray) -> np.ndarray:
+            time.sleep(self.engine.fixed + self.engine.per_crop * len(crops))
+            return crops
+
+    actors = [Plain.remote() for _ in range(count)]
+    asked = np.stack([crop(Sleeper(spec).size, seed).image for seed in range(BATCH)])
+    ray.get([actor.paint.remote(asked) for actor in actors])
+    waiting = {actor.paint.remote(asked): actor for actor in actors for _ in range(2)}
+    done, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        [found], _ = ray.wait(list(waiting), num_returns=1)
+        done += len(ray.get(found))
+        actor = waiting.pop(found)
+        waiting[actor.paint.remote(asked)] = actor
+    rate = done / (time.perf_counter() - start)
+    for actor in actors:
+        ray.kill(actor)
+    return rate
+
+
 def ray_rate(spec: ModelSpec, address: str, count: int, seconds: float) -> dict[str, float]:
     """Crops per second of clients of one node's server, with enough of them to keep all painters busy."""
     ray_spec = ModelSpec(spec.id, device="cpu", serving="ray", address=address, max_batch_size=BATCH)
@@ -142,19 +172,22 @@ def ray_rate(spec: ModelSpec, address: str, count: int, seconds: float) -> dict[
 
 
 def compare(name: str, address: str, count: int, seconds: float, turns: int) -> dict[str, Any]:
-    """Through Ray and bare, in turns."""
+    """Through Ray, bare, and as plain actors, in turns."""
     spec = ModelSpec(name, device="cpu")
-    bare, remote = [], []
+    bare, plain, remote = [], [], []
     for _ in range(turns):
         bare.append(bare_rate(spec, count, seconds))
+        plain.append(plain_rate(spec, count, seconds))
         remote.append(ray_rate(spec, address, count, seconds))
     ratios = [ours["per_s"] / theirs for ours, theirs in zip(remote, bare, strict=True)]
     found = {
         "painters": count,
         "bare_per_s": round(statistics.median(bare), 1),
+        "plain_actors_per_s": round(statistics.median(plain), 1),
         "ray_per_s": round(statistics.median([one["per_s"] for one in remote]), 1),
         "ratio": round(statistics.median(ratios), 3),
         "ratios": [round(ratio, 3) for ratio in ratios],
+        "of_plain_actors": round(statistics.median([a["per_s"] / b for a, b in zip(remote, plain, strict=True)]), 3),
         "mean_batch": round(statistics.median([one["mean_batch"] for one in remote]), 2),
     }
     print(name, found, flush=True)

@@ -20,6 +20,8 @@ MAX_CALLS = 1000
 START_S = 120.0
 DRAIN_S = 30.0
 LOOK_S = 2.0
+# Ray takes a moment to give back what painters that have just ended held.
+FREE_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,10 @@ def _demand(spec: ModelSpec, count: int, resource: str | None) -> dict[str, Any]
         return {"num_cpus": 0}
     else:
         what, demand = "GPU", {"num_cpus": 0, "num_gpus": 1}
+    deadline = time.monotonic() + FREE_S
+    while free.get(what, 0) < count <= have.get(what, 0) and time.monotonic() < deadline:
+        time.sleep(0.1)
+        have, free = cluster.resources()
     if free.get(what, 0) < count:
         raise InpaintError(
             f"--painters {count}: the cluster has {have.get(what, 0):g} x {what}, of which {free.get(what, 0):g} are"
