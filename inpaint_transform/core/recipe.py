@@ -153,6 +153,11 @@ class Recipe:
         found["relabel"] = () if self.relabel is None else {*self.relabel.targets, *self.relabel.labels()}
         return found
 
+    def chosen(self) -> dict[str, list[str]]:
+        """The names of classes that settings choose boxes by, by setting; a swap's new classes are not among them."""
+        words = {**self._words, "relabel": () if self.relabel is None else self.relabel.targets}
+        return {setting: [word for word in found if isinstance(word, str)] for setting, found in words.items()}
+
     def _called(self, *, numbers: bool) -> Recipe:
         names = self.class_names
         changes: dict[str, Any] = {}

@@ -133,9 +133,16 @@ def check_case(given: Mapping[str, Collection[Any]], labels: Iterable[Label]) ->
                 )
 
 
-def nearest(word: str, known: Sequence[str]) -> str:
-    """A hint at the word that was probably meant, as the end of a sentence; empty where none is near."""
-    found = [one for one in known if one.casefold() == word.casefold()] or difflib.get_close_matches(word, known, n=1)
+def nearest(word: str, known: Sequence[str], likeness: float = 0.6) -> str:
+    """A hint at the word that was probably meant, as the end of a sentence; empty where none is near.
+
+    Args:
+        word: What was given.
+        known: What it could be.
+        likeness: How alike they must be, in [0, 1], by difflib's ratio.
+    """
+    same = [one for one in known if one.casefold() == word.casefold()]
+    found = same or difflib.get_close_matches(word, known, n=1, cutoff=likeness)
     return f"; did you mean {found[0]!r}?" if found else ""
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from inpaint_transform.core.ranges import looks_black
 from inpaint_transform.datasets.files import BrokenFileError, read_bytes
 
 # What trainers' loaders take by its suffix.
@@ -19,16 +20,21 @@ COMMON_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 # What Pillow reads besides, and what is a picture although Pillow needs a plugin for it: that is named, not skipped.
 PICTURE_SUFFIXES = (
     *COMMON_SUFFIXES,
-    *(".apng", ".avif", ".dib", ".gif", ".heic", ".heif", ".j2k", ".jfif", ".jif", ".jp2", ".jpe", ".jpg2", ".jxl"),
-    *(".mpo", ".pbm", ".pgm", ".pnm", ".ppm", ".qoi", ".tga"),
+    *(".apng", ".avif", ".avifs", ".dds", ".dib", ".gif", ".heic", ".heif", ".hif", ".j2c", ".j2k", ".jfif", ".jif"),
+    *(".jp2", ".jpc", ".jpe", ".jpf", ".jpg2", ".jpx", ".jxl", ".mpo", ".pbm", ".pcx", ".pfm", ".pgm", ".pnm", ".ppm"),
+    *(".psd", ".qoi", ".sgi", ".tga"),
 )
 # Decoded pictures that wait for their painting take at most this much memory; others are decoded again.
 MAX_KEPT_BYTES = 2**30
 
 
+# What systems put beside a user's files: an unpacked archive's, a Synology's thumbnails, a disk's bins.
+_OF_SYSTEMS = ("__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found")
+
+
 def is_hidden(name: str) -> bool:
     """Whether a file or folder is none of the user's: ``._a.jpg``, ``.ipynb_checkpoints``, ``__MACOSX``."""
-    return name.startswith(".") or name == "__MACOSX"
+    return name.startswith(".") or name in _OF_SYSTEMS
 
 
 def is_picture(path: Path) -> bool:
@@ -77,7 +83,7 @@ def read_image(path: Path) -> np.ndarray:
     """Read a picture as people see it: its EXIF orientation applied, grey replicated, alpha dropped.
 
     Grey pictures of more than 8 bits are scaled: 16 bits to their upper 8; float values in [0, 1], and whatever else
-    stays within 0 to 255 or 0 to 65535, from that range.
+    stays within 0 to 255 or 0 to 65535, from that range. Those of 10 or 12 bits in 16 would come out black.
 
     Returns:
         ``(H, W, 3)`` uint8, RGB.
@@ -112,6 +118,11 @@ def _to_uint8(values: np.ndarray) -> np.ndarray:
         raise ValueError(f"values from {low:g} to {high:g}: which is white? Save it with 8 or 16 bits a channel")
     if np.issubdtype(values.dtype, np.floating) and high <= 1:
         values = np.rint(values * 255)
+    elif looks_black(high):
+        raise ValueError(
+            f"values up to {high:g}, of 65535: 10 or 12 bits in 16, which look black; save it with 8 bits, or with "
+            f"values that reach to 65535"
+        )
     elif high > 255:
         values = values.astype(np.int64) >> 8
     return values.clip(0, 255).astype(np.uint8)

@@ -203,7 +203,7 @@ def _parts(source: Path, box_format: BoxFormat, boxes: Path | None) -> list[Part
                 f"{source}: pictures and labels are not found in it as they usually lie in a {box_format.value} data "
                 f"set; give the folder of pictures and --boxes"
             )
-        return parts
+        return splits.with_source_name(parts, source)
     find_pictures(source)
     if not boxes.exists():
         raise FileNotFoundError(f"{boxes}: there is no such file or folder with boxes")

@@ -18,11 +18,15 @@ from inpaint_transform.datasets.formats.base import Part
 TRAIN, VAL, TEST = SPLITS = ("train", "val", "test")
 # train, train2017, val, valid, validation, test ...: the usual names of a folder that holds one split.
 _SPLIT = re.compile(r"(train|val|test)(ing|id|idation)?[-_]?\d*", re.IGNORECASE)
-# A name with one of these words looks like pictures that a detector is measured on.
+# A name with one of these words looks like pictures that a detector is measured on; "valset" and "testimages" too.
 _HELD_OUT = re.compile(
-    r"(mini)?val(id|idation|idate|s)?|test(s|ing|set)?|dev(el|set)?|eval(uation|uate|s)?|unseen", re.IGNORECASE
+    r"((mini)?val(id(ation|ate)?)?s?|test(s|ing)?|dev(el|elopment)?|eval(uation|uate|s)?|unseen|benchmark)"
+    r"(sets?|data|images?|imgs?|pics|pictures|frames|split|fold)?",
+    re.IGNORECASE,
 )
-_HOLDOUT = re.compile(r"h[oe]ld[-_ ]?out", re.IGNORECASE)
+_HOLDOUT = re.compile("h[oe]ld[-_ ]?out|验证|测试", re.IGNORECASE)
+# What the name of a list of pictures has beside its split: train_list.txt, autosplit_val.txt.
+_LIST_WORDS = ("list", "images", "image", "imgs", "img", "autosplit", "split", "set", "ids", "id", "files", "paths")
 # Folders that every layout has: they say nothing about a picture, and loaders replace the first to find the labels.
 PLAIN_FOLDERS = ("images", "JPEGImages")
 _LABEL_FOLDERS = ("labels", "Annotations", "annotations")
@@ -109,6 +113,26 @@ def with_own_name(part: Part) -> Part:
         if place.is_dir() and (split_named(own) or (not plain and looks_held_out(own))):
             return replace(part, folder=own)
     return part
+
+
+def split_of_list(stem: str) -> str | None:
+    """The split of a list of pictures by its name: ``train_list``, ``autosplit_val``; None where that says none."""
+    words = [word for word in re.split(r"[^A-Za-z0-9]+", stem) if word and word.lower() not in _LIST_WORDS]
+    return split_named(words[0]) if len(words) == 1 else None
+
+
+def with_source_name(parts: Sequence[Part], source: Path) -> list[Part]:
+    """The parts of a data set whose own folder is called as a split, as after ``export roboflow/valid ...``.
+
+    It counts where nothing inside says a split.
+    """
+    own = source.resolve().name
+    said = any(
+        part.declared or any(map(split_named, folders_of(part, picture))) for part in parts for picture in part.pictures
+    )
+    if said or not split_named(own) or not source.is_dir():
+        return list(parts)
+    return [replace(part, folder=str(PurePosixPath(own, part.folder))) for part in parts]
 
 
 class _DoubtError(ValueError):

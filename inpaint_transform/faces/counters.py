@@ -6,11 +6,12 @@ import statistics
 import threading
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from inpaint_transform.core.edit import Outcome
 from inpaint_transform.core.labels import Label
+from inpaint_transform.core.vocabulary import nearest
 from inpaint_transform.serving.forks import call_after_fork
 
 # Below this many edits a reject rate says nothing.
@@ -20,6 +21,8 @@ HOPELESS_EDITS = 30
 HOPELESS_SHARE = 0.1
 # So many samples in a row without a box that may be painted are no chance.
 ENOUGH_SAMPLES = 100
+# "sedna" and "sedan" are 0.8 alike, "cat" and "car" 0.67.
+LIKE_A_TYPO = 0.75
 
 
 class Tally:
@@ -33,6 +36,8 @@ class Tally:
         self._unpainted: Counter[str] = Counter()
         self._scores: defaultdict[str, list[float]] = defaultdict(list)
         self._warned: set[str] = set()
+        self._labels: set[Label] = set()
+        self._labelled = 0
 
     def _unlock(self) -> None:
         self._lock = threading.Lock()
@@ -86,6 +91,30 @@ class Tally:
             self.warn_once(
                 "unpainted", f"none of {samples} samples had a box that may be painted, for these reasons: {words}"
             )
+
+    def see(self, labels: Sequence[Label], chosen: Mapping[str, Sequence[str]]) -> None:
+        """Count a sample with boxes; warns once of each setting that by then has a class which only looks like a label.
+
+        Args:
+            labels: The sample's labels.
+            chosen: The names of classes that settings choose by, by setting.
+        """
+        if self._labelled >= ENOUGH_SAMPLES:
+            return
+        with self._lock:
+            self._labels.update(labels)
+            self._labelled += 1
+            names = sorted(label for label in self._labels if isinstance(label, str))
+            done = self._labelled == ENOUGH_SAMPLES
+        if not done:
+            return
+        for setting, words in chosen.items():
+            for word in words:
+                if word not in names and (hint := nearest(word, names, LIKE_A_TYPO)):
+                    self.warn_once(
+                        f"{setting}: {word}",
+                        f"{setting} has {word!r}, and no box of {ENOUGH_SAMPLES} samples is labelled so{hint}",
+                    )
 
     def count_error(self, what: str, error: Exception) -> None:
         """Count a failure that was passed over, and warn the first time.

@@ -18,6 +18,7 @@ from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.paint import paint_all
 from inpaint_transform.core.plan import Scene, obstacles, plan
 from inpaint_transform.core.protocol import Inpainter
+from inpaint_transform.core.ranges import looks_black
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.faces.arguments import Arguments
 from inpaint_transform.faces.counters import Tally
@@ -78,6 +79,7 @@ class Editor:
         self.seed = read.seed
         self.epoch = SharedEpoch()
         self.tally = Tally()
+        self._chosen = self.recipe.chosen()
         self._spec = read.spec
         self._schedule = read.schedule
         self._log = read.log
@@ -134,6 +136,8 @@ class Editor:
         if not decided and rng.random() >= chance:
             return []
         recipe, scene = self.recipe.scaled(self.factor("box_p")), sample.scene()
+        if scene.labels:
+            self.tally.see(scene.labels, self._chosen)
         edits: list[Edit] = []
         if self.pool is None:
             edits = plan(recipe, scene, rng)
@@ -209,6 +213,13 @@ class Editor:
         """
         if self.pool is not None:
             edits = _first_of_same(edits)
+        for image, wanted in zip(images, edits, strict=True):
+            if wanted and image.dtype == np.uint16 and looks_black(brightest := int(image.max())):
+                self.tally.warn_once(
+                    "black",
+                    f"a uint16 image has values up to {brightest}, and of 65535 that is black: are they 10 or 12 bits? "
+                    f"Scale them to the whole range, or what is painted will not match",
+                )
         painted = list(images)
         outcomes = [[failed(edit, "error") for edit in wanted] for wanted in edits]
         with self._boundary("painting failed and the original image is used"):

@@ -182,9 +182,12 @@ class BBoxInpaint(v2.Transform):
         """
         given = inputs if len(inputs) > 1 else inputs[0]
         sample = Sample(self.editor, given)
-        if not sample.images or self.p <= 0:
+        if self.p <= 0:
             return self._noted(given, Edits())
         sample.check()
+        if not sample.images:
+            self.editor.tally.count_unpainted(["no image"])
+            return self._noted(given, Edits())
         edits = self.editor.draw(sample, self.p)
         if not edits:
             return self._noted(given, Edits())

@@ -21,6 +21,7 @@ from inpaint_transform.faces.arguments import linked_value
 from inpaint_transform.faces.editor import Editor
 from inpaint_transform.faces.nested import find_field, find_labels, find_mapping, holds, replaced
 from inpaint_transform.faces.torchvision_types import (
+    check_arrays,
     check_wrapped,
     find_images,
     frames,
@@ -49,6 +50,7 @@ class Sample:
         self._editor = editor
         self._sample = sample
         flat, _ = tree_flatten(sample)
+        self._flat = flat
         self._places = find_images(flat)
         self.images = [flat[place] for place in self._places]
         self._boxes = next((item for item in flat if isinstance(item, tv_tensors.BoundingBoxes)), None)
@@ -56,11 +58,15 @@ class Sample:
         self._points = [item for item in flat if is_points(item)]
 
     def check(self) -> None:
-        """Refuse boxes that belong to no image.
+        """Refuse what would never be painted, and boxes that belong to another image.
 
         Raises:
+            TypeError: The image is an array.
             ValueError: The boxes are not wrapped, or are another image's.
         """
+        if not self.images:
+            check_arrays(self._flat)
+            return
         if self._boxes is None:
             check_wrapped(self._sample)
             return

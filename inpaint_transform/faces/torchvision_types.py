@@ -21,6 +21,7 @@ except ImportError as error:
     ) from error
 
 __all__ = [
+    "check_arrays",
     "check_wrapped",
     "find_images",
     "frames",
@@ -55,6 +56,20 @@ def find_images(flat: Sequence[Any]) -> list[int]:
         ):
             return [index]
     return []
+
+
+def check_arrays(flat: Sequence[Any]) -> None:
+    """Refuse an image that is an array, in a sample without others: transforms of torchvision pass arrays by.
+
+    Raises:
+        TypeError: An array has the shape of an image.
+    """
+    for item in flat:
+        if isinstance(item, np.ndarray) and item.ndim == 3 and item.shape[2] in (1, 3, 4):
+            raise TypeError(
+                f"the sample's image is a numpy array {item.shape}, which transforms of torchvision pass by; place "
+                f"v2.ToImage() before this transform"
+            )
 
 
 def check_wrapped(sample: Any) -> None:

@@ -49,6 +49,16 @@ def test_values_of_which_nobody_knows_the_white_are_named(tmp_path: Path, values
         read_image(tmp_path / "a.tif")
 
 
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
+@pytest.mark.parametrize("bits", [10, 12])
+def test_pictures_that_would_look_black_are_named(tmp_path: Path, bits: int, dtype: type) -> None:
+    Image.fromarray((GREY * 2**bits / 256).astype(dtype)).save(tmp_path / "a.tif")
+    with pytest.raises(BrokenFileError, match="10 or 12 bits in 16, which look black"):
+        read_image(tmp_path / "a.tif")
+    Image.fromarray((GREY * 2**14 / 256).astype(dtype)).save(tmp_path / "a.tif")
+    assert read_image(tmp_path / "a.tif").max() == 63
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cut=st.integers(0, 400), at=st.integers(0, 399), value=st.integers(0, 255))
 def test_a_damaged_picture_is_read_or_named(tmp_path: Path, cut: int, at: int, value: int) -> None:
@@ -60,7 +70,8 @@ def test_a_damaged_picture_is_read_or_named(tmp_path: Path, cut: int, at: int, v
 
 
 def test_hidden_junk_is_no_picture_and_links_are_followed(tmp_path: Path) -> None:
-    for name in ("b.jpg", "._b.jpg", ".ipynb_checkpoints/b.jpg", "__MACOSX/b.jpg", "sub/a.jfif"):
+    junk = ("._b.jpg", ".ipynb_checkpoints/b.jpg", "__MACOSX/b.jpg", "@eaDir/b.jpg", "$RECYCLE.BIN/b.jpg")
+    for name in ("b.jpg", "sub/a.jfif", *junk):
         picture(tmp_path / "set" / name.replace(".jfif", ".jpg"))
     (tmp_path / "set" / "sub" / "a.jpg").rename(tmp_path / "set" / "sub" / "a.jfif")
     picture(tmp_path / "elsewhere" / "c.PNG")
@@ -70,6 +81,13 @@ def test_hidden_junk_is_no_picture_and_links_are_followed(tmp_path: Path) -> Non
     found = [path.relative_to(tmp_path / "set").as_posix() for path in find_pictures(tmp_path / "set")]
     # What a link in the air stood for is missing, which reading it will say.
     assert found == ["b.jpg", "gone.png", "linked/c.PNG", "sub/a.jfif"]
+
+
+@pytest.mark.parametrize(("suffix", "kind"), [("j2c", "JPEG2000"), ("jpx", "JPEG2000"), ("pcx", "PCX"), ("sgi", "SGI")])
+def test_rarer_suffixes_that_pillow_reads(tmp_path: Path, suffix: str, kind: str) -> None:
+    Image.fromarray(np.zeros((32, 40, 3), np.uint8)).save(tmp_path / f"a.{suffix}", kind)
+    [found] = find_pictures(tmp_path)
+    assert read_image(found).shape == (32, 40, 3)
 
 
 def test_decoded_once_while_it_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

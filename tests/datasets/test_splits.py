@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from dataset_files import coco, read_all, text, voc, yolo
 
-from inpaint_transform.datasets.splits import looks_held_out, split_named
+from inpaint_transform.datasets.splits import looks_held_out, split_named, split_of_list
 
 
 @pytest.mark.parametrize(
@@ -27,17 +27,44 @@ from inpaint_transform.datasets.splits import looks_held_out, split_named
         ("holdout", None, True),
         ("held-out", None, True),
         ("minival", None, True),
+        ("valset", None, True),
+        ("testimages", None, True),
+        ("TestData", None, True),
+        ("development", None, True),
+        ("benchmark_v2", None, True),
+        ("测试集", None, True),
         ("trainval", None, False),
         ("contest", None, False),
         ("valve", None, False),
         ("device_3", None, False),
         ("latest", None, False),
         ("camA", None, False),
+        ("VOCdevkit", None, False),
+        ("testimony", None, False),
+        ("valley", None, False),
     ],
 )
 def test_names_of_folders(name: str, split: str | None, held_out: bool) -> None:
     assert split_named(name) == split
     assert looks_held_out(name) is held_out
+
+
+@pytest.mark.parametrize(
+    ("stem", "split"),
+    [
+        ("train", "train"),
+        ("valid", "val"),
+        ("train_list", "train"),
+        ("autosplit_val", "val"),
+        ("test-images", "test"),
+        ("car_train", None),
+        ("trainval", None),
+        ("train_val", None),
+        ("list", None),
+    ],
+)
+def test_names_of_lists(stem: str, split: str | None) -> None:
+    assert split_of_list(stem) == split
 
 
 def placed(source: Path, box_format: str = "yolo", **options: object) -> list[str]:
@@ -149,3 +176,16 @@ def test_suffixes_in_capitals_are_the_same(tmp_path: Path) -> None:
         found, problems = read_all(place, box_format)
         assert problems == []
         assert [len(item.boxes) for _, item in found.values()] == [1]
+
+
+def test_the_name_of_the_data_sets_own_folder_counts_where_nothing_inside_says_a_split(tmp_path: Path) -> None:
+    yolo(tmp_path / "valid" / "images", tmp_path / "valid" / "labels", "a")
+    text(tmp_path / "data.yaml", "names: [cone]\n")
+    assert placed(tmp_path / "valid") == ["val/a.png"]
+    assert placed(tmp_path / "valid", wanted={"valid": "train"}) == ["train/valid/a.png"]
+    text(tmp_path / "test" / "coco.json", coco([(1, "b.png")], []))
+    yolo(tmp_path / "test" / "images", tmp_path / "unused", "b")
+    assert placed(tmp_path / "test", "coco") == ["test/b.png"]
+    # A folder for trying things out, with splits of its own.
+    write(tmp_path / "test2", "train", "val")
+    assert placed(tmp_path / "test2") == ["train/train.png", "val/val.png"]

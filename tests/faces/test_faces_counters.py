@@ -59,6 +59,40 @@ def test_nothing_is_said_where_some_are_painted(painter: Painter) -> None:
     assert transform.stats()["unpainted"] == {"samples": 2 * ENOUGH_SAMPLES, "no boxes": 2 * ENOUGH_SAMPLES}
 
 
+@pytest.mark.parametrize(
+    ("setting", "arguments"),
+    [
+        ("relabel", {"relabel": {"sedna": "police car"}}),
+        ("exclude_labels", {"exclude_labels": ["sedna"]}),
+        ("box_p", {"box_p": {"sedna": 0.5, "bus": 1.0}}),
+        ("include_labels", {"include_labels": ["sedna", "bus"]}),
+    ],
+)
+def test_a_class_that_only_looks_like_a_label_is_said_once(painter: Painter, setting, arguments) -> None:
+    pipeline = compose(BBoxInpaint(p=1.0, **arguments))
+
+    def call() -> None:
+        pipeline(image=IMAGE, bboxes=[BOX, [120, 30, 180, 90]], labels=["sedan", "bus"])
+
+    assert said(call, ENOUGH_SAMPLES - 1) == []
+    [message] = said(call, 20)
+    assert f"{setting} has 'sedna', and no box of {ENOUGH_SAMPLES} samples is labelled so; did you mean" in message
+
+
+def test_a_rare_class_and_a_new_one_are_no_typos(painter: Painter) -> None:
+    swap = {"sedan": "sedans", "tram": "bus"}
+    pipeline = compose(BBoxInpaint(p=1.0, relabel=swap, exclude_labels=["zebra"]))
+    assert said(lambda: pipeline(image=IMAGE, bboxes=[BOX], labels=["sedan"]), 2 * ENOUGH_SAMPLES) == []
+
+
+def test_black_images_of_12_bits_are_said_once(painter: Painter) -> None:
+    pipeline = compose(BBoxInpaint(p=1.0))
+    dark = IMAGE.astype(np.uint16) * 16
+    [message] = said(lambda: pipeline(image=dark, bboxes=[BOX], labels=["cat"]), 3)
+    assert "values up to 4080, and of 65535 that is black" in message
+    assert said(lambda: pipeline(image=dark * 16, bboxes=[BOX], labels=["cat"]), 3) == []
+
+
 def test_a_gate_that_rejects_all_is_said_with_its_scores(painter: Painter) -> None:
     pipeline = compose(BBoxInpaint(p=1.0, gate=ChangeGate(min_inside=254), retries=0))
     messages = said(lambda: pipeline(image=IMAGE, bboxes=[BOX], labels=["cat"]), 60)

@@ -94,3 +94,18 @@ def test_empty_boxes_of_any_shape_are_no_boxes(painter: Painter, shape) -> None:
     sample = (tv_tensors.Image(PIXELS), {"boxes": empty, "labels": torch.zeros(0)})
     assert paint(relabel={1: 2}, class_names={1: "a", 2: "b"})(*sample)[0] is sample[0]
     assert paint()({"image": sample[0], "boxes": torch.zeros(0, 4)})["image"] is sample[0]
+
+
+def test_an_array_as_an_image_is_refused(painter: Painter) -> None:
+    image = np.ascontiguousarray(PIXELS.permute(1, 2, 0).numpy())
+    with pytest.raises(TypeError, match=r"numpy array \(120, 200, 3\).*place v2\.ToImage\(\) before"):
+        paint()(image, {"boxes": BOXES, "labels": ["a", "b"]})
+
+
+def test_samples_without_an_image_are_said_once_and_counted(painter: Painter) -> None:
+    transform = paint()
+    with pytest.warns(RuntimeWarning, match="none of 100 samples had a box that may be painted.*no image 100") as said:
+        for _ in range(120):
+            transform({"boxes": BOXES, "labels": ["a", "b"], "grey": torch.zeros(SIZE)})
+    assert len(said) == 1
+    assert transform.stats()["unpainted"] == {"samples": 120, "no image": 120}

@@ -50,6 +50,13 @@ def test_the_same_seed_gives_the_same_sheet(dataset: Path, model: str) -> None:
     assert pixels("a.png").shape != pixels("c.png").shape or (pixels("a.png") != pixels("c.png")).any()
 
 
+def test_a_sheet_among_the_pictures_is_refused(dataset: Path) -> None:
+    code, said = preview("--out", "images/sheet.png")
+    assert code == 2
+    assert "would lie among the pictures of images" in " ".join(said.replace("│", " ").split())
+    assert not Path("images/sheet.png").exists()
+
+
 def test_problems_are_named_and_the_rest_goes_on(dataset: Path, model: str) -> None:
     (dataset / "images" / "a.png").write_bytes(b"no picture")
     (dataset / "labels" / "b.txt").write_text("0 0.5 0.5 0.5 0.5\n0 0.5 oops 0.5 0.5\n7 0.5 0.5 0.5 0.5\n")

@@ -224,6 +224,21 @@ def labelled(corners: Corners, label: str, height: int, width: int, clip: bool =
     return from_pixels([corners], height, width)[0], label, clipped
 
 
+def around(coordinates: Sequence[float]) -> Corners:
+    """The upright box around points.
+
+    Args:
+        coordinates: x and y in turn.
+
+    Raises:
+        ValueError: They come in no pairs, or one is not finite.
+    """
+    if len(coordinates) % 2 or not all(map(math.isfinite, coordinates)):  # min and max of a NaN are anything
+        raise ValueError("a polygon has a coordinate that is not finite, or one without its pair")
+    across, down = coordinates[::2], coordinates[1::2]
+    return min(across), min(down), max(across), max(down)
+
+
 def number(value: object) -> float:
     """A coordinate as a number.
 

@@ -14,12 +14,14 @@ from inpaint_transform.datasets.classes import ids_of
 from inpaint_transform.datasets.files import BrokenFileError, Problem
 from inpaint_transform.datasets.formats.base import (
     DECIMALS,
+    Corners,
     Item,
     Labelled,
     LabelledPicture,
     LeftOut,
     Orphan,
     Part,
+    around,
     check_size,
     labelled,
     number,
@@ -31,6 +33,7 @@ from inpaint_transform.datasets.splits import looks_held_out, split_named
 # What the name of a JSON file has beside that of its split, and the names of files that hold no boxes of objects.
 _WORDS = ("instances", "annotation", "annotations", "coco", "label", "labels", "bbox", "detection", "detections")
 _OTHER_TASKS = ("captions_", "image_info_", "panoptic_", "stuff_", "person_keypoints_", ".")
+MIN_POLYGON = 6  # three points
 
 
 def find(source: Path) -> list[Part]:
@@ -65,8 +68,24 @@ def _label_files(source: Path) -> list[tuple[CocoIndex, str]]:
     top = [
         (file, _name(file.stem)) for place in (source, source / "annotations") for file in sorted(place.glob("*.json"))
     ]
-    deep = [(file, folder.name) for folder in folders for file in sorted(folder.glob("*.json"))]
+    deep = [
+        (file, _name_below(folder, file))
+        for folder in folders
+        for place in (folder, folder / "annotations", folder / "labels")
+        for file in sorted(place.glob("*.json"))
+    ]
     return [(index, name) for file, name in (*top, *deep) if (index := _coco_index(file)) is not None]
+
+
+def _name_below(folder: Path, file: Path) -> str:
+    """The name of a file in a folder of the data set: the folder's, unless its own says a split or hints at one."""
+    own = _name(file.stem)
+    if not split_named(own) and not looks_held_out(own):
+        return folder.name
+    said = split_named(folder.name)
+    # Where both say one, and not the same, the user is asked.
+    differ = looks_held_out(folder.name) if said is None else said != split_named(own)
+    return f"{folder.name}/{own}" if differ else own
 
 
 def _name(stem: str) -> str:
@@ -88,7 +107,8 @@ def _coco_index(file: Path) -> CocoIndex | None:
 def _images_of(source: Path, file: Path, name: str) -> Path | None:
     """The folder with a file's pictures: that of its name, else where pictures are at all."""
     ways = [source / "images" / name, source / name] if name else []
-    for folder in (*ways, file.parent, source / "images", source):
+    above = [file.parent.parent] if source in file.parent.parent.parents else []
+    for folder in (*ways, file.parent, *above, source / "images", source):
         if folder.is_dir() and any(map(is_picture, walk(folder))):
             return folder
     return None
@@ -208,12 +228,8 @@ class CocoReader:
     def _box(self, row: Row, height: int, width: int) -> Labelled | LeftOut:
         if _is_crowd(row.get("iscrowd")):
             return LeftOut("of crowds")
-        bbox = row.get("bbox")
-        if not isinstance(bbox, list) or len(bbox) != 4:
-            raise ValueError(f"bbox={shorten(bbox)}: expected [x, y, width, height]")
-        label = self._index.class_name(row.get("category_id"))
-        x, y, box_width, box_height = map(number, bbox)
-        return labelled((x, y, x + box_width, y + box_height), label, height, width, self._clip)
+        corners, label = _corners(row), self._index.class_name(row.get("category_id"))
+        return labelled(corners, label, height, width, self._clip)
 
     def orphans(self) -> Iterator[Orphan]:
         """Entries without a picture, and annotations of images that the file does not list."""
@@ -227,6 +243,19 @@ class CocoReader:
             where = f"annotation id {shorten(row.get('id'))}"
             message = f"{where}: no image has the id {shorten(row.get('image_id'))}"
             yield Orphan(Problem(file, None, message, "of unknown images"), 0, 1)
+
+
+def _corners(row: Row) -> Corners:
+    """The corners of an annotation's box; without one, those of the box around its polygons."""
+    bbox, polygons = row.get("bbox"), row.get("segmentation")
+    if bbox in (None, []) and isinstance(polygons, list) and polygons:
+        if not all(isinstance(polygon, list) and len(polygon) >= MIN_POLYGON for polygon in polygons):
+            raise ValueError(f"segmentation={shorten(polygons)}: expected polygons [x, y, x, y, x, y, ...]")
+        return around([number(value) for polygon in polygons for value in polygon])
+    if not isinstance(bbox, list) or len(bbox) != 4:
+        raise ValueError(f"bbox={shorten(bbox)}: expected [x, y, width, height]")
+    x, y, width, height = map(number, bbox)
+    return x, y, x + width, y + height
 
 
 def _is_crowd(value: object) -> bool:

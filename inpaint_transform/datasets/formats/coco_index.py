@@ -7,6 +7,7 @@ shared by no other picture and no other entry.
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -129,8 +130,9 @@ def match(pictures: Sequence[Path], root: Path, names: Iterable[str]) -> tuple[d
         The names of the pictures that have one, and for those that could be meant by several names, or whose name could
         mean several pictures, what stands in the way.
     """
-    paths = {picture: (*root.absolute().parts, *_below(picture, root)) for picture in pictures}
-    wanted = {name: tuple(part for part in name.split("/") if part) for name in names if name}
+    # A Mac writes an accent as a character of its own, and other systems do not.
+    paths = {picture: tuple(map(_composed, (*root.absolute().parts, *_below(picture, root)))) for picture in pictures}
+    wanted = {name: tuple(_composed(part) for part in name.split("/") if part) for name in names if name}
     found = {picture: name for picture in pictures if (name := "/".join(_below(picture, root))) in wanted}
     free = set(wanted) - set(found.values())
     doubts: dict[Path, str] = {}
@@ -155,6 +157,10 @@ def match(pictures: Sequence[Path], root: Path, names: Iterable[str]) -> tuple[d
                     if picture not in found:
                         doubts.setdefault(picture, f"{'/'.join(tail)} could be it and another")
     return found, {picture: doubt for picture, doubt in doubts.items() if picture not in found}
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
 
 
 def _below(picture: Path, root: Path) -> tuple[str, ...]:

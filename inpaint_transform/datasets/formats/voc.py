@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from reprlib import repr as shorten
 from xml.etree import ElementTree
 
 from inpaint_transform.core.boxes import from_pixels
-from inpaint_transform.datasets.files import BrokenFileError, Problem, exists, read_text, read_xml
+from inpaint_transform.datasets.files import BrokenFileError, Problem, exists, read_xml
+from inpaint_transform.datasets.formats import image_sets
 from inpaint_transform.datasets.formats.base import (
+    Corners,
     Item,
     Labelled,
     LabelledPicture,
     LeftOut,
     Orphan,
     Part,
+    around,
     check_size,
     labelled,
     number,
@@ -76,49 +79,7 @@ def _part(images: Path, boxes: Path, folder: str) -> Part:
 
 
 def _with_declared_splits(part: Part) -> Part:
-    """A part with the splits of ``ImageSets/Main``, if there are any.
-
-    Raises:
-        ValueError: A picture is in two splits, or in ``trainval`` alone where that is split further.
-    """
-    places = [part.images.parent / "ImageSets" / "Main", part.images.parent / "ImageSets"]
-    folder = next((place for place in places if any(place.glob("*.txt"))), None)
-    if folder is None or not part.images.is_dir():
-        return part
-    ids = {name: _ids(folder / f"{name}.txt") for name in ("train", "val", "test", "trainval")}
-    both = ids.pop("trainval")
-    if not any(ids.values()) and not both:
-        return part
-    if not ids["train"] and not ids["val"]:
-        ids["train"] = both
-    elif loose := sorted(both - ids["train"] - ids["val"] - ids["test"]):
-        raise BrokenFileError(folder / "trainval.txt", None, f"{loose[0]} is neither in train.txt nor in val.txt")
-    if ids["val"] == ids["train"]:
-        ids["val"] = set()  # so says who has no such pictures yet
-    split_of: dict[str, str] = {}
-    for split, names in ids.items():
-        for name in sorted(names):
-            if split_of.setdefault(name, split) != split:
-                raise BrokenFileError(folder / f"{split}.txt", None, f"{name} is in {split_of[name]}.txt too")
-    declared, others = {}, []
-    for picture in part.pictures:
-        below = picture.relative_to(part.images)
-        found = split_of.get(below.with_suffix("").as_posix(), split_of.get(below.as_posix()))
-        if found is None:
-            others.append(picture)
-        else:
-            declared[picture] = found
-            split_of.pop(below.with_suffix("").as_posix(), None)
-            split_of.pop(below.as_posix(), None)
-    declared.update({part.images / f"{name}{SUFFIX}": split for name, split in split_of.items()})  # these are missing
-    return replace(part, pictures=tuple(declared), declared=declared, declared_by=folder, unplaced=tuple(others))
-
-
-def _ids(file: Path) -> set[str]:
-    """The pictures of a list; one with a second column is about a single class and says -1 where that is absent."""
-    if not file.is_file():
-        return set()
-    return {line.strip() for line in read_text(file).split("\n") if line.strip()}
+    return image_sets.with_declared_splits(part, part.images.parent)
 
 
 def _is_label_file(path: Path) -> bool:
@@ -197,7 +158,7 @@ class VocReader:
             raise ValueError("an <object> without a <name>")
         bndbox = element.find("bndbox")
         if bndbox is None:
-            raise ValueError("an <object> without a <bndbox>")
+            return labelled(_around(element), label, height, width, self._clip)
         # The numbers are taken as corners, as the tools that write VOC files today mean them (LabelImg, CVAT, Roboflow)
         # and as Albumentations reads them. The 1-based inclusive pixels of the original challenge differ by one pixel
         # on the left and at the top.
@@ -213,6 +174,26 @@ class VocReader:
         for path in sorted(walk(part.boxes)):
             if path.suffix.lower() == ".xml" and path not in known and _is_label_file(path):
                 yield Orphan(Problem(path, None, "no picture for these labels", "without a picture"), 1, _count(path))
+
+
+def _around(element: ElementTree.Element) -> Corners:
+    """The upright box around an object's rotated box, as roLabelImg writes it, or around its polygon, as Roboflow does.
+
+    Raises:
+        ValueError: It has neither.
+    """
+    rotated, polygon = element.find("robndbox"), element.find("polygon")
+    if rotated is not None:
+        x, y, width, height, angle = (number(_optional(rotated, name)) for name in ("cx", "cy", "w", "h", "angle"))
+        if not math.isfinite(angle):
+            raise ValueError("a rotated box with an angle that is not finite")
+        across = (width * abs(math.cos(angle)) + height * abs(math.sin(angle))) / 2
+        down = (width * abs(math.sin(angle)) + height * abs(math.cos(angle))) / 2
+        return x - across, y - down, x + across, y + down
+    names = [] if polygon is None else [f"{axis}{point}" for point in range(1, len(polygon) // 2 + 1) for axis in "xy"]
+    if polygon is None or len(names) < 6:
+        raise ValueError("an <object> without a <bndbox>")
+    return around([number(_optional(polygon, name)) for name in names])
 
 
 def _count(path: Path) -> int:

@@ -11,7 +11,7 @@ import yaml  # type: ignore[import-untyped] # ships no types, and one call is no
 
 from inpaint_transform.datasets.classes import ids_of
 from inpaint_transform.datasets.files import BrokenFileError, Problem, exists, read_text
-from inpaint_transform.datasets.formats import yolo_data
+from inpaint_transform.datasets.formats import image_sets, yolo_data
 from inpaint_transform.datasets.formats.base import (
     Item,
     Labelled,
@@ -19,6 +19,7 @@ from inpaint_transform.datasets.formats.base import (
     LeftOut,
     Orphan,
     Part,
+    around,
     labelled,
     number,
     with_any_case,
@@ -45,8 +46,10 @@ def find(source: Path) -> list[Part]:
     folders = [("", source), *((folder.name, folder) for folder in sorted(source.glob("*")) if folder.is_dir())]
     if any((folder / "labels").is_dir() for _, folder in folders):
         return [found for name, folder in folders if (found := _pair(folder, name)) is not None]
-    doubt = yolo_data.doubt(source)
-    return [replace(_part(source, source, "", source), in_doubt=doubt)] if _labels_beside(source) else []
+    if not _labels_beside(source):
+        return []
+    beside = replace(_part(source, source, "", source), in_doubt=yolo_data.doubt(source))
+    return [image_sets.with_declared_splits(beside, source)]
 
 
 def _pair(folder: Path, name: str) -> Part | None:
@@ -58,13 +61,14 @@ def _pair(folder: Path, name: str) -> Part | None:
     if declared is not None:
         return replace(declared, folder=name)
     own, above = yolo_data.doubt(folder), yolo_data.doubt(folder.parent) if name else ""
-    return replace(_part(images, labels, name, folder), in_doubt=own or above)
+    found = replace(_part(images, labels, name, folder), in_doubt=own or above)
+    return image_sets.with_declared_splits(found, folder)
 
 
 def part(images: Path, boxes: Path) -> Part:
     """Pictures and labels whose places are named; splits are those of the ``data.yaml`` that lies with the labels."""
-    found = _part(images, boxes, "", boxes)
-    return yolo_data.with_declared_splits(found)
+    found = yolo_data.with_declared_splits(_part(images, boxes, "", boxes))
+    return found if found.declared else image_sets.with_declared_splits(found, images.parent)
 
 
 def _part(images: Path, boxes: Path, folder: str, source: Path) -> Part:
@@ -149,11 +153,8 @@ class YoloReader:
         if label is None:
             raise ValueError(f"class id {shorten(columns[0])} has no name among the {len(self._names)} class names")
         if polygon:
-            across, down = numbers[::2], numbers[1::2]
-            corners = (min(across) * width, min(down) * height, max(across) * width, max(down) * height)
-            if not sum(numbers) - sum(numbers) == 0:  # min and max of a NaN are anything
-                raise ValueError("a polygon with a coordinate that is not finite")
-            return labelled(corners, label, height, width, self._clip)
+            x0, y0, x1, y1 = around(numbers)
+            return labelled((x0 * width, y0 * height, x1 * width, y1 * height), label, height, width, self._clip)
         x, y, box_width, box_height = numbers[:4]
         x0, x1 = (x - box_width / 2) * width, (x + box_width / 2) * width
         y0, y1 = (y - box_height / 2) * height, (y + box_height / 2) * height

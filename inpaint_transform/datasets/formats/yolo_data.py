@@ -14,11 +14,17 @@ from typing import Any
 from inpaint_transform.datasets.files import BrokenFileError, exists, read_text, read_yaml
 from inpaint_transform.datasets.formats.base import Part, number
 from inpaint_transform.datasets.images import is_picture, walk
+from inpaint_transform.datasets.splits import split_of_list
 
 logger = logging.getLogger(__name__)
 
 _YAML = (".yaml", ".yml")
 _LISTS = (".txt", ".list", ".lst")
+_OF_NAMES = (".data", ".json", ".list", ".lst", ".names", ".txt")
+# Files that hold more than names: taken line by line, they would make classes of the rest.
+_OTHER_FILES = (".cfg", ".csv", ".html", ".ini", ".md", ".pbtxt", ".py", ".toml", ".tsv", ".xml")
+# "0: cone", "1,cube", "2 ball": an id and a name.
+_NUMBERED = re.compile(r"\s*(\d{1,9})\s*[:;,=\s]\s*\S")
 # How a split is called in a data.yaml, and in darknet's obj.data.
 _KEYS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
@@ -41,7 +47,7 @@ def read_names(source: str) -> dict[int, str]:
     """
     path = Path(source)
     if exists(path) or (
-        "," not in source and (len(path.parts) > 1 or path.suffix in (*_YAML, ".txt", ".names", ".data"))
+        "," not in source and (len(path.parts) > 1 or path.suffix.lower() in (*_YAML, *_OF_NAMES, *_OTHER_FILES))
     ):
         listed = _names_in(path)
     else:
@@ -55,14 +61,22 @@ def read_names(source: str) -> dict[int, str]:
 def _names_in(path: Path) -> dict[int, str]:
     if path.suffix.lower() in (*_YAML, ".json"):
         return _yaml_names(path, read_yaml(path))
+    if path.suffix.lower() in _OTHER_FILES:
+        raise BrokenFileError(path, None, f"names in {path.suffix} files are not read; write one name a line")
     lines = read_text(path).split("\n")
     if bad := next((line for line in lines if not line.strip().isprintable()), None):
         raise BrokenFileError(path, lines.index(bad) + 1, f"{shorten(bad)} is no class name")
+    numbered = [_NUMBERED.match(line) for line in lines if line.strip()]
+    numbers = [int(found[1]) for found in numbered if found]
+    if len(numbered) > 1 and numbers in ([*range(len(numbered))], [*range(1, len(numbered) + 1)]):
+        raise BrokenFileError(path, 1, "it has a number and a name a line; write the names alone, in the order of ids")
     return dict(enumerate(lines))
 
 
 def _yaml_names(path: Path, document: Any) -> dict[int, str]:
     names = document.get("names") if isinstance(document, dict) else None
+    if names is None and path.suffix.lower() == ".json":  # the names alone
+        names = document
     if isinstance(names, str) and names:
         raise BrokenFileError(path, None, f"names: {shorten(names)} is no list; give [a, b] or {{0: a, 1: b}}")
     if isinstance(names, list):
@@ -163,10 +177,11 @@ def declaration(source: Path) -> Part | None:
     data = source if source.is_file() else _data_file(source)
     entries = _entries(data) if data is not None else {}
     if not entries and source.is_dir():  # darknet's lists
-        lists = {_KEYS[path.stem]: path for path in sorted(source.glob("*.txt")) if path.stem in _KEYS}
-        lists = {split: path for split, path in lists.items() if not is_label_file(path)}
-        data = lists.get("train", next(iter(lists.values()), None))
-        entries = {split: [path.name] for split, path in lists.items()}
+        for path in sorted(source.glob("*.txt")):
+            split = split_of_list(path.stem)
+            if split is not None and _lists_pictures(path):
+                entries.setdefault(split, []).append(path.name)
+        data = source / min(entries.items())[1][0] if entries else None
     if data is None or not entries:
         return None
     try:
@@ -207,6 +222,13 @@ def with_declared_splits(part: Part) -> Part:
             return replace(part, pictures=tuple(declared), declared=declared, declared_by=data, unplaced=others)
         return part
     return part
+
+
+def _lists_pictures(file: Path) -> bool:
+    try:
+        return is_picture(Path(next(filter(None, map(str.strip, read_text(file).split("\n"))), "")))
+    except BrokenFileError:
+        return False
 
 
 def _key(path: Path) -> Path:

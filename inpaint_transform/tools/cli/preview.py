@@ -99,6 +99,10 @@ def preview(
 
     balance, pictures = BalanceSheet(), Pictures()
     found = reading.find(source, box_format, boxes, class_names, wanted, clip)
+    if out.suffix.lower() == ".png" and any(part.images.resolve() in out.resolve().parents for part in found.parts):
+        raise typer.BadParameter(
+            f"{out} would lie among the pictures of {source}, and be read as one of them next time; give another --out"
+        )
     classes = [name for declared in found.declared_classes() for name in declared.values()]
     items = found.read(balance, pictures)
     rows = sheet.plan_sheet(items, recipes, seed, limit, report, templates, classes, balance, pictures)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,35 @@ def test_roboflow_has_a_file_among_the_pictures_of_each_split(tmp_path: Path, de
     found, problems = read_all(tmp_path, "coco")
     assert problems == []
     assert sorted(found) == ["test/2.png", "train/0.png", "val/1.png"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "images"),
+    [
+        ("{}/annotations/instances.json", "{}/images"),
+        ("{}/labels.json", "{}/data"),
+        ("labels/{}.json", "images"),
+        ("coco/annotations_{}.json", "coco/pictures/{}"),
+    ],
+    ids=["a folder each", "FiftyOne", "labels", "one level deeper"],
+)
+def test_files_deeper_down_are_of_the_split_that_they_or_their_folders_name(
+    tmp_path: Path, labels: str, images: str
+) -> None:
+    for number, split in enumerate(("train", "valid", "test")):
+        picture(tmp_path / images.format(split) / f"{number}.png", number)
+        text(tmp_path / labels.format(split), coco([(0, f"{number}.png")], [(0, 1, BOX)]))
+    found, problems = read_all(tmp_path, "coco")
+    assert problems == []
+    assert sorted(key.partition("/")[0] for key in found) == ["test", "train", "val"]
+
+
+def test_a_file_and_its_folder_that_name_two_splits_need_a_word(tmp_path: Path) -> None:
+    picture(tmp_path / "train" / "a.png")
+    text(tmp_path / "train" / "val.json", coco([(0, "a.png")], [(0, 1, BOX)]))
+    with pytest.raises(ValueError, match="train/val names two splits"):
+        read_all(tmp_path, "coco")
+    assert sorted(read_all(tmp_path, "coco", wanted={"train": "val"})[0]) == ["val/train/a.png"]
 
 
 @pytest.mark.parametrize("where", [".", "annotations"])
@@ -129,6 +159,32 @@ def test_the_same_entry_twice_is_one(tmp_path: Path) -> None:
     found, problems = read_all(tmp_path, "coco")
     assert problems == []
     assert labels_of(found) == {"train/a.png": ("cube",)}
+
+
+def test_the_box_around_polygons_where_there_is_none(tmp_path: Path) -> None:
+    picture(tmp_path / "images" / "a.png")
+    polygons = [[16, 12, 30, 12, 20, 20], [40, 30, 48, 36, 44, 36]]
+    file = tmp_path / "coco.json"
+    for bbox in (None, []):
+        text(file, coco([(1, "a.png")], [(1, 1, bbox, {"segmentation": polygons})]))
+        found, problems = read_all(tmp_path, "coco")
+        assert problems == []
+        assert found["train/a.png"][1].boxes == ((16, 12, 48, 36),)
+    wrongs = ({"counts": "x", "size": [60, 80]}, [[1, 2, 3, 4]], [[1, 2, 3, 4, 5, 6, 7]], [[1, 2, 3, "x", 5, 6]], [])
+    for wrong in wrongs:
+        text(file, coco([(1, "a.png")], [(1, 1, None, {"segmentation": wrong})]))
+        found, problems = read_all(tmp_path, "coco")
+        assert (found, len(problems)) == ({}, 1)
+
+
+def test_accents_are_the_same_however_a_system_writes_them(tmp_path: Path) -> None:
+    for number, form in enumerate(("NFC", "NFD")):
+        picture(tmp_path / "images" / unicodedata.normalize(form, f"café{number}.png"), number)
+    names = [(number, unicodedata.normalize(form, f"café{number}.png")) for number, form in enumerate(("NFD", "NFC"))]
+    text(tmp_path / "coco.json", coco(names, [(0, 1, BOX), (1, 2, OTHER)]))
+    found, problems = read_all(tmp_path, "coco")
+    assert problems == []
+    assert sorted(item.labels for _, item in found.values()) == [("cone",), ("cube",)]
 
 
 def test_crowds_are_left_out_and_counted(tmp_path: Path) -> None:

@@ -80,6 +80,21 @@ def test_labels_beside_the_pictures(tmp_path: Path) -> None:
     assert problem.path.name == "gone.xml"
 
 
+def test_the_box_around_a_rotated_box_and_a_polygon(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    rotated = "<robndbox><cx>40</cx><cy>30</cy><w>20</w><h>10</h><angle>1.5707963</angle></robndbox>"
+    polygon = "<polygon><x1>1</x1><y1>2</y1><x2>30</x2><y2>2</y2><x3>30</x3><y3>40</y3></polygon>"
+    objects = "".join(f"<object><name>cone</name>{shape}</object>" for shape in (rotated, polygon))
+    file = text(tmp_path / "a.xml", f"<annotation>{objects}</annotation>")
+    found, problems = read_all(tmp_path, "voc")
+    assert problems == []
+    assert found["train/a.png"][1].boxes == ((35, 20, 45, 40), (1, 2, 30, 40))
+    for wrong in (rotated.replace("1.57", "x"), rotated.replace("1.5707963", "inf"), polygon.replace("40", "nan"), ""):
+        text(file, f"<annotation><object><name>cone</name>{wrong}</object></annotation>")
+        _, [problem] = read_all(tmp_path, "voc")
+        assert problem.line == 1
+
+
 def test_every_picture_is_written_where_loaders_look() -> None:
     name = PurePosixPath("sub/a.tif")
     assert format_voc.picture_path("train", name) == PurePosixPath("JPEGImages/train/sub/a.jpg")

@@ -126,11 +126,38 @@ def test_names_are_read_from_any_file_and_never_from_its_name(tmp_path: Path) ->
     assert read_names("cone, cube") == {0: "cone", 1: "cube"}
     assert read_names("cone") == {0: "cone"}
     assert read_names(str(text(tmp_path / "a.json", '{"names": ["cone", "cube"]}'))) == {0: "cone", 1: "cube"}
+    assert read_names(str(text(tmp_path / "b.json", '["cone", "no"]'))) == {0: "cone", 1: "no"}
+    assert read_names(str(text(tmp_path / "c.json", '{"0": "cone", "2": "cube"}'))) == {0: "cone", 2: "cube"}
+    wheels = {0: "2 wheeler", 1: "3 wheeler"}
+    assert read_names(str(text(tmp_path / "wheels.txt", "2 wheeler\n3 wheeler\n"))) == wheels
     (tmp_path / "folder").mkdir()
     (tmp_path / "binary.names").write_bytes(b"\x00\x01\xff")
-    for wrong in (tmp_path / "folder", tmp_path / "binary.names", tmp_path / "no.names", "obj.names", "no/such"):
+    for wrong in (
+        tmp_path / "folder",
+        tmp_path / "binary.names",
+        tmp_path / "no.names",
+        "obj.names",
+        "no/such",
+        "no.json",
+    ):
         with pytest.raises(ValueError, match=r"no file|no class name|not UTF-8|No such file"):
             read_names(str(wrong))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("map.pbtxt", "item {\n  id: 1\n  name: 'cone'\n}\n", "names in .pbtxt files are not read"),
+        ("classes.csv", "id,name\n0,cone\n", "names in .csv files are not read"),
+        ("classes.txt", "0: cone\n1: cube\n", "a number and a name a line"),
+        ("classes.txt", "1 cone\n2 cube\n", "a number and a name a line"),
+        ("classes.json", "", "no list 'names'"),
+        ("classes.json", '"cone"', "is no list"),
+    ],
+)
+def test_what_is_more_than_names_never_becomes_some(tmp_path: Path, name: str, content: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        read_names(str(text(tmp_path / name, content)))
 
 
 def test_yaml_names_are_the_words_that_stand_there(tmp_path: Path) -> None:
