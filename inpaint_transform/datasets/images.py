@@ -103,6 +103,8 @@ def _decode(path: Path, content: bytes) -> np.ndarray:
         pixels: np.ndarray = np.array(upright.convert("RGB"))
     except UnidentifiedImageError as error:
         raise BrokenFileError(path, None, "not a picture") from error
+    except Image.DecompressionBombError as error:
+        raise BrokenFileError(path, None, f"too large to be opened whole ({error}); cut it into tiles") from error
     except Exception as error:
         # Pillow's decoders raise whatever a broken file makes them trip over.
         raise BrokenFileError(path, None, f"not a whole picture ({error})") from error

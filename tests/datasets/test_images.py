@@ -90,6 +90,12 @@ def test_rarer_suffixes_that_pillow_reads(tmp_path: Path, suffix: str, kind: str
     assert read_image(found).shape == (32, 40, 3)
 
 
+def test_a_picture_beyond_pillows_limit_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(BrokenFileError, match="too large to be opened whole.*cut it into tiles"):
+        read_image(picture(tmp_path / "a.png"))
+
+
 def test_decoded_once_while_it_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded = []
     real = Image.open

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from inpaint_transform.datasets.files import BrokenFileError, read_text
+from inpaint_transform.datasets.files import BrokenFileError, read_json, read_text
 from inpaint_transform.datasets.formats.base import Part
 from inpaint_transform.datasets.images import is_hidden, is_picture
 from inpaint_transform.datasets.splits import SPLITS, TEST, TRAIN, VAL, looks_held_out, split_of_list
@@ -24,7 +24,7 @@ def with_declared_splits(part: Part, root: Path) -> Part:
     """A part with the splits that lists in a data set's folder declare for its pictures, if there are any.
 
     ``ImageSets/Main``, ``ImageSets`` or another folder in it; else lists that lie in the folder itself and name
-    pictures of it. Lists about a single class count where there are no others.
+    pictures of it, as text files or as ``split.json``. Lists about a single class count where there are no others.
 
     Args:
         part: Pictures and labels.
@@ -42,10 +42,18 @@ def with_declared_splits(part: Part, root: Path) -> Part:
     for folder in (sets / "Main", sets, *inside, root):
         listed = _listed(folder, part.images, names, loose=folder == root)
         if listed:
-            splits = _paths(part.images, _split_of(folder, listed), names)
-            others = tuple(picture for picture in part.pictures if picture not in splits)
-            return replace(part, pictures=tuple(sorted(splits)), declared=splits, declared_by=folder, unplaced=others)
+            return _with_splits(part, folder, listed, names)
+    for file in (root / "split.json", root / "splits.json"):
+        listed = _listed_in_json(file, part.images, names)
+        if listed:
+            return _with_splits(part, file, listed, names)
     return part
+
+
+def _with_splits(part: Part, place: Path, listed: dict[str, set[str]], names: Mapping[str, Path]) -> Part:
+    splits = _paths(part.images, _split_of(place, listed), names)
+    others = tuple(picture for picture in part.pictures if picture not in splits)
+    return replace(part, pictures=tuple(sorted(splits)), declared=splits, declared_by=place, unplaced=others)
 
 
 def _keys(images: Path, picture: Path) -> tuple[str, str]:
@@ -85,6 +93,20 @@ def _listed(folder: Path, images: Path, names: Mapping[str, Path], loose: bool) 
         elif known:
             raise BrokenFileError(file, None, "it looks like a list of held-out pictures; name it val.txt or test.txt")
     return dict(whole or of_classes)
+
+
+def _listed_in_json(file: Path, images: Path, names: Mapping[str, Path]) -> dict[str, set[str]]:
+    """The ids of each split in a JSON object of lists; empty where it is something else, or names no picture."""
+    try:
+        document = read_json(file) if file.is_file() else None
+    except BrokenFileError:
+        return {}
+    listed: dict[str, set[str]] = defaultdict(set)
+    for key, entries in document.items() if isinstance(document, dict) else ():
+        split = _split_named(key)
+        if split and isinstance(entries, list) and all(isinstance(entry, str) for entry in entries):
+            listed[split] |= {_below(entry, images) for entry in entries}
+    return dict(listed) if any(name in names for ids in listed.values() for name in ids) else {}
 
 
 def _split_named(stem: str) -> str | None:

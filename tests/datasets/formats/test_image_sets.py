@@ -37,6 +37,8 @@ def write(source: Path, lists: dict[str, str]) -> Path:
             "val_list.txt": "JPEGImages\\3.png Annotations\\3.xml\n",
         },
         {"train.txt": "1\n2\n", "val.txt": "3\n", "test.txt": "to do\n"},
+        {"split.json": '{"train": ["1.png", "2.png"], "val": ["3.png"], "seed": 0}'},
+        {"splits.json": '{"training": ["1", "2"], "valid": ["JPEGImages/3.png"], "test": []}'},
         {"train.txt": "/home/me/kit/JPEGImages/1.png\n/home/me/kit/JPEGImages/2.png\n", "val.txt": "3\n"},
     ],
 )
