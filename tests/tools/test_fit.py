@@ -73,6 +73,15 @@ def test_one_class_only(dataset: Path, tmp_path: Path, asked: list[dict[str, Any
     assert asked[0]["held_out"] is None
 
 
+def test_what_is_used_and_left_out_stands_at_the_end(
+    dataset: Path, tmp_path: Path, asked: list[dict[str, Any]]
+) -> None:
+    code, output = run("fit", dataset, "--format", "yolo", "--out", tmp_path / "out", "--only", "square")
+    assert code == 0, output
+    assert "pictures: 9 seen, 8 used, 1 left out (1 of the split test)" in output
+    assert "boxes: 18 seen, 8 used, 10 left out (8 of other labels than --only, 2 of the split test)" in output
+
+
 def test_a_broken_label_file_is_named_and_left_out(dataset: Path, tmp_path: Path, asked: list[dict[str, Any]]) -> None:
     (dataset / "train" / "labels" / "000.txt").write_text("0 0.5 0.5 x 0.5")
     code, output = run("fit", dataset, "--format", "yolo", "--out", tmp_path / "out")

@@ -1,5 +1,6 @@
 """The fit command."""
 
+import dataclasses
 import shlex
 import sys
 from collections.abc import Callable, Collection
@@ -136,16 +137,25 @@ def _read(
     found: "Source", only: Collection[str], report: Callable[["Problem"], None]
 ) -> "tuple[list[Sample], list[Sample]]":
     """The pictures to train on, and those of the set's own validation split; its test split is for neither."""
+    from inpaint_transform.datasets.balance_sheet import BalanceSheet
     from inpaint_transform.datasets.files import Problem
     from inpaint_transform.fit import Sample
 
-    samples: dict[str, list[Sample]] = {"train": [], "val": [], "test": []}
-    with progress_bar(found.read(), desc="reading", total=len(found), unit="image") as items:
+    samples: dict[str, list[Sample]] = {"train": [], "val": []}
+    balance = BalanceSheet()
+    with progress_bar(found.read(balance), desc="reading", total=len(found), unit="image") as items:
         for item in items:
             if isinstance(item, Problem):
                 report(item)
                 continue
+            split = found.places[item.image].split
+            if split not in samples:
+                balance.lose(item, f"of the split {split}")
+                continue
             rows = [row for row, label in enumerate(item.labels) if not only or label in only]
             boxes, labels = tuple(item.boxes[row] for row in rows), tuple(item.labels[row] for row in rows)
-            samples[found.places[item.image].split].append(Sample(item.image, boxes, labels))
+            samples[split].append(Sample(item.image, boxes, labels))
+            balance.use(dataclasses.replace(item, boxes=boxes))
+            balance.left_out("boxes", "of other labels than --only", len(item.boxes) - len(rows))
+    warn(balance)
     return samples["train"], samples["val"]
