@@ -99,8 +99,10 @@ def _decode(path: Path, content: bytes) -> np.ndarray:
         opened = Image.open(io.BytesIO(content))
         upright = ImageOps.exif_transpose(opened)
         if upright.mode == "F" or upright.mode.startswith("I"):  # Pillow would clip them instead of scaling
-            upright = Image.fromarray(_to_uint8(np.asarray(upright)))
+            upright = Image.fromarray(_to_uint8(path, np.asarray(upright)))
         pixels: np.ndarray = np.array(upright.convert("RGB"))
+    except BrokenFileError:
+        raise
     except UnidentifiedImageError as error:
         raise BrokenFileError(path, None, "not a picture") from error
     except Image.DecompressionBombError as error:
@@ -113,17 +115,21 @@ def _decode(path: Path, content: bytes) -> np.ndarray:
     return pixels
 
 
-def _to_uint8(values: np.ndarray) -> np.ndarray:
+def _to_uint8(path: Path, values: np.ndarray) -> np.ndarray:
     """Scale grey values of more than 8 bits; up to 255 they are 8 bits in a larger type, as a microscope saves them."""
     low, high = float(values.min(initial=0)), float(values.max(initial=0))
     if not (np.isfinite(values).all() and low >= 0 and high < 2**16):
-        raise ValueError(f"values from {low:g} to {high:g}: which is white? Save it with 8 or 16 bits a channel")
+        raise BrokenFileError(
+            path, None, f"values from {low:g} to {high:g}: which is white? Save it with 8 or 16 bits a channel"
+        )
     if np.issubdtype(values.dtype, np.floating) and high <= 1:
         values = np.rint(values * 255)
     elif looks_black(high):
-        raise ValueError(
+        raise BrokenFileError(
+            path,
+            None,
             f"values up to {high:g}, of 65535: 10 or 12 bits in 16, which look black; save it with 8 bits, or with "
-            f"values that reach to 65535"
+            f"values that reach to 65535",
         )
     elif high > 255:
         values = values.astype(np.int64) >> 8

@@ -199,9 +199,11 @@ def _parts(source: Path, box_format: BoxFormat, boxes: Path | None) -> list[Part
     if boxes is None:
         parts = FORMATS[box_format].find(source)
         if not any(part.pictures for part in parts):
+            others = [f"--format {other.value}" for other in FORMATS if other != box_format and _fits(source, other)]
+            mend = f"did you mean {' or '.join(others)}?" if others else "give the folder of pictures and --boxes"
             raise ValueError(
                 f"{source}: pictures and labels are not found in it as they usually lie in a {box_format.value} data "
-                f"set; give the folder of pictures and --boxes"
+                f"set; {mend}"
             )
         return splits.with_source_name(parts, source)
     find_pictures(source)
@@ -210,6 +212,14 @@ def _parts(source: Path, box_format: BoxFormat, boxes: Path | None) -> list[Part
     if box_format is not BoxFormat.COCO and source.is_dir() and not boxes.is_dir():
         raise ValueError(f"{boxes}: {source} is a folder of pictures, so the boxes must be a folder of label files too")
     return [splits.with_own_name(FORMATS[box_format].part(source, boxes))]
+
+
+def _fits(source: Path, box_format: BoxFormat) -> bool:
+    """Whether a data set's folder is laid out as is usual for a format."""
+    try:
+        return any(part.pictures for part in FORMATS[box_format].find(source))
+    except ValueError:
+        return False
 
 
 def read(

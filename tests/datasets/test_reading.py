@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import dataset_files
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -432,3 +433,16 @@ def test_any_declaration_is_followed_or_refused(tmp_path: Path, document: dict[s
                     assert "val" not in item.image.parts
     with contextlib.suppress(ValueError):
         list(find(tmp_path / "images", BoxFormat.VOC, tmp_path / "labels").read())
+
+
+@pytest.mark.parametrize(("wrong", "right"), [("coco", "yolo"), ("voc", "yolo"), ("yolo", "voc"), ("yolo", "coco")])
+def test_a_data_set_of_another_format_is_told_by_its_name(tmp_path: Path, wrong: str, right: str) -> None:
+    if right == "yolo":
+        dataset_files.yolo(tmp_path / "images", tmp_path / "labels", "a")
+    elif right == "voc":
+        dataset_files.voc(tmp_path / "JPEGImages", tmp_path / "Annotations", "a")
+    else:
+        picture(tmp_path / "images" / "a.png")
+        (tmp_path / "coco.json").write_text(dataset_files.coco([(1, "a.png")], []))
+    with pytest.raises(ValueError, match=f"in a {wrong} data set; did you mean --format {right}\\?"):
+        find(tmp_path, BoxFormat(wrong))

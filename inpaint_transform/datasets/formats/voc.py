@@ -29,7 +29,7 @@ from inpaint_transform.datasets.images import is_picture, walk
 
 # Loaders open JPEGImages/ID.jpg for every ID of a list, whatever the picture's type, and look at the content.
 SUFFIX = ".jpg"
-_FOLDERS = (("JPEGImages", "Annotations"), ("images", "annotations"), ("images", "Annotations"))
+_FOLDERS = (("JPEGImages", "Annotations"), ("images", "annotations"), ("images", "Annotations"), ("images", "labels"))
 
 
 def find(source: Path) -> list[Part]:

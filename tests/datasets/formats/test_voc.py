@@ -62,8 +62,9 @@ def test_years_and_other_names_of_folders(tmp_path: Path) -> None:
     for year in ("VOC2007", "VOC2012"):
         voc(tmp_path / "kit" / year / "JPEGImages", tmp_path / "kit" / year / "Annotations", "1")
     assert sorted(read_all(tmp_path / "kit", "voc")[0]) == ["train/VOC2007/1.png", "train/VOC2012/1.png"]
-    voc(tmp_path / "other" / "images", tmp_path / "other" / "annotations", "1")
-    assert sorted(read_all(tmp_path / "other", "voc")[0]) == ["train/1.png"]
+    for folder in ("annotations", "Annotations", "labels"):
+        voc(tmp_path / folder / "images", tmp_path / folder / folder, "1")
+        assert sorted(read_all(tmp_path / folder, "voc")[0]) == ["train/1.png"]
 
 
 def test_labels_beside_the_pictures(tmp_path: Path) -> None:
