@@ -79,7 +79,7 @@ def find_pictures(images: Path) -> list[Path]:
     return pictures
 
 
-def read_image(path: Path) -> np.ndarray:
+def read_image(path: str | Path) -> np.ndarray:
     """Read a picture as people see it: its EXIF orientation applied, grey replicated, alpha dropped.
 
     Grey pictures of more than 8 bits are scaled: 16 bits to their upper 8; float values in [0, 1], and whatever else
@@ -91,7 +91,7 @@ def read_image(path: Path) -> np.ndarray:
     Raises:
         BrokenFileError: It is not there, is not a whole picture, or nobody can know which of its values is white.
     """
-    return _decode(path, read_bytes(path))
+    return _decode(Path(path), read_bytes(Path(path)))
 
 
 def _decode(path: Path, content: bytes) -> np.ndarray:

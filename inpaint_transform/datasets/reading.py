@@ -223,15 +223,19 @@ def _fits(source: Path, box_format: BoxFormat) -> bool:
 
 
 def read(
-    images: Path, boxes: Path, box_format: BoxFormat, names: Mapping[int, str] | None = None
+    images: str | Path,
+    boxes: str | Path,
+    box_format: BoxFormat | str,
+    names: Mapping[int, str] | str | None = None,
 ) -> Iterator[Annotation | Problem]:
     """Read a picture or a folder of pictures with their boxes, one at a time, whatever their splits.
 
     Args:
         images: A picture, or a folder that is searched for pictures in all its depth.
         boxes: Their labels, as ``find`` takes them.
-        box_format: How the boxes are written down.
-        names: As ``find`` takes them.
+        box_format: ``"yolo"``, ``"coco"`` or ``"voc"``.
+        names: YOLO only: class id to name, or a file that has them, or ``"a,b,c"``. Default: those that lie with the
+            labels.
 
     Returns:
         Annotations in the order of the pictures' paths, and every problem that was found.
@@ -241,12 +245,13 @@ def read(
         ValueError: There is no picture, the COCO file is broken, or YOLO labels have no class names at all.
 
     Examples:
+        >>> from inpaint_transform.annotations import labelled_boxes
         >>> from inpaint_transform.swaps import class_counts
-        >>> from inpaint_transform.datasets.classes import labelled_boxes
-        >>> found = read(Path("images"), Path("coco.json"), BoxFormat.COCO)  # doctest: +SKIP
-        >>> class_counts(labelled_boxes(found))  # doctest: +SKIP
+        >>> class_counts(labelled_boxes(read("images", "coco.json", "coco")))  # doctest: +SKIP
         {'cone': 931, 'cube': 521}
     """
-    source = Source(box_format, _parts(images, box_format, boxes), names)
+    box_format = BoxFormat(box_format)
+    class_names = read_names(names) if isinstance(names, str) else names
+    source = Source(box_format, _parts(Path(images), box_format, Path(boxes)), class_names)
     source.declared_classes()  # so that missing names are one error at once
     return source.read()

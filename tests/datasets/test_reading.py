@@ -446,3 +446,13 @@ def test_a_data_set_of_another_format_is_told_by_its_name(tmp_path: Path, wrong:
         (tmp_path / "coco.json").write_text(dataset_files.coco([(1, "a.png")], []))
     with pytest.raises(ValueError, match=f"in a {wrong} data set; did you mean --format {right}\\?"):
         find(tmp_path, BoxFormat(wrong))
+
+
+def test_words_and_paths_are_read_as_typed(tmp_path: Path) -> None:
+    dataset_files.yolo(tmp_path / "images", tmp_path / "labels", "a")
+    [found] = read(str(tmp_path / "images"), str(tmp_path / "labels"), "yolo", "cone,cube")
+    assert isinstance(found, Annotation)
+    assert found.labels == ("cone",)
+    np.testing.assert_array_equal(read_image(str(found.image)), read_image(found.image))
+    with pytest.raises(ValueError, match="'yoolo' is not a valid BoxFormat"):
+        read(tmp_path / "images", tmp_path / "labels", "yoolo")
