@@ -9,6 +9,9 @@ import tempfile
 from multiprocessing import context, reduction
 from typing import Any
 
+# The number, and whether somebody has set it.
+_LAYOUT = "qq"
+
 
 class SharedEpoch:
     """An integer in shared memory that leaves nothing behind.
@@ -16,26 +19,35 @@ class SharedEpoch:
     The memory is a file without a name: forked workers inherit it, spawned ones receive its descriptor, and the
     kernel frees it with the last process, however that ends. A copy made in the same process shares the number; a
     plain pickle (to disk, to another machine) carries its current value.
+
+    Args:
+        value: The epoch to begin with.
+        told: Whether somebody has said that it is this one.
     """
 
-    def __init__(self, value: int = 0) -> None:
+    def __init__(self, value: int = 0, told: bool = False) -> None:
         with tempfile.TemporaryFile() as file:
-            file.write(struct.pack("q", value))
+            file.write(struct.pack(_LAYOUT, value, told))
             file.flush()
             self._attach(os.dup(file.fileno()))
 
     def _attach(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._memory = mmap.mmap(descriptor, struct.calcsize("q"))
+        self._memory = mmap.mmap(descriptor, struct.calcsize(_LAYOUT))
 
     @property
     def value(self) -> int:
         """The current epoch."""
-        return int(struct.unpack_from("q", self._memory)[0])
+        return int(struct.unpack_from(_LAYOUT, self._memory)[0])
 
     @value.setter
     def value(self, epoch: int) -> None:
-        struct.pack_into("q", self._memory, 0, epoch)
+        struct.pack_into(_LAYOUT, self._memory, 0, epoch, True)
+
+    @property
+    def told(self) -> bool:
+        """Whether it was ever set."""
+        return bool(struct.unpack_from(_LAYOUT, self._memory)[1])
 
     def __del__(self) -> None:
         if hasattr(self, "_memory"):
@@ -50,7 +62,7 @@ class SharedEpoch:
 
     def __reduce__(self) -> tuple[Any, ...]:
         if context.get_spawning_popen() is None:
-            return SharedEpoch, (self.value,)
+            return SharedEpoch, (self.value, self.told)
         return _from_descriptor, (reduction.DupFd(self._descriptor),)
 
 

@@ -127,3 +127,22 @@ def test_nothing_is_left_in_the_temp_folder_nor_open(tmp_path: Path, monkeypatch
     del epochs
     assert opened() == before
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_who_never_set_it_is_known_everywhere(method: str) -> None:
+    epoch = SharedEpoch()
+    assert not epoch.told
+    assert not pickle.loads(pickle.dumps(epoch)).told
+    context = multiprocessing.get_context(method)
+    ours, theirs = context.Pipe()
+    child = context.Process(target=report, args=(epoch, theirs))
+    child.start()
+    ours.send(0)
+    assert ours.poll(60)
+    assert ours.recv() == 0
+    ours.send("stop")
+    child.join(60)
+    assert epoch.told
+    assert pickle.loads(pickle.dumps(epoch)).told
+    assert copy.deepcopy(epoch).told
