@@ -615,8 +615,8 @@ def test_odd_pictures_stop_no_other(source: Path, tmp_path: Path, model: str) ->
     code, said = export(source, tmp_path / "out", "--min-box-size", 1, model=model)
     assert code == 1
     assert "Error" not in said
-    for name in ("none", "huge", "large"):
-        assert f"{name}.png: not a" in said
+    for name, why in {"none": "not a", "huge": "too large", "large": "too large"}.items():
+        assert f"{name}.png: {why}" in said
     assert {"dot", "line", "row", "flat", "a_painted1"} <= contents(tmp_path / "out", "yolo").keys()
 
 
