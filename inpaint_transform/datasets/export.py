@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -79,6 +80,7 @@ def export(
     context: float = 2.0,
     min_box_size: int = 32,
     strength: float = 1.0,
+    recipe: Recipe | None = None,
     model: ModelSpec | str = "tiny",
     seed: int = 0,
     workers: int = 2,
@@ -120,6 +122,8 @@ def export(
         context: Side of what the model sees over the box's longer side, >= 1.
         min_box_size: Boxes with a shorter side in pixels are left alone.
         strength: How far to leave the old pixels, in (0, 1].
+        recipe: What to paint and where, with all settings that a transform has; it stands for ``prompts``, ``only``,
+            ``swap`` and all from ``retries`` to ``strength``, which are then not given.
         model: A preset, hub id or folder, or a ``ModelSpec``; with its ``serving="ray"`` the painters of a Ray cluster
             paint, and the files are those that one machine would write.
         seed: The same seed gives the same files.
@@ -176,7 +180,7 @@ def export(
         judge, templates = gate_of(gate), _templates(prompts)
         spec = ModelSpec.of(model) if not isinstance(model, str) else ModelSpec(model, serving="local")
         settings = export_plan.Settings(BoxFormat(to or box_format), copies, p, seed, budget or {}, link, save_crops)
-        base = Recipe(
+        base = recipe or Recipe(
             num_boxes=boxes_per_image,
             context=context,
             min_box_size=min_box_size,
@@ -184,9 +188,14 @@ def export(
             relabel=Swap.of(swap),
             retries=retries,
         )
-        recipe = recipe_for(base, templates, only)
+        if recipe is not None and (prompts != PROMPT or only or swap is not None):
+            raise ValueError("recipe says what to paint; give it, or prompts, only and swap")
+        chosen = base if recipe is not None else recipe_for(base, templates, only)
     class_names = reading.read_names(names) if names is not None else None
     found = reading.find(source, box_format, Path(boxes) if boxes is not None else None, class_names, split, clip)
+    if recipe is not None:
+        # Data sets have names; a transform may speak of ids.
+        chosen = recipe.spoken([name for declared in found.declared_classes() for name in declared.values()] or [""])
     manifest.check_apart(target, source, found.parts)
     # Where it is painted changes nothing, so an export goes on anywhere.
     here = dataclasses.replace(spec, serving="local", address=None) if spec.serving == "ray" else spec
@@ -214,6 +223,8 @@ def export(
         "link": link,
         "save_crops": save_crops,
     }
+    if recipe is not None:
+        arguments["recipe"] = _described_recipe(recipe)
     if part is not None:
         target = part.folder(target)
         arguments["shard"] = str(part)
@@ -227,7 +238,7 @@ def export(
         report(problem)
 
     balance, pictures = BalanceSheet(), Pictures()
-    plan = export_plan.make_plan(found, recipe, settings, tell, balance, pictures, templates, progress)
+    plan = export_plan.make_plan(found, chosen, settings, tell, balance, pictures, templates, progress)
     with manifest.Manifest(target, arguments) as state:
         job = ExportJob(plan, target, settings, state, here, pictures, tell)
         groups: Sequence[Sequence[export_plan.Copy]] = export_plan.groups_of(
@@ -252,9 +263,9 @@ def export(
                 looks = None
                 if pool is not None:
                     reuse = Reuse(path=str(pool), wait=True)
-                    looks = Pool(reuse, here, recipe, judge, current_session(), lambda: inpainter, lambda: 0)
+                    looks = Pool(reuse, here, chosen, judge, current_session(), lambda: inpainter, lambda: 0)
                 painting = job.paint(
-                    recipe, inpainter, groups, workers, judge, lambda: getattr(inpainter, "slots", 1), looks
+                    chosen, inpainter, groups, workers, judge, lambda: getattr(inpainter, "slots", 1), looks
                 )
                 bar = _shown(progress, painting, "painting", copies_here, len(done))
                 for copy in bar:
@@ -284,6 +295,13 @@ def _described(gate: Gate | None) -> Any:
         return None if gate is None else gate.to_dict()
     except TypeError:  # a function, of which nothing but the name can be written down
         return gate.name if gate is not None else None
+
+
+def _described_recipe(recipe: Recipe) -> Any:
+    settings = {field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)}
+    settings["relabel"] = recipe.relabel.to_dict() if recipe.relabel is not None else None
+    # Of a function, too, nothing but the name can be written down.
+    return json.loads(json.dumps(settings, default=lambda value: getattr(value, "__name__", str(value))))
 
 
 def _templates(prompts: str | Sequence[str] | Templates) -> Templates:

@@ -22,6 +22,7 @@ from inpaint_transform.tools.cli.paint_ahead import paint_ahead
 from inpaint_transform.tools.cli.pool import pool
 from inpaint_transform.tools.cli.preview import preview
 from inpaint_transform.tools.cli.serve import serve
+from inpaint_transform.tools.cli.study import study
 from inpaint_transform.tools.cli.terminal import Remarks, warn
 
 
@@ -43,7 +44,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, preview, export, paint_ahead, pool, fit, bench, report, replay, serve):
+for command in (demo, preview, export, paint_ahead, pool, fit, study, bench, report, replay, serve):
     app.command()(command)
 
 

@@ -1,0 +1,90 @@
+"""The transforms of arms: files that ``A.save`` wrote, read, checked and told apart."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml  # type: ignore[import-untyped] # ships no types, and one call is not worth a stub package
+
+from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.datasets.files import read_text
+from inpaint_transform.tools.study.config import EXPORT, Arm, ConfigError
+
+if TYPE_CHECKING:
+    from inpaint_transform.faces.albumentations import BBoxInpaint
+
+
+def content_of(path: Path) -> dict[str, Any]:
+    """What a file of ``A.save`` says, as JSON values.
+
+    Raises:
+        ConfigError: It is not such a file.
+    """
+    text = read_text(path)
+    try:
+        content = yaml.safe_load(text) if path.suffix.lower() in (".yaml", ".yml") else json.loads(text)
+    except (ValueError, yaml.YAMLError) as error:
+        raise _unusable(path, f"it is not what A.save writes ({error}); save it again") from error
+    if not isinstance(content, dict) or not isinstance(content.get("transform"), dict):
+        raise _unusable(path, "it is not what A.save writes; save it again")
+    return content
+
+
+def check(arm: Arm) -> None:
+    """Load an arm's transform, if it has one, so that what is wrong with it is told before anything is trained.
+
+    Raises:
+        ConfigError: It does not load, or does what a set on disk cannot hold although it is to be exported.
+    """
+    if arm.transform is None:
+        return
+    content = content_of(arm.transform)
+    if arm.use == EXPORT:
+        painting_of(arm.transform)
+        return
+    import albumentations as A
+
+    # Albumentations loads the classes that are imported.
+    from inpaint_transform.faces.albumentations import BBoxInpaint as _  # noqa: F401
+
+    try:
+        A.from_dict(content)
+    except Exception as error:  # constructors raise whatever they like
+        raise _unusable(arm.transform, f"it does not load ({type(error).__name__}: {error})") from error
+
+
+def painting_of(path: Path) -> BBoxInpaint:
+    """The ``BBoxInpaint`` of a file, whose painting a set on disk can hold.
+
+    Raises:
+        ConfigError: It does not load, the file has other transforms too, or what is painted changes with the epoch.
+    """
+    from inpaint_transform.tools.paint_ahead import load_pipeline
+
+    listed = content_of(path)["transform"].get("transforms")
+    try:
+        _, inpaint = load_pipeline(path)
+    except Exception as error:  # constructors raise whatever they like
+        raise _unusable(path, f"{error}") from error
+    if listed is not None and len(listed) > 1:
+        raise _unusable(
+            path,
+            "a set on disk holds painted boxes, and there are other transforms too; save BBoxInpaint alone, or "
+            "give use: online",
+        )
+    if inpaint.editor.arguments["schedule"] is not None:
+        raise _unusable(path, "its schedule goes by epochs, which a set on disk does not know; give use: online")
+    return inpaint
+
+
+def model_of(path: Path) -> ModelSpec:
+    """The model that a file's ``BBoxInpaint`` paints sets with: in this process, or on a Ray cluster."""
+    spec = ModelSpec.of(painting_of(path).editor.arguments["model"])
+    return spec if spec.serving == "ray" else dataclasses.replace(spec, serving="local")
+
+
+def _unusable(path: Path, why: str) -> ConfigError:
+    return ConfigError(f"transform={str(path)!r}: {why}")

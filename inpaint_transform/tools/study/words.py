@@ -1,0 +1,110 @@
+"""What a study says in sentences: what is shown, what is not, what its draws can tell, and what is amiss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from inpaint_transform.tools.study import result, significance
+
+if TYPE_CHECKING:
+    from inpaint_transform.tools.study.result import Comparison, Study
+
+_COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+
+
+def of(study: Study) -> list[str]:
+    """All sentences, what may be concluded first."""
+    return [*_conclusions(study), *_state(study)]
+
+
+def _conclusions(study: Study) -> Iterator[str]:
+    best = study.baseline
+    if best is None:
+        yield "Nothing can be concluded: no baseline has finished a draw."
+        return
+    family = len(study.compared)
+    needed = significance.draws_needed(family)
+    comparisons = study.comparisons()
+    few = [one for one in comparisons if one.arm in study.compared and len(one.draws) < needed]
+    if few:
+        yield _too_few(few, family, needed)
+    for one in comparisons:
+        if one.verdict in (result.BETTER, result.WORSE):
+            verb = "beats" if one.verdict == result.BETTER else "is worse than"
+            yield f"{one.arm} {verb} {best.name} by {_difference(study, one, signed=False)}, {_p(one, family)}."
+    for one in comparisons:
+        if one.verdict == result.NOT_TOLD and one.resolved is not None:
+            yield (
+                f"{one.arm} is not told apart from {best.name}: {_difference(study, one)}, {_p(one, family)}; "
+                f"{count(len(one.draws))} draws resolve {amount(study, one.resolved)} here."
+            )
+    for one in comparisons:
+        if study.arm(one.arm).reference and one.differences:
+            size = study.arm(one.arm).settings["n"]
+            pictures = "all pictures" if size is None else f"{size} pictures"
+            yield f"To compare with, {one.arm} with {pictures}: {_difference(study, one)} over {best.name}."
+
+
+def _too_few(few: list[Comparison], family: int, needed: int) -> str:
+    least = min(len(one.draws) for one in few)
+    names = "" if len(few) == family else f" about {', '.join(one.arm for one in few)}"
+    draws = "draw" if least == 1 else "draws"
+    at_once = f" of {family} arms at once" if family > 1 else ""
+    return (
+        f"Nothing can be concluded{names}: with {count(least)} {draws} even differences of one sign may be chance; it "
+        f"takes {count(needed)}{at_once}."
+    )
+
+
+def _state(study: Study) -> Iterator[str]:
+    if study.finished < study.planned:
+        yield f"{study.finished} of {study.planned} runs are finished; what is said may change."
+    if study.failed:
+        names = ", ".join(dict.fromkeys(row["arm"] for row in study.failed))
+        yield f"{count(len(study.failed)).capitalize()} failed: {names}. The same command tries them again."
+    baselines = [arm.name for arm in study.arms if arm.baseline]
+    best = study.baseline
+    if best is not None and len(baselines) > 1:
+        yield f"{best.name} is the best of the baselines {', '.join(baselines)} on validation pictures."
+    if study.header["data"] is not None and study.header["n"] is None:
+        yield "All draws have the same training pictures, and differ in initialisation and order alone."
+    comparisons = study.comparisons()
+    if any(one.over_pictures for one in comparisons):
+        yield "Intervals count the chance of draws and of test pictures; values of p are for these test pictures."
+    elif any(one.interval for one in comparisons):
+        yield "Intervals and values of p count the chance of draws only: they are for these test pictures."
+
+
+def _difference(study: Study, one: Comparison, signed: bool = True) -> str:
+    mean = one.mean or 0.0
+    sign = 1.0 if signed or mean >= 0 else -1.0
+    text = amount(study, sign * mean, signed)
+    if one.interval is not None:
+        low, high = sorted(sign * end for end in one.interval)
+        text += f" (95 % interval {number(study, low, signed)} to {number(study, high, signed)})"
+    return text
+
+
+def _p(one: Comparison, family: int) -> str:
+    after = f" after Holm over {family} arms" if family > 1 else ""
+    return f"p = {one.adjusted:.2g}{after}"
+
+
+def number(study: Study, value: float, signed: bool = False) -> str:
+    """A value of the metric as it is shown, ``+1.9``."""
+    shown = value * study.scale
+    digits = 1 if study.scale == 100 else 3
+    text = f"{shown:{'+' if signed else ''}.{digits}f}"
+    # No negative zero.
+    return text.replace("-", "+" if signed else "") if float(text) == 0 else text
+
+
+def amount(study: Study, value: float, signed: bool = False) -> str:
+    """A difference with its unit, ``1.9 points``."""
+    return f"{number(study, value, signed)} {study.unit}".strip()
+
+
+def count(value: int) -> str:
+    """A small number as a word."""
+    return _COUNTS[value] if 0 <= value < len(_COUNTS) else str(value)

@@ -1,0 +1,73 @@
+"""What the tests of studies share: a training that takes milliseconds, configurations, and studies made of numbers."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from inpaint_transform.tools.study.result import Study, study_of
+
+# Writes what it was told, and a metric that an arm called "better" improves.
+TRAINING = textwrap.dedent(
+    """
+    import json, os, sys
+    told = {name[14:].lower(): text for name, text in os.environ.items() if name.startswith("INPAINT_STUDY_")}
+    value = 0.4 + 0.01 * int(told["seed"]) + (0.05 if told["arm"] == "better" else 0)
+    print("training", told["arm"])
+    with open(os.path.join(told["out"], "metrics.json"), "w") as file:
+        json.dump({"test": {"map": value}, "val": {"map": value}, "told": told, "argv": sys.argv[1:]}, file)
+    """
+)
+ARMS: dict[str, Any] = {"nothing": {"baseline": True}, "better": None}
+
+
+def configuration(folder: Path, training: str = TRAINING, **changes: Any) -> dict[str, Any]:
+    """A configuration whose training command runs a script."""
+    script = folder / "train.py"
+    script.write_text(training)
+    return {
+        "command": f"{{python}} -S {script} {{args}}",
+        "metric": {"test": "test.map", "val": "val.map"},
+        "arms": ARMS,
+        "draws": 6,
+        "out": folder / "study",
+        **changes,
+    }
+
+
+def study(
+    values: Mapping[str, Sequence[float | None]],
+    baselines: Sequence[str] = ("nothing",),
+    val: Mapping[str, Sequence[float | None]] | None = None,
+    references: Sequence[str] = (),
+    resampled: Mapping[str, Sequence[Sequence[float]]] | None = None,
+    **metric: Any,
+) -> Study:
+    """A study of these values by arm and draw; None for a run that is not there."""
+    header = {
+        "name": "cones",
+        "command": "train {seed}",
+        "metric": {"test": "map", "val": "val", "better": "higher", "scale": None, **metric},
+        "data": None,
+        "draws": max(map(len, values.values())),
+        "n": 20,
+        "seed": 0,
+        "arms": [
+            {"name": name, "baseline": name in baselines, "n": 40 if name in references else 20} for name in values
+        ],
+        "runs": {name: [f"{name}-{draw}" for draw in range(len(listed))] for name, listed in values.items()},
+    }
+    runs: dict[str, dict[str, Any]] = {}
+    for name, listed in values.items():
+        for draw, value in enumerate(listed):
+            if value is None:
+                continue
+            row: dict[str, Any] = {"arm": name, "draw": draw, "status": "done", "metrics": {"map": value}}
+            if val is not None:
+                row["metrics"]["val"] = val[name][draw]
+            if resampled is not None:
+                row["resampled"] = {"metric": "map", "pictures": "same", "values": resampled[name][draw]}
+            runs[f"{name}-{draw}"] = row
+    return study_of(header, runs, Path("results.jsonl"))

@@ -1,0 +1,71 @@
+"""Transforms of arms are read from what A.save wrote, and what cannot be used is named before anything is trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import albumentations as A
+import pytest
+
+from inpaint_transform import BBoxInpaint
+from inpaint_transform.tools.study import transforms
+from inpaint_transform.tools.study.config import EXPORT, ONLINE, Arm, ConfigError
+
+
+def save(folder: Path, transform: object, name: str = "t.json") -> Path:
+    path = folder / name
+    A.save(transform, str(path), data_format="yaml" if path.suffix == ".yaml" else "json")
+    return path
+
+
+def test_both_formats_say_the_same(tmp_path: Path) -> None:
+    transform = BBoxInpaint("tiny", prompts={"no": "a {label}"}, num_boxes=(1, 3), p=0.25)
+    contents = [transforms.content_of(save(tmp_path, transform, name)) for name in ("t.json", "t.yaml")]
+    assert contents[0] == contents[1]
+    assert contents[0]["transform"]["prompts"] == {"no": "a {label}"}
+    assert transforms.model_of(tmp_path / "t.json").serving == "local"
+    assert transforms.painting_of(tmp_path / "t.yaml").p == 0.25
+
+
+def test_a_pipeline_of_anything_is_used_online(tmp_path: Path) -> None:
+    boxes = A.BboxParams("yolo", label_fields=["labels"])
+    pipeline = save(
+        tmp_path, A.Compose([A.HorizontalFlip(), BBoxInpaint("tiny", schedule={"epochs": 3})], bbox_params=boxes)
+    )
+    transforms.check(Arm("a", transform=pipeline, use=ONLINE))
+    transforms.check(Arm("a", transform=save(tmp_path, A.HorizontalFlip(), "f.json"), use=ONLINE))
+    transforms.check(Arm("a"))
+
+
+@pytest.mark.parametrize(
+    ("transform", "said"),
+    [
+        (A.HorizontalFlip(), "has 0 BBoxInpaint"),
+        (
+            A.Compose([A.HorizontalFlip(), BBoxInpaint("tiny")]),
+            "other transforms too; save BBoxInpaint alone, or give use",
+        ),
+        (BBoxInpaint("tiny", schedule={"epochs": 3}), "its schedule goes by epochs.*give use: online"),
+    ],
+)
+def test_what_a_set_cannot_hold_is_not_exported(tmp_path: Path, transform: object, said: str) -> None:
+    with pytest.raises(ConfigError, match=f"transform='.*t.json': .*{said}"):
+        transforms.check(Arm("a", transform=save(tmp_path, transform), use=EXPORT))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "not what A.save writes"),
+        ("[1]", "not what A.save writes"),
+        ('{"transform": {"__class_fullname__": "Nonesuch", "p": 1}}', "it does not load .*Nonesuch"),
+        ('{"transform": {"__class_fullname__": "HorizontalFlip", "p": 7}}', "it does not load"),
+    ],
+)
+def test_other_files_are_named(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "t.json"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=said):
+        transforms.check(Arm("a", transform=path, use=ONLINE))
+    with pytest.raises(ConfigError, match="transform="):
+        transforms.check(Arm("a", transform=path, use=EXPORT))

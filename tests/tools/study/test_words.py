@@ -1,0 +1,92 @@
+"""Sentences: claims only where there is one, and never with too few draws."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from studies import study
+from test_study_result import BASE, plus
+
+from inpaint_transform.tools.study import words
+
+
+def test_a_claim_says_how_much_and_how_sure() -> None:
+    [first, *rest] = study({"nothing": BASE, "painted": plus(0.03)}).words()
+    assert re.fullmatch(r"painted beats nothing by 3\.1 points \(95 % interval 2\.9 to 3\.2\), p = 0\.0078\.", first)
+    assert rest == ["Intervals and values of p count the chance of draws only: they are for these test pictures."]
+
+
+def test_a_loss_is_a_claim_too() -> None:
+    [first, *_] = study({"nothing": BASE, "painted": plus(-0.03)}).words()
+    assert first.startswith("painted is worse than nothing by 2.9 points (95 % interval 2.8 to 3.1), p = 0.0078")
+
+
+def test_no_claim_says_what_the_draws_resolve() -> None:
+    noise = (0.01, -0.012, 0.02, -0.017, 0.004, -0.008, 0.013, -0.006)
+    [first, *_] = study({"nothing": BASE, "a": plus(0, *noise), "b": plus(0, *noise)}).words()
+    assert re.match(
+        r"a is not told apart from nothing: \+0\.1 points \(95 % interval -1\.\d to \+1\.\d\), p = 1 after Holm over 2 "
+        r"arms; eight draws resolve 1\.\d points here\.",
+        first,
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 5), st.integers(1, 4), st.floats(-0.3, 0.3), st.booleans())
+def test_fewer_than_six_draws_never_claim(draws: int, arms: int, gain: float, lower: bool) -> None:
+    values = {"nothing": BASE[:draws]} | {f"arm{at}": [value + gain for value in BASE[:draws]] for at in range(arms)}
+    found = study(values, better="lower" if lower else "higher")
+    said = found.words()
+    assert said[0].startswith("Nothing can be concluded: with ")
+    assert not any(word in " ".join(said) for word in ("beats", "worse", "told apart"))
+    assert {one.verdict for one in found.comparisons()} == {"too few draws"}
+
+
+def test_too_few_draws_say_how_many_it_takes() -> None:
+    said = study({"nothing": BASE[:5], "a": BASE[:5]}).words()[0]
+    assert said == (
+        "Nothing can be concluded: with five draws even differences of one sign may be chance; it takes six."
+    )
+    said = study({"nothing": BASE[:6], "a": BASE[:6], "b": [*BASE[:6]]}).words()[0]
+    assert said.endswith("it takes seven of 2 arms at once.")
+
+
+def test_an_arm_that_lacks_draws_is_named_and_the_others_are_told() -> None:
+    late = [*plus(0.03)[:2], *[None] * 6]
+    said = study({"nothing": BASE, "a": plus(0.03), "late": late}).words()
+    assert said[0].startswith("Nothing can be concluded about late: with two draws")
+    assert said[1].startswith("a beats nothing")
+    assert "18 of 24 runs are finished; what is said may change." in said
+
+
+def test_baselines_references_and_failures_are_told() -> None:
+    values = {"nothing": BASE, "flip": plus(-0.1), "painted": plus(0.03), "oracle": plus(0.1)}
+    found = study(values, ("nothing", "flip"), values, references=("oracle",))
+    said = found.words()
+    assert "nothing is the best of the baselines nothing, flip on validation pictures." in said
+    assert any(one.startswith("To compare with, oracle with 40 pictures: +10.1 points") for one in said)
+    assert study({"nothing": [None], "a": [0.1]}).words()[0] == (
+        "Nothing can be concluded: no baseline has finished a draw."
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "signed", "text"),
+    [
+        (0.0123, False, "1.2"),
+        (0.0123, True, "+1.2"),
+        (-0.0123, True, "-1.2"),
+        (-0.0001, True, "+0.0"),
+        (-1e-9, False, "0.0"),
+    ],
+)
+def test_numbers(value: float, signed: bool, text: str) -> None:
+    assert words.number(study({"nothing": BASE, "a": BASE}), value, signed) == text
+
+
+def test_other_units_have_more_digits() -> None:
+    found = study({"nothing": [3.0] * 6, "a": [3.25] * 6})
+    assert found.words()[0].startswith("a beats nothing by 0.250 (95 % interval 0.250 to 0.250), p = 0.031.")
