@@ -25,6 +25,7 @@ DOORS = {
     "inpaint_transform.batch": "BatchInpaint ConcurrentDataset",
     "inpaint_transform.gates": "ChangeGate ClipGate DetectorGate FillGate torchvision_detector",
     "inpaint_transform.models": "PRESETS ModelSpec",
+    "inpaint_transform.study": "ConfigError Study read_study run_study",
     "inpaint_transform.swaps": "Swap class_counts class_sizes",
     "inpaint_transform.torchvision": "BBoxInpaint",
 }

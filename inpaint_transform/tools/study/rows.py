@@ -81,7 +81,7 @@ class Rows:
         except OSError as error:
             os.ftruncate(self._descriptor, before)
             raise InpaintError(
-                f"{self.path}: {error.strerror or error}; what is there is whole: mend that and the same command goes on"
+                f"{self.path}: {error.strerror or error}; what is there is whole; mend that, and the study goes on"
             ) from error
 
     def close(self) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from studies import study
 from test_study_result import BASE, plus
 
-VALUES = {"nothing": BASE, "flip": plus(-0.1), "painted": plus(0.03), "late": [None] * 8}
+VALUES = {"nothing": BASE, "flip": plus(-0.1004), "painted": plus(0.0302), "late": [None] * 8}
 
 
 def test_text_stands_in_columns() -> None:
     lines = study(VALUES, ("nothing", "flip"), VALUES).table().splitlines()
     assert lines[0].split() == ["arm", "draws", "map", "difference", "95", "%", "interval", "p", "verdict"]
     assert lines[1].split() == ["nothing", "8", "40.0", "best", "baseline"]
-    assert lines[2].split() == ["flip", "8", "30.1", "-9.9", "-10.1", "to", "-9.8", "baseline"]
+    assert lines[2].split() == ["flip", "8", "30.0", "-10.0", "-10.1", "to", "-9.9", "baseline"]
     assert lines[3].split() == ["painted", "8", "43.1", "+3.1", "+2.9", "to", "+3.2", "0.016", "better"]
     assert lines[4].split() == ["late", "0", "-", "no", "result", "yet"]
     assert lines[3].index("better") == lines[0].index("verdict")

@@ -14,14 +14,14 @@ from inpaint_transform.tools.study import words
 
 
 def test_a_claim_says_how_much_and_how_sure() -> None:
-    [first, *rest] = study({"nothing": BASE, "painted": plus(0.03)}).words()
+    [first, *rest] = study({"nothing": BASE, "painted": plus(0.0302)}).words()
     assert re.fullmatch(r"painted beats nothing by 3\.1 points \(95 % interval 2\.9 to 3\.2\), p = 0\.0078\.", first)
     assert rest == ["Intervals and values of p count the chance of draws only: they are for these test pictures."]
 
 
 def test_a_loss_is_a_claim_too() -> None:
-    [first, *_] = study({"nothing": BASE, "painted": plus(-0.03)}).words()
-    assert first.startswith("painted is worse than nothing by 2.9 points (95 % interval 2.8 to 3.1), p = 0.0078")
+    [first, *_] = study({"nothing": BASE, "painted": plus(-0.0302)}).words()
+    assert first.startswith("painted is worse than nothing by 3.0 points (95 % interval 2.8 to 3.1), p = 0.0078")
 
 
 def test_no_claim_says_what_the_draws_resolve() -> None:
