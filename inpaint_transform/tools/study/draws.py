@@ -26,6 +26,7 @@ from inpaint_transform.datasets.files import Problem
 from inpaint_transform.datasets.formats.base import BoxFormat
 from inpaint_transform.datasets.images import Pictures
 from inpaint_transform.datasets.manifest import Manifest
+from inpaint_transform.datasets.templates import PROMPT, Templates
 from inpaint_transform.tools.study import transforms
 from inpaint_transform.tools.study.config import Arm, ConfigError, Data
 
@@ -129,7 +130,7 @@ class Draw:
 
         if arm.transform is None:
             return original
-        inpaint = transforms.painting_of(arm.transform)
+        inpaint, model = transforms.painting_of(arm.transform), transforms.model_of(arm.transform)
         content = [self.digest, self.seed, transforms.content_of(arm.transform)["transform"], arm.copies]
         target = folder / f"{original.name}-{arm.name}-{digest_of(content)[:12]}"
 
@@ -141,7 +142,7 @@ class Draw:
                 self.dataset.data.to,
                 recipe=editor.recipe,
                 gate=editor.gate,
-                model=transforms.model_of(arm.transform),
+                model=model,
                 copies=arm.copies,
                 p=inpaint.p,
                 seed=self.seed,
@@ -169,7 +170,7 @@ def read(
     names = reading.read_names(data.names) if data.names is not None else None
     found = reading.find(data.source, data.box_format, data.boxes, names, data.split, data.clip)
     settings = export_plan.Settings(data.to, copies=0)
-    templates = {None: ["a photo of a {label}"]}
+    templates: Templates = {None: [PROMPT]}
     plan = export_plan.make_plan(found, Recipe(), settings, report, BalanceSheet(), Pictures(), templates, progress)
     dataset = DataSet(data, plan)
     if not dataset.training:

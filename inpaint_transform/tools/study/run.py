@@ -179,12 +179,10 @@ class _Work:
                 if bar is not None:
                     bar.update()
         # The device is for training now.
-        for spec in {self._spec(run.arm) for run in ready} - {None}:
-            _free(spec)
+        exported = {run.arm.transform for run in ready if run.arm.use == EXPORT}
+        for path in filter(None, exported):
+            _free(transforms.model_of(path))
         return ready
-
-    def _spec(self, arm: Arm) -> ModelSpec | None:
-        return transforms.model_of(arm.transform) if arm.use == EXPORT and arm.transform is not None else None
 
     def _bar(self, total: int, initial: int, what: str, unit: str) -> Any:
         if self._progress is None:
@@ -239,8 +237,8 @@ class _Work:
         }
 
 
-def _free(spec: ModelSpec | None) -> None:
+def _free(spec: ModelSpec) -> None:
     from inpaint_transform.serving.registry import connect
 
-    if spec is not None and spec.serving != "ray":
+    if spec.serving != "ray":
         connect(spec).close()

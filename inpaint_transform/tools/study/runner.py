@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -68,7 +68,9 @@ class _Running(Generic[Job]):
     started: float
 
 
-def run(jobs: Sequence[Job], devices: Sequence[str], start: Callable[[Job, str], Command]) -> Iterator[Ended[Job]]:
+def run(
+    jobs: Sequence[Job], devices: Sequence[str], start: Callable[[Job, str], Command]
+) -> Generator[Ended[Job], None, None]:
     """Run jobs, and give each as it ends. Whoever stops listening stops them all: close the generator.
 
     Args:

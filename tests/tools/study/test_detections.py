@@ -19,7 +19,10 @@ PICTURES = 7
 
 
 def data(seed: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Boxes of three classes, one of them rare, a crowd, and detections that are right, shifted, doubled or wrong."""
+    """Boxes of three classes, one of them rare, a crowd, and detections that are right, shifted, doubled or wrong.
+
+    No two have the same score: which comes first then is arbitrary, and differs when a picture stands twice.
+    """
     rng = np.random.default_rng(seed)
     boxes: list[dict[str, Any]] = []
     found: list[dict[str, Any]] = []
@@ -41,9 +44,7 @@ def data(seed: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
                 shift = float(rng.normal(0, 0.08 * width))
                 box = [x + shift, y, width, height]
                 guess = kind if rng.random() < 0.8 else 1
-                found.append(
-                    {"image_id": picture, "category_id": guess, "bbox": box, "score": round(float(rng.random()), 2)}
-                )
+                found.append({"image_id": picture, "category_id": guess, "bbox": box, "score": float(rng.random())})
     truth = {
         "images": [{"id": picture, "width": 200, "height": 200} for picture in range(1, PICTURES + 1)],
         "annotations": boxes,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inpaint_transform.datasets.formats.base import BoxFormat
@@ -106,7 +106,7 @@ def test_a_dict_says_the_same(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ({"arms": {"a": {"transform": "none.json", "use": "online"}}}, "a.transform='none.json': there is no file"),
         ({"arms": {"a": {"use": "online"}}}, "arms.a.use='online': one of export or online goes with a transform"),
         ({"arms": {"a": {"copies": 0}}}, "arms.a.copies=0: use a count >= 1"),
-        ({"arms": {"a": {"n": "many"}}}, "arms.a.n='many': use a count"),
+        ({"arms": {"a": {"n": "many"}}}, "arms.a.n='many': use a whole number"),
         ({"arms": {"a": {"basline": True}}}, "arms.a.basline: there is no such key; did you mean 'baseline'"),
         ({"metric": {}}, "metric.test is missing"),
         ({"metric": "map"}, "metric='map': give keys and values below it"),
@@ -180,6 +180,7 @@ ANYTHING = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(st.sampled_from([*GOOD, "data", "n", "draws", "seed", "devices", "depends", "name", "x"]), ANYTHING)
 def test_any_value_is_read_or_refused_in_words(key: str, value: Any) -> None:
     refused = None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from inpaint_transform.tools.study import rows
 from inpaint_transform.tools.study.result import Study, study_of
 
 # Writes what it was told, and a metric that an arm called "better" improves.
@@ -20,6 +22,19 @@ TRAINING = textwrap.dedent(
         json.dump({"test": {"map": value}, "val": {"map": value}, "told": told, "argv": sys.argv[1:]}, file)
     """
 )
+# Fails in four ways, until there is a file "mended" in the working folder.
+FAILING = """
+import os, sys
+if os.environ["INPAINT_STUDY_ARM"] == "better" and not os.path.exists("mended"):
+    seed = int(os.environ["INPAINT_STUDY_SEED"])
+    print("out of memory", flush=True)
+    if seed == 0: sys.exit(3)
+    if seed == 1: os.kill(os.getpid(), 9)
+    if seed == 2: sys.exit(0)
+    if seed == 3:
+        with open(os.environ["INPAINT_STUDY_OUT"] + "/metrics.json", "w") as file: file.write('{"test": {"map": NaN}}')
+        sys.exit(0)
+"""
 ARMS: dict[str, Any] = {"nothing": {"baseline": True}, "better": None}
 
 
@@ -71,3 +86,9 @@ def study(
                 row["resampled"] = {"metric": "map", "pictures": "same", "values": resampled[name][draw]}
             runs[f"{name}-{draw}"] = row
     return study_of(header, runs, Path("results.jsonl"))
+
+
+def results(out: Path) -> list[dict[str, Any]]:
+    """The rows of runs in a results file."""
+    lines = [json.loads(line) for line in (out / rows.NAME).read_text().splitlines()]
+    return [line for line in lines if "run" in line]
