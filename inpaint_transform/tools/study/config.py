@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import string
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from inpaint_transform.core.vocabulary import nearest
-from inpaint_transform.datasets.files import exists, read_yaml
+from inpaint_transform.datasets.files import read_yaml
 from inpaint_transform.datasets.formats.base import BoxFormat
 from inpaint_transform.datasets.splits import SPLITS
+from inpaint_transform.tools.study import keys
+from inpaint_transform.tools.study.keys import ConfigError, Keys, UnfitError
 
 # What a command may name, see this folder's README.
 PLACEHOLDERS = ("data", "folder", "seed", "out", "device", "draw", "arm", "n", "args", "transform", "python")
 ALL = "all"
 EXPORT, ONLINE = USES = ("export", "online")
 HIGHER, LOWER = DIRECTIONS = ("higher", "lower")
-# What says "nothing" in YAML, whose scalars are read as they are written.
-_NOTHING = ("", "null", "~")
-_TRUE, _FALSE = ("true", "yes", "on"), ("false", "no", "off")
 # Names of arms are names of folders and words of the shell.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
-
-
-class ConfigError(ValueError):
-    """A key of a configuration cannot be used; the message names it, its value and the mend."""
 
 
 @dataclass(frozen=True)
@@ -143,39 +136,39 @@ def read(config: str | Path | Mapping[str, Any]) -> Config:
 
 
 def _config(document: Mapping[str, Any], where: str, folder: Path, out: Path | None) -> Config:
-    keys = _Keys(where, document, folder)
-    out = keys.get("out", keys.path, out)
+    given = Keys(where, document, folder)
+    out = given.get("out", given.path, out)
     if out is None:
         raise ConfigError(f"{where}: out is missing; name the folder for results")
-    data = keys.get("data", _data)
+    data = given.get("data", given.section("data", _data))
     config = Config(
-        command=keys.required("command", _command),
-        arms=keys.required("arms", _arms),
-        metric=keys.required("metric", _metric),
+        command=given.required("command", _command),
+        arms=given.required("arms", given.section("arms", _arms)),
+        metric=given.required("metric", given.section("metric", _metric)),
         out=out,
         folder=folder,
-        name=keys.get("name", _text, out.name),
+        name=given.get("name", keys.text, out.name),
         data=data,
-        n=keys.get("n", _pictures),
-        draws=keys.get("draws", _count, 10),
-        seed=keys.get("seed", _seed, 0),
-        devices=keys.get("devices", _devices, ("cpu",)),
-        depends=keys.get("depends", keys.files, ()),
+        n=given.get("n", _pictures),
+        draws=given.get("draws", keys.count, 10),
+        seed=given.get("seed", keys.seed, 0),
+        devices=given.get("devices", _devices, ("cpu",)),
+        depends=given.get("depends", given.files, ()),
     )
-    keys.end()
-    _check_together(config, keys)
+    given.end()
+    _check_together(config, given)
     return config
 
 
-def _check_together(config: Config, keys: _Keys) -> None:
+def _check_together(config: Config, given: Keys) -> None:
     baselines = [arm.name for arm in config.arms if arm.baseline]
     if len(config.arms) < 2 or not baselines or len(baselines) == len(config.arms):
-        raise keys.error(
+        raise given.error(
             "arms", [arm.name for arm in config.arms], "give at least one with 'baseline: true' and another"
         )
     metric = config.metric
     if len(baselines) > 1 and metric.val in (None, metric.test):
-        raise keys.error(
+        raise given.error(
             "metric.val",
             metric.val,
             f"with {len(baselines)} baselines the best is chosen on validation pictures; name the metric on those, "
@@ -184,150 +177,74 @@ def _check_together(config: Config, keys: _Keys) -> None:
     if config.data is None:
         asked = [name for name in ("data", "folder") if f"{{{name}}}" in config.command]
         if asked:
-            raise keys.error("command", config.command, f"{{{asked[0]}}} needs the key data, with source and format")
+            raise given.error("command", config.command, f"{{{asked[0]}}} needs the key data, with source and format")
         if config.n is not None or any(arm.n for arm in config.arms):
-            raise keys.error("n", config.n, "pictures are drawn from the key data; give it, or leave n out")
+            raise given.error("n", config.n, "pictures are drawn from the key data; give it, or leave n out")
         exported = [arm.name for arm in config.arms if arm.use == EXPORT]
         if exported:
-            raise keys.error(
+            raise given.error(
                 f"arms.{exported[0]}.use", EXPORT, "sets are made from the key data; give it, or use online"
             )
     for arm in config.arms:
         if arm.baseline and arm.n not in (None, config.n):
-            raise keys.error(
+            raise given.error(
                 f"arms.{arm.name}.n", arm.n, "a baseline has the study's pictures; leave n or baseline out"
             )
 
 
-class _Keys:
-    """The keys of a mapping, each taken once; those that are left are unknown."""
-
-    def __init__(self, where: str, document: Any, folder: Path, prefix: str = "") -> None:
-        self.where, self.folder, self.prefix = where, folder, prefix
-        if not isinstance(document, Mapping):
-            raise ConfigError(f"{where}: {prefix.rstrip('.')}={document!r}: give keys and values below it")
-        self._left = {str(key): value for key, value in document.items()}
-        self._known: list[str] = []
-
-    def error(self, key: str, value: Any, mend: str) -> ConfigError:
-        return ConfigError(f"{self.where}: {self.prefix}{key}={value!r}: {mend}")
-
-    def get(self, key: str, reader: Callable[..., Any], default: Any = None) -> Any:
-        """A value, or the default where the key is not there or says nothing."""
-        self._known.append(key)
-        value = self._left.pop(key, None)
-        if value is None or (isinstance(value, str) and value.strip() in _NOTHING):
-            return default
-        try:
-            return reader(self.below(key, value) if reader in _SECTIONS else value)
-        except _UnfitError as error:
-            raise self.error(key, value, str(error)) from None
-
-    def required(self, key: str, reader: Callable[..., Any]) -> Any:
-        found = self.get(key, reader)
-        if found is None:
-            hint = "; is that {!r}?".format(*near) if (near := difflib.get_close_matches(key, self._left, n=1)) else ""
-            raise ConfigError(f"{self.where}: {self.prefix}{key} is missing; the README of the study tells of it{hint}")
-        return found
-
-    def below(self, key: str, value: Any) -> _Keys:
-        return _Keys(self.where, value, self.folder, f"{self.prefix}{key}.")
-
-    def items(self) -> dict[str, Any]:
-        """All that is left, for a section whose keys are names."""
-        left, self._left = self._left, {}
-        return left
-
-    def end(self) -> None:
-        """Refuse keys that nobody has asked for."""
-        for key in self._left:
-            hint = nearest(key, self._known) or f"; the keys are {', '.join(self._known)}"
-            raise ConfigError(f"{self.where}: {self.prefix}{key}: there is no such key{hint}")
-
-    def path(self, value: Any) -> Path:
-        return (self.folder / Path(_text(value)).expanduser()).absolute()
-
-    def file(self, value: Any) -> Path:
-        path = self.path(value)
-        if not path.is_file():
-            raise _UnfitError(f"there is no file {path}")
-        return path
-
-    def place(self, value: Any) -> Path:
-        path = self.path(value)
-        if not path.exists():
-            raise _UnfitError(f"there is no file or folder {path}")
-        return path
-
-    def text_or_file(self, value: Any) -> str:
-        path = self.path(value)
-        return str(path) if exists(path) else _text(value)
-
-    def files(self, value: Any) -> tuple[Path, ...]:
-        return tuple(map(self.file, _listed(value)))
-
-
-class _UnfitError(ValueError):
-    """What to do about a value; who asked for it adds where it stands."""
-
-
-def _data(keys: _Keys) -> Data:
-    box_format = keys.required("format", _one_of([kind.value for kind in BoxFormat]))
+def _data(given: Keys) -> Data:
+    box_format = given.required("format", keys.one_of([kind.value for kind in BoxFormat]))
     data = Data(
-        source=keys.required("source", keys.place),
+        source=given.required("source", given.place),
         box_format=BoxFormat(box_format),
-        to=BoxFormat(keys.get("to", _one_of([kind.value for kind in BoxFormat]), box_format)),
-        boxes=keys.get("boxes", keys.place),
-        names=keys.get("names", keys.text_or_file),
-        split=keys.get("split", _split, {}),
-        clip=keys.get("clip", _truth, False),
+        to=BoxFormat(given.get("to", keys.one_of([kind.value for kind in BoxFormat]), box_format)),
+        boxes=given.get("boxes", given.place),
+        names=given.get("names", given.text_or_file),
+        split=given.get("split", _split, {}),
+        clip=given.get("clip", keys.truth, False),
     )
-    keys.end()
+    given.end()
     return data
 
 
-def _arms(keys: _Keys) -> tuple[Arm, ...]:
-    return tuple(_arm(name, keys) for name in keys.items().items())
+def _arms(given: Keys) -> tuple[Arm, ...]:
+    return tuple(_arm(item, given) for item in given.items().items())
 
 
-def _arm(item: tuple[str, Any], above: _Keys) -> Arm:
+def _arm(item: tuple[str, Any], above: Keys) -> Arm:
     name, settings = item
     if not _NAME.fullmatch(name):
         raise ConfigError(f"{above.where}: {above.prefix}{name}: name an arm with letters, digits and . _ + -")
-    empty = settings is None or (isinstance(settings, str) and settings.strip() in _NOTHING)
-    keys = above.below(name, {} if empty else settings)
+    given = above.below(name, {} if keys.says_nothing(settings) else settings)
     arm = Arm(
         name=name,
-        baseline=keys.get("baseline", _truth, False),
-        transform=keys.get("transform", lambda value: None if value == "none" else keys.file(value)),
-        use=keys.get("use", _one_of(USES)),
-        copies=keys.get("copies", _count, 1),
-        args=keys.get("args", _text, ""),
-        n=keys.get("n", _count),
+        baseline=given.get("baseline", keys.truth, False),
+        transform=given.get("transform", lambda value: None if value == "none" else given.file(value)),
+        use=given.get("use", keys.one_of(USES)),
+        copies=given.get("copies", keys.count, 1),
+        args=given.get("args", keys.text, ""),
+        n=given.get("n", keys.count),
     )
-    keys.end()
+    given.end()
     if (arm.transform is None) != (arm.use is None):
-        raise keys.error("use", arm.use, f"one of {' or '.join(USES)} goes with a transform, and only with one")
+        raise given.error("use", arm.use, f"one of {' or '.join(USES)} goes with a transform, and only with one")
     return arm
 
 
-def _metric(keys: _Keys) -> Metric:
+def _metric(given: Keys) -> Metric:
     metric = Metric(
-        test=keys.required("test", _text),
-        file=keys.get("file", _in_out, Metric.file),
-        val=keys.get("val", _text),
-        better=keys.get("better", _one_of(DIRECTIONS), HIGHER),
-        scale=keys.get("scale", _factor),
-        images=keys.get("images", _in_out),
-        ground_truth=keys.get("ground_truth", keys.file),
+        test=given.required("test", keys.text),
+        file=given.get("file", _in_out, Metric.file),
+        val=given.get("val", keys.text),
+        better=given.get("better", keys.one_of(DIRECTIONS), HIGHER),
+        scale=given.get("scale", keys.factor),
+        images=given.get("images", _in_out),
+        ground_truth=given.get("ground_truth", given.file),
     )
-    keys.end()
+    given.end()
     if metric.ground_truth is not None and metric.images is None:
-        raise keys.error("ground_truth", str(metric.ground_truth), "name the file with the detections as metric.images")
+        raise given.error("ground_truth", str(metric.ground_truth), "name the detections as metric.images")
     return metric
-
-
-_SECTIONS: tuple[Callable[..., Any], ...] = (_data, _arms, _metric)
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:
@@ -342,101 +259,44 @@ def _command(value: Any) -> str:
 def _in_out(value: Any) -> str:
     text = _template(value)
     if "{out}" not in text:
-        raise _UnfitError("each run writes into a folder of its own; begin with {out}/, and put it in quotes")
+        raise UnfitError("each run writes into a folder of its own; begin with {out}/, and put it in quotes")
     return text
 
 
 def _template(value: Any) -> str:
     if isinstance(value, Mapping):
-        raise _UnfitError("text that begins with { is put in quotes in YAML")
-    text = _text(value)
+        raise UnfitError("text that begins with { is put in quotes in YAML")
+    text = keys.text(value)
     try:
         parts = list(string.Formatter().parse(text))
     except ValueError as error:
-        raise _UnfitError(f"{error}; a brace that stands for itself is written twice, {{{{ or }}}}") from None
+        raise UnfitError(f"{error}; a brace that stands for itself is written twice, {{{{ or }}}}") from None
     for _, name, form, conversion in parts:
         if name is not None and (name not in PLACEHOLDERS or form or conversion):
             known = ", ".join(f"{{{one}}}" for one in PLACEHOLDERS)
-            raise _UnfitError(
+            raise UnfitError(
                 f"{{{name}}} is no placeholder; there are {known}, and a brace that stands for itself is written twice"
             )
     return text
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str | int | float | Path) or isinstance(value, bool):
-        raise _UnfitError("give text")
-    return str(value)
-
-
-def _listed(value: Any) -> Sequence[Any]:
-    return [value] if isinstance(value, str | Path) or not isinstance(value, Sequence) else value
-
-
 def _devices(value: Any) -> tuple[str, ...]:
-    found = tuple(map(_text, _listed(value)))
+    found = tuple(map(keys.text, keys.listed(value)))
     if not found:
-        raise _UnfitError("name at least one, such as [cpu]")
+        raise UnfitError("name at least one, such as [cpu]")
     return found
 
 
 def _split(value: Any) -> dict[str, str]:
     if not isinstance(value, Mapping) or not set(value.values()) <= set(SPLITS):
-        raise _UnfitError(f"give folder: split, the split one of {', '.join(SPLITS)}")
+        raise UnfitError(f"give folder: split, the split one of {', '.join(SPLITS)}")
     return {str(name): split for name, split in value.items()}
-
-
-def _one_of(known: Sequence[str]) -> Callable[[Any], str]:
-    def read_one(value: Any) -> str:
-        text = value.value if isinstance(value, BoxFormat) else value
-        if text not in known:
-            raise _UnfitError(f"use {' or '.join(known)}")
-        return str(text)
-
-    return read_one
-
-
-def _truth(value: Any) -> bool:
-    text = str(value).lower()
-    if text not in (*_TRUE, *_FALSE):
-        raise _UnfitError("use true or false")
-    return text in _TRUE
-
-
-def _whole(value: Any) -> int:
-    if isinstance(value, bool) or not re.fullmatch(r"-?[0-9]+", str(value)):
-        raise _UnfitError("use a whole number")
-    return int(value)
-
-
-def _seed(value: Any) -> int:
-    number = _whole(value)
-    if number < 0:
-        raise _UnfitError("use a number >= 0")
-    return number
-
-
-def _count(value: Any) -> int:
-    number = _whole(value)
-    if number < 1:
-        raise _UnfitError("use a count >= 1")
-    return number
 
 
 def _pictures(value: Any) -> int | None:
     if value == ALL:
         return None
     try:
-        return _count(value)
-    except _UnfitError:
-        raise _UnfitError(f"use a count >= 1, or {ALL}") from None
-
-
-def _factor(value: Any) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise _UnfitError("use a number > 0")
-    return number
+        return keys.count(value)
+    except UnfitError:
+        raise UnfitError(f"use a count >= 1, or {ALL}") from None

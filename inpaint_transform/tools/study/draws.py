@@ -28,7 +28,8 @@ from inpaint_transform.datasets.images import Pictures
 from inpaint_transform.datasets.manifest import Manifest
 from inpaint_transform.datasets.templates import PROMPT, Templates
 from inpaint_transform.tools.study import transforms
-from inpaint_transform.tools.study.config import Arm, ConfigError, Data
+from inpaint_transform.tools.study.config import Arm, Data
+from inpaint_transform.tools.study.keys import ConfigError
 
 # Threads that read and write while sets are made.
 WORKERS = 2

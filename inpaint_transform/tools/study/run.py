@@ -13,7 +13,8 @@ from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.tools.study import config as configs
 from inpaint_transform.tools.study import draws, outcome, plot, rows, runner, transforms
-from inpaint_transform.tools.study.config import EXPORT, Arm, Config, ConfigError
+from inpaint_transform.tools.study.config import EXPORT, Arm, Config
+from inpaint_transform.tools.study.keys import ConfigError
 from inpaint_transform.tools.study.result import Study, study_of
 from inpaint_transform.tools.study.runs import OUTPUT, Places, Run, command_line, environment, plan
 

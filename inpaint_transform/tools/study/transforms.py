@@ -11,7 +11,8 @@ import yaml  # type: ignore[import-untyped] # ships no types, and one call is no
 
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.datasets.files import read_text
-from inpaint_transform.tools.study.config import EXPORT, Arm, ConfigError
+from inpaint_transform.tools.study.config import EXPORT, Arm
+from inpaint_transform.tools.study.keys import ConfigError
 
 if TYPE_CHECKING:
     from inpaint_transform.faces.albumentations import BBoxInpaint

@@ -18,7 +18,8 @@ from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
 from inpaint_transform.datasets import export as exports
 from inpaint_transform.datasets.formats.base import BoxFormat
 from inpaint_transform.tools.study import draws
-from inpaint_transform.tools.study.config import Arm, ConfigError, Data
+from inpaint_transform.tools.study.config import Arm, Data
+from inpaint_transform.tools.study.keys import ConfigError
 
 
 class Painter:

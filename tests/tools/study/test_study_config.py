@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from inpaint_transform.datasets.formats.base import BoxFormat
 from inpaint_transform.tools.study import config as configs
-from inpaint_transform.tools.study.config import Arm, ConfigError, fill, read
+from inpaint_transform.tools.study.config import Arm, fill, read
+from inpaint_transform.tools.study.keys import ConfigError
 
 GOOD: dict[str, Any] = {
     "command": "train {seed}",
@@ -116,7 +117,7 @@ def test_a_dict_says_the_same(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ),
         ({"metric": {"test": "map", "better": "more"}}, "metric.better='more': use higher or lower"),
         ({"metric": {"test": "map", "scale": 0}}, "metric.scale=0: use a number > 0"),
-        ({"metric": {"test": "map", "ground_truth": __file__}}, "name the file with the detections as metric.images"),
+        ({"metric": {"test": "map", "ground_truth": __file__}}, "name the detections as metric.images"),
         ({"n": 3}, "n=3: pictures are drawn from the key data"),
         ({"n": 0}, "n=0: use a count >= 1, or all"),
         ({"draws": "1_000"}, "draws='1_000': use a whole number"),

@@ -9,7 +9,8 @@ import pytest
 
 from inpaint_transform import BBoxInpaint
 from inpaint_transform.tools.study import transforms
-from inpaint_transform.tools.study.config import EXPORT, ONLINE, Arm, ConfigError
+from inpaint_transform.tools.study.config import EXPORT, ONLINE, Arm
+from inpaint_transform.tools.study.keys import ConfigError
 
 
 def save(folder: Path, transform: object, name: str = "t.json") -> Path:
