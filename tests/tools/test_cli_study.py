@@ -39,7 +39,7 @@ def test_failed_runs_are_told_in_the_end(tmp_path: Path, monkeypatch: pytest.Mon
     code, said = run("study", write(tmp_path, training=FAILING + TRAINING))
     assert code == 1
     assert "better, draw 1 failed (killed by SIGKILL)" in said
-    assert "Four failed: better. The same command tries them again." in said
+    assert "Four runs failed (better); the same command tries them again." in said
 
 
 def test_what_is_wrong_is_one_line(tmp_path: Path) -> None:

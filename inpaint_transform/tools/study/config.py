@@ -178,8 +178,6 @@ def _check_together(config: Config, given: Keys) -> None:
         asked = [name for name in ("data", "folder") if f"{{{name}}}" in config.command]
         if asked:
             raise given.error("command", config.command, f"{{{asked[0]}}} needs the key data, with source and format")
-        if config.n is not None or any(arm.n for arm in config.arms):
-            raise given.error("n", config.n, "pictures are drawn from the key data; give it, or leave n out")
         exported = [arm.name for arm in config.arms if arm.use == EXPORT]
         if exported:
             raise given.error(

@@ -56,9 +56,10 @@ def _settings(arm: ArmResult) -> str:
 def _protocol(study: Study) -> list[str]:
     header, family = study.header, len(study.compared)
     size = "all" if header["n"] is None else header["n"]
+    pictures = "" if header["data"] is None and header["n"] is None else f" of {size} training pictures"
     exact = f"exact up to {significance.MAX_EXACT} draws"
     return [
-        f"{header['draws']} draws of {size} training pictures, seeds from {header['seed']}. Pictures, initialisation "
+        f"{header['draws']} draws{pictures}, seeds from {header['seed']}. Pictures, initialisation "
         f"and order are drawn together, the same for all arms.",
         f"p: sign-flip test of the paired differences, two-sided, {exact}"
         f"{f', adjusted by Holm for {family} arms' if family > 1 else ''}; a claim is one at or below "

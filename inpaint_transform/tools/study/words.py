@@ -62,7 +62,8 @@ def _state(study: Study) -> Iterator[str]:
         yield f"{study.finished} of {study.planned} runs are finished; what is said may change."
     if study.failed:
         names = ", ".join(dict.fromkeys(row["arm"] for row in study.failed))
-        yield f"{count(len(study.failed)).capitalize()} failed: {names}. The same command tries them again."
+        runs, them = ("run", "it") if len(study.failed) == 1 else ("runs", "them")
+        yield f"{count(len(study.failed)).capitalize()} {runs} failed ({names}); the same command tries {them} again."
     baselines = [arm.name for arm in study.arms if arm.baseline]
     best = study.baseline
     if best is not None and len(baselines) > 1:

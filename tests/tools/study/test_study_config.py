@@ -81,6 +81,8 @@ def test_a_dict_says_the_same(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert found.data.to is BoxFormat.VOC
     assert found.metric.file == "{out}/metrics.json"
     assert read({**GOOD, "arms": {"a": {"baseline": True}, "b": "null"}}).arms[1] == Arm("b")
+    # Without a data set the command is told how many pictures to draw.
+    assert read({**GOOD, "n": 20}).n == 20
 
 
 @pytest.mark.parametrize(
@@ -118,7 +120,6 @@ def test_a_dict_says_the_same(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ({"metric": {"test": "map", "better": "more"}}, "metric.better='more': use higher or lower"),
         ({"metric": {"test": "map", "scale": 0}}, "metric.scale=0: use a number > 0"),
         ({"metric": {"test": "map", "ground_truth": __file__}}, "name the detections as metric.images"),
-        ({"n": 3}, "n=3: pictures are drawn from the key data"),
         ({"n": 0}, "n=0: use a count >= 1, or all"),
         ({"draws": "1_000"}, "draws='1_000': use a whole number"),
         ({"draws": True}, "draws=True: use a whole number"),

@@ -85,7 +85,9 @@ def test_failed_runs_are_named_stop_nobody_and_are_tried_again(tmp_path: Path, m
     assert all(row["tail"].startswith("out of memory") for row in study.failed)
     assert "better, draw 0 failed (exit code 3); see " in str(reports[0])
     assert str(reports[0]).endswith("\nout of memory")
-    assert any(sentence.startswith("Four failed: better") for sentence in study.words())
+    assert any(
+        sentence == "Four runs failed (better); the same command tries them again." for sentence in study.words()
+    )
     assert study.words()[0].startswith("Nothing can be concluded")
     (tmp_path / "mended").touch()
     study = run_study(configuration(tmp_path, training=FAILING + TRAINING), report=pytest.fail)
