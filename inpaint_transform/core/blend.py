@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from inpaint_transform.core.boxes import Box
-from inpaint_transform.core.masks import grown
+from inpaint_transform.core.masks import bounds, grown, is_box
 
 SCALES = {np.dtype(np.uint8): 1.0, np.dtype(np.uint16): 257.0, np.dtype(np.float32): 1 / 255}
 
@@ -58,25 +58,42 @@ def feather_alpha(mask: np.ndarray, width: float, window: Box, image_height: int
     Returns:
         ``(h, w)`` float32 in [0, 1].
     """
-    if width < 1 or not mask.any():
+    x0, y0, x1, y1 = bounds(mask)
+    if width < 1 or not x1:
         return mask.astype(np.float32)
     # A mask that ends at the window's border ends there for good, unless the image itself does.
-    pads = (window[1] > 0, window[3] < image_height, window[0] > 0, window[2] < image_width)
-    top, bottom, left, right = (int(pad) for pad in pads)
-    padded = np.pad(mask.astype(np.uint8), ((top, bottom), (left, right)))
-    # With one row and column around it the mask's own rectangle has, for each pixel, the nearest one outside the mask.
-    x, y, length, height = cv2.boundingRect(padded)
-    x0, y0, x1, y1 = max(x - 1, 0), max(y - 1, 0), x + length + 1, y + height + 1
-    around = padded[y0:y1, x0:x1]
-    if around.all():
-        return mask.astype(np.float32)
-    # OpenCV 5.0.0 gives one of two results for the same mask, by where its memory lies; they differ in the last bit,
-    # which float32 images show. Between pixels, distances are square roots of whole numbers.
-    squares = np.square(cv2.distanceTransform(around, cv2.DIST_L2, cv2.DIST_MASK_PRECISE), dtype=np.float64)
-    distance = np.sqrt(np.rint(squares)).astype(np.float32)
-    weights = np.zeros(padded.shape, np.float32)
-    np.minimum(distance / np.float32(width + 1), 1, out=weights[y0:y1, x0:x1])
-    return weights[top : top + mask.shape[0], left : left + mask.shape[1]]
+    far = (
+        x0 == 0 == window[0],
+        y0 == 0 == window[1],
+        x1 == mask.shape[1] and window[2] == image_width,
+        y1 == mask.shape[0] and window[3] == image_height,
+    )
+    inside = mask[y0:y1, x0:x1]
+    weights = np.zeros(mask.shape, np.float32)
+    part = weights[y0:y1, x0:x1]
+    if inside.all():
+        # In a rectangle the nearest pixel outside lies straight to one of its sides.
+        down, across = _from_ends(y1 - y0, far[1], far[3]), _from_ends(x1 - x0, far[0], far[2])
+        np.minimum(down[:, None], across, out=part)
+    else:
+        # With one row and column around it the mask's own rectangle has, for each pixel, the nearest one outside.
+        left, top, right, bottom = (int(not end) for end in far)
+        around = np.pad(inside.astype(np.uint8), ((top, bottom), (left, right)))
+        # OpenCV 5.0.0 gives one of two results for the same mask, by where its memory lies; they differ in the last
+        # bit, which float32 images show. Between pixels, distances are square roots of whole numbers.
+        squares = np.square(cv2.distanceTransform(around, cv2.DIST_L2, cv2.DIST_MASK_PRECISE), dtype=np.float64)
+        distance = np.sqrt(np.rint(squares)).astype(np.float32)
+        part[:] = distance[top : top + y1 - y0, left : left + x1 - x0]
+    part /= np.float32(width + 1)
+    np.minimum(part, 1, out=part)
+    return weights
+
+
+def _from_ends(length: int, first_is_far: bool, last_is_far: bool) -> np.ndarray:
+    """Steps from each pixel of a row to the one before its first or behind its last: ``(length,)`` float32."""
+    steps = np.arange(1, length + 1, dtype=np.float32)
+    none = np.full(length, np.inf, np.float32)
+    return np.minimum(none if first_is_far else steps, none if last_is_far else steps[::-1])
 
 
 def match_border(painted: np.ndarray, original: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -91,20 +108,25 @@ def match_border(painted: np.ndarray, original: np.ndarray, mask: np.ndarray) ->
         mask: ``(h, w)`` bool.
 
     Returns:
-        ``(h, w, 3)`` uint8.
+        ``(h, w, 3)`` uint8; beyond the bounding rectangle of the mask, of which nothing is ever used, as it came.
     """
     # The model grows its mask to whole latent cells, the coarsest of which is a sixteenth of the window: that far
     # beyond the mask it may have painted too, and only the ring after that tells truth from drift.
     reach = max(3, max(mask.shape) // 16)
-    ring = grown(mask, 2 * reach) & ~grown(mask, reach)
+    x0, y0, x1, y1 = bounds(mask)
+    around = np.s_[max(0, y0 - 2 * reach) : y1 + 2 * reach, max(0, x0 - 2 * reach) : x1 + 2 * reach]
+    ring = grown(mask[around], 2 * reach) & ~grown(mask[around], reach)
     if not ring.any():
-        ring = ~mask
-    if not ring.any():
+        around, ring = np.s_[:, :], ~mask
+    if not x1 or not ring.any():
         return painted
     where = ring.view(np.uint8)
-    drift = np.subtract(cv2.mean(original, where), cv2.mean(painted, where))[:3]
+    drift = np.subtract(cv2.mean(original[around], where), cv2.mean(painted[around], where))[:3]
     levels = np.arange(256)[:, None] + drift
-    return cv2.LUT(painted, np.clip(np.rint(levels), 0, 255).astype(np.uint8)[None])
+    result = painted.copy()
+    part = result[y0:y1, x0:x1]
+    part[:] = cv2.LUT(part, np.clip(np.rint(levels), 0, 255).astype(np.uint8)[None])
+    return result
 
 
 def blend_into(image: np.ndarray, painted: np.ndarray, window: Box, alpha: np.ndarray) -> None:
@@ -116,25 +138,36 @@ def blend_into(image: np.ndarray, painted: np.ndarray, window: Box, alpha: np.nd
         window: Where the window lies in the image.
         alpha: ``(h, w)`` float32 in [0, 1].
     """
-    inside = alpha > 0
-    left, top, width, height = cv2.boundingRect(inside.view(np.uint8))
-    part = np.s_[top : top + height, left : left + width]
-    inside, painted = inside[part], painted[part]
-    region = image[window[1] + top : window[1] + top + height, window[0] + left : window[0] + left + width]
+    left, top, right, bottom = bounds(alpha > 0)
+    part = np.s_[top:bottom, left:right]
+    painted, alpha = painted[part], alpha[part]
+    region = image[window[1] + top : window[1] + bottom, window[0] + left : window[0] + right]
     if image.ndim == 2:
         region = region[:, :, None]
     if region.shape[2] < 3:
         painted = cv2.cvtColor(painted, cv2.COLOR_RGB2GRAY)[:, :, None]
     target = region[:, :, : painted.shape[2]]
-    weight = np.repeat(alpha[part][:, :, None], painted.shape[2], axis=2)
+    solid = alpha >= 1
+    x0, y0, x1, y1 = bounds(solid) if is_box(solid) else (0, 0, 0, 0)
+    inner = np.s_[y0:y1, x0:x1]
+    # A box is mixed along its edges only.
+    for edge in (np.s_[:y0], np.s_[y1:], np.s_[y0:y1, :x0], np.s_[y0:y1, x1:]):
+        if alpha[edge].size:
+            _mix(target[edge], painted[edge], alpha[edge])
+    scale = SCALES[image.dtype]
+    target[inner] = painted[inner] if scale == 1 else np.multiply(painted[inner], scale, dtype=np.float32)
+
+
+def _mix(target: np.ndarray, painted: np.ndarray, alpha: np.ndarray) -> None:
+    weight = np.repeat(alpha[:, :, None], painted.shape[2], axis=2)
     # Two products instead of old + weight * (new - old): a weight of 1 must give the painted value exactly.
-    new = painted * (weight * np.float32(SCALES[image.dtype]))
+    new = painted * (weight * np.float32(SCALES[target.dtype]))
     np.subtract(1, weight, out=weight)
     weight *= target
     new += weight
-    if image.dtype != np.float32:
-        np.clip(np.rint(new, out=new), 0, np.iinfo(image.dtype).max, out=new)
-    np.copyto(target, new, where=inside[:, :, None], casting="unsafe")
+    if target.dtype != np.float32:
+        np.clip(np.rint(new, out=new), 0, np.iinfo(target.dtype).max, out=new)
+    np.copyto(target, new, where=(alpha > 0)[:, :, None], casting="unsafe")
 
 
 def put(target: np.ndarray, pixels: np.ndarray, where: np.ndarray | None = None) -> None:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from inpaint_transform.core.boxes import Box, sides
+from inpaint_transform.core.masks import is_box
 
 
 def context_window(box: Box, height: int, width: int, context: float) -> Box:
@@ -113,9 +114,13 @@ def crop_mask(mask: np.ndarray, size: int) -> np.ndarray:
     """
     height, width = mask.shape
     scaled_width, scaled_height = working_size((0, 0, width, height), size)
-    rows = _any_within(mask, scaled_height, axis=0)
     out = np.zeros((size, size), bool)
-    out[:scaled_height, :scaled_width] = _any_within(rows, scaled_width, axis=1)
+    if is_box(mask):
+        rows, columns = _any_within(mask.max(axis=1), scaled_height, 0), _any_within(mask.max(axis=0), scaled_width, 0)
+        scaled = rows[:, None] & columns
+    else:
+        scaled = _any_within(_any_within(mask, scaled_height, axis=0), scaled_width, axis=1)
+    out[:scaled_height, :scaled_width] = scaled
     return out
 
 

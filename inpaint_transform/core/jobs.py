@@ -9,10 +9,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 
-from inpaint_transform.core import blend, crops, seeds
+from inpaint_transform.core import blend, crops, masks, seeds
 from inpaint_transform.core.boxes import Box, sides
 from inpaint_transform.core.edit import Edit, Outcome
 from inpaint_transform.core.labels import noun
@@ -126,14 +125,13 @@ class Job:
         """The bounding rectangle of the mask in the window, and what is put there: a part in the image's dtype."""
         if self.painted is None:
             raise RuntimeError("a job without a picture is to be blended")
-        x0, y0, x1, y1 = self.edit.window
-        window = self.image[y0:y1, x0:x1].copy()
-        blend.blend_into(window, self.painted, (0, 0, *sides(self.edit.window)), self.alpha)
-        left, top, width, height = cv2.boundingRect(self.mask.view(np.uint8))
-        part = window[top : top + height, left : left + width]
+        x, y = self.edit.window[:2]
+        left, top, right, bottom = box = masks.bounds(self.mask)
+        part = self.image[y + top : y + bottom, x + left : x + right].copy()
         if part.ndim == 3:
             part = part[:, :, : 3 if part.shape[2] >= 3 else 1]
-        return (left, top, left + width, top + height), part
+        blend.blend_into(part, self.painted, (-left, -top, 0, 0), self.alpha)
+        return box, part
 
     def outcome(self) -> Outcome:
         """What became of the edit."""

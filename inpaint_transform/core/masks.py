@@ -81,13 +81,25 @@ def outline_mask(outline: Outline, window: Box, shape: str) -> np.ndarray:
     return mask
 
 
+def bounds(mask: np.ndarray) -> Box:
+    """The bounding rectangle of a mask; all zeros where it is empty."""
+    x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
+    return x, y, x + width, y + height
+
+
+def is_box(mask: np.ndarray) -> bool:
+    """Whether a mask fills its bounding rectangle, as most do; so does an empty one."""
+    x0, y0, x1, y1 = bounds(mask)
+    return bool(mask[y0:y1, x0:x1].all())
+
+
 def grown(mask: np.ndarray, reach: int) -> np.ndarray:
     """The pixels within ``reach`` rows and columns of a mask."""
-    x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
-    if mask[y : y + height, x : x + width].all():  # most masks are boxes, and need no search for neighbours
+    if is_box(mask):  # no search for neighbours
         grown = np.zeros_like(mask)
-        if width:
-            grown[max(0, y - reach) : y + height + reach, max(0, x - reach) : x + width + reach] = True
+        x0, y0, x1, y1 = bounds(mask)
+        if x1:
+            grown[max(0, y0 - reach) : y1 + reach, max(0, x0 - reach) : x1 + reach] = True
         return grown
     return cv2.dilate(mask.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)).astype(bool)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from inpaint_transform.core.blend import blend_into, check_image, feather_alpha, match_border, to_rgb8
 from inpaint_transform.core.boxes import Box
-from inpaint_transform.core.masks import shape_mask
+from inpaint_transform.core.masks import bounds, shape_mask
 
 DTYPES = (np.uint8, np.uint16, np.float32)
 CHANNELS = (None, 1, 3, 4, 5)
@@ -109,6 +109,25 @@ def test_a_weight_between_mixes_old_and_painted(dtype: type) -> None:
     assert np.allclose(image / unit, 80)
 
 
+@settings(max_examples=60, deadline=None)
+@given(placements(), st.sampled_from(DTYPES), st.sampled_from([3, 5]), shapes, widths)
+def test_every_pixel_is_mixed_by_one_formula(
+    placement: tuple[int, int, Box, Box], dtype: type, channels: int, shape: str, feather: float
+) -> None:
+    height, width, window, box = placement
+    image = picture(height, width, channels, dtype)
+    mask = shape_mask(box, window, shape)
+    painted = picture(*mask.shape, 3, np.uint8, seed=1)
+    alpha = feather_alpha(mask, feather, window, height, width)
+    old = image[window[1] : window[3], window[0] : window[2], :3].copy()
+    weight = alpha[:, :, None]
+    mixed = painted * (weight * np.float32(UNIT[dtype])) + (1 - weight) * old
+    expected = mixed if dtype is np.float32 else np.clip(np.rint(mixed), 0, np.iinfo(dtype).max)
+    blend_into(image, painted, window, alpha)
+    found = image[window[1] : window[3], window[0] : window[2], :3]
+    assert np.array_equal(found[mask], expected[mask].astype(dtype))
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_blending_rounds_and_never_wraps(dtype: type) -> None:
     image = np.full((32, 32, 3), np.iinfo(dtype).max, dtype)
@@ -179,7 +198,11 @@ def test_feather_rises_with_the_distance_to_the_unmasked_image(data: st.DataObje
     whole = mask_in_image(height, width, window, mask)
     distance = distance_oracle(height, width, whole)[window[1] : window[3], window[0] : window[2]]
     expected = np.where(mask, np.clip(distance / (feather + 1), 0, 1), 0)
-    assert np.abs(feather_alpha(mask, feather, window, height, width) - expected).max() < 1e-3
+    alpha = feather_alpha(mask, feather, window, height, width)
+    assert np.abs(alpha - expected).max() < 1e-3
+    if shape == "box":  # to the bit, for no search is made
+        ramp = np.minimum(distance.astype(np.float32) / np.float32(feather + 1), 1)
+        assert np.array_equal(alpha, np.where(mask, ramp, np.float32(0)))
 
 
 @pytest.mark.parametrize("feather", [1, 2, 5])
@@ -271,7 +294,10 @@ def test_match_border_takes_back_a_constant_colour_offset(
     if mask.all():
         assert np.array_equal(matched, drifted), "without surroundings there is nothing to match"
     else:
-        assert np.array_equal(matched, truth)
+        assert np.array_equal(matched[mask], truth[mask])
+        x0, y0, x1, y1 = bounds(mask)
+        matched[y0:y1, x0:x1] = drifted[y0:y1, x0:x1]
+        assert np.array_equal(matched, drifted)
 
 
 def test_match_border_clips_instead_of_wrapping() -> None:

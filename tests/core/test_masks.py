@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from inpaint_transform.core.boxes import Box
-from inpaint_transform.core.masks import clear, decode_rle, encode_rle, free_share, outline_mask, shape_mask
+from inpaint_transform.core.masks import (
+    bounds,
+    clear,
+    decode_rle,
+    encode_rle,
+    free_share,
+    grown,
+    is_box,
+    outline_mask,
+    shape_mask,
+)
 
 
 @given(hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=20)))
@@ -31,6 +41,28 @@ def test_lengths_of_another_mask_are_refused(lengths):
     else:
         with pytest.raises(ValueError, match="no mask of 3 x 4"):
             decode_rle(lengths, 3, 4)
+
+
+any_mask = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=20))
+
+
+@given(any_mask)
+def test_bounds_hold_the_mask_and_touch_it(mask):
+    x0, y0, x1, y1 = bounds(mask)
+    rows, columns = np.nonzero(mask)
+    if rows.size:
+        assert (x0, y0, x1, y1) == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+    else:
+        assert (x0, y0, x1, y1) == (0, 0, 0, 0)
+    assert is_box(mask) == (mask.sum() == (x1 - x0) * (y1 - y0))
+
+
+@given(any_mask, st.integers(1, 6))
+def test_a_mask_grows_to_all_that_is_near(mask, reach):
+    near = np.zeros_like(mask)
+    for row, column in np.argwhere(mask):
+        near[max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1] = True
+    assert np.array_equal(grown(mask, reach), near)
 
 
 boxes = st.lists(

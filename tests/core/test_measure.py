@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
-from inpaint_transform.core.measure import CHANGED, coverage
+from inpaint_transform.core.measure import CHANGED, coverage, mean_change
 
 SIDE = 40
 BOX = (10, 10, 30, 30)
@@ -72,3 +73,13 @@ def test_coverage_stays_in_its_range(random, box):
     rng = np.random.default_rng(random.randrange(2**32))
     before, after = rng.integers(0, 256, (2, SIDE, SIDE, 3), np.uint8)
     assert 0 <= coverage(before, after, box) <= 1
+
+
+# Change
+
+
+@given(hnp.arrays(bool, (SIDE, SIDE)), st.randoms(use_true_random=False))
+def test_the_mean_change_is_that_of_the_masked_pixels(mask, random):
+    before, after = np.random.default_rng(random.randrange(2**32)).integers(0, 256, (2, SIDE, SIDE, 3), np.uint8)
+    expected = np.abs(before[mask].astype(int) - after[mask]).mean() if mask.any() else 0.0
+    assert mean_change(after, before, mask) == pytest.approx(expected)
