@@ -37,11 +37,13 @@ class Painter:
             return [InpaintResult(None, "near constant")] * len(requests)
         return [InpaintResult(painted(request)) for request in requests]
 
-    def paint_later(self, requests: Sequence[InpaintRequest], names: Sequence[bytes], destination: Destination) -> bool:
+    def paint_later(
+        self, requests: Sequence[InpaintRequest], names: Sequence[bytes], destination: Destination
+    ) -> float:
         """What a server does when nobody waits, at once."""
         self.later.append(list(requests))
         keep_raw(destination, names, [InpaintResult(painted(request)) for request in requests])
-        return False
+        return 0.0
 
     def stats(self) -> dict[str, object]:
         return {}

@@ -112,7 +112,9 @@ class Inpainter(Protocol):
         """Paint every request, batched as the model allows."""
         ...
 
-    def paint_later(self, requests: Sequence[InpaintRequest], names: Sequence[bytes], destination: Destination) -> bool:
+    def paint_later(
+        self, requests: Sequence[InpaintRequest], names: Sequence[bytes], destination: Destination
+    ) -> float:
         """Queue requests for when nobody waits for the device; returns at once.
 
         Args:
@@ -121,7 +123,8 @@ class Inpainter(Protocol):
             destination: The pool.
 
         Returns:
-            Whether the queue is full, so that what was queued longest has been or will be dropped.
+            For how many seconds what is queued will keep the painter busy; there is no sense in asking for much more
+            before. Of a queue that is full, what was queued longest is dropped.
         """
         ...
 

@@ -53,7 +53,7 @@ class PipelineInpainter:
             results += [InpaintResult((image * 255).round().astype(np.uint8)) for image in np.nan_to_num(images)]
         return results
 
-    def paint_later(self, *_: Any) -> bool:
+    def paint_later(self, *_: Any) -> float:
         """Nothing is painted later: the device is busy training."""
         return True
 

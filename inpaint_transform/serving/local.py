@@ -171,8 +171,10 @@ class LocalInpainter:
         with self._queue_lock:
             self._batcher.finish(finished)
 
-    def paint_later(self, requests: Sequence[InpaintRequest], names: Sequence[bytes], destination: Destination) -> bool:
-        """Have requests painted in a thread of this process when nobody waits; whether the queue is full."""
+    def paint_later(
+        self, requests: Sequence[InpaintRequest], names: Sequence[bytes], destination: Destination
+    ) -> float:
+        """Have requests painted in a thread of this process when nobody waits; for how many seconds it is busy."""
         self._listener.hear(request.prompt for request in requests)
         with self._wishes:
             for request, name in zip(requests, names, strict=True):
@@ -183,7 +185,7 @@ class LocalInpainter:
                 self._thread = threading.Thread(target=self._paint_wishes, name="inpaint-wishes", daemon=True)
                 self._thread.start()
             self._wishes.notify_all()
-            return self._background.full
+            return self._background.ahead()
 
     def _paint_wishes(self) -> None:
         """What the thread does; it ends with the process, and what is queued then goes too."""

@@ -84,3 +84,18 @@ def test_a_queue_is_full_by_its_bytes_too(monkeypatch: pytest.MonkeyPatch) -> No
     assert queue.dropped == 3
     assert queue.take(0.0) == [3, 4, 5]
     assert not queue.full
+
+
+def test_it_tells_for_how_long_it_has_enough_to_do() -> None:
+    queue: BackgroundQueue[int] = BackgroundQueue(2, 0.5)
+    assert queue.ahead() == 0.0
+    for number in range(6):
+        queue.add(number, "key", number)
+    assert queue.ahead() > 0.0  # before it knows how long a painting takes
+    queue.take(0.0)
+    queue.finish(0.0, 2.0)  # two paintings in two seconds, which may take half of the time
+    assert queue.ahead() == pytest.approx(4 * 2.0)
+    assert queue.ahead(4) == pytest.approx(2.0)
+    queue.take(4.0)
+    queue.finish(4.0, 4.2)
+    assert 0.0 < queue.ahead() < 2 * 2.0

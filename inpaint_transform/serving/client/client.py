@@ -113,8 +113,10 @@ class SharedInpainter:
             results += answer.results
         return results
 
-    def paint_later(self, requests: Sequence[InpaintRequest], names: Sequence[bytes], destination: Destination) -> bool:
-        """Have requests painted by the server when nobody waits for it; whether its queue is full.
+    def paint_later(
+        self, requests: Sequence[InpaintRequest], names: Sequence[bytes], destination: Destination
+    ) -> float:
+        """Have requests painted by the server when nobody waits for it; for how many seconds it has enough to do.
 
         The server puts the results into the pool by itself, so this process need not live to see them.
 
@@ -126,14 +128,14 @@ class SharedInpainter:
         # The server has its advice for whoever waits for an answer.
         self._listener.hear(request.prompt for request in requests)
         step = paint_frames.requests_per_frame(requests)
-        full = False
+        ahead = 0.0
         for start in range(0, len(requests), step):
-            full |= self._queue(requests[start : start + step], Later(tuple(names[start : start + step]), destination))
-        return full
+            ahead = self._queue(requests[start : start + step], Later(tuple(names[start : start + step]), destination))
+        return ahead
 
-    def _queue(self, requests: Sequence[InpaintRequest], later: Later) -> bool:
+    def _queue(self, requests: Sequence[InpaintRequest], later: Later) -> float:
         with _named():
-            return self._ask(lambda connection: connection.paint_later(requests, self._timeout, later)).full
+            return self._ask(lambda connection: connection.paint_later(requests, self._timeout, later)).ahead
 
     def _paint(self, requests: Sequence[InpaintRequest]) -> Answer:
         return self._ask(lambda connection: connection.paint(requests, self._timeout))

@@ -36,14 +36,14 @@ class Answer:
         advice: A warning for the user, or None.
         error: Why it could not paint, or None: ``ValueError`` for a request that is wrong.
         last: Whether it ends because of that.
-        full: Whether its queue for what nobody waits for is full.
+        ahead: For how many seconds it is busy with what nobody waits for.
     """
 
     results: list[InpaintResult]
     advice: str | None = None
     error: Exception | None = None
     last: bool = False
-    full: bool = False
+    ahead: float = 0.0
 
 
 class Connection:
@@ -138,7 +138,7 @@ class Connection:
         frame = self._ask_to_paint(requests, timeout, later)
         if frame.kind is Kind.ERROR:
             return _failed(frame)
-        return Answer([], full=bool(frame.header.get("full")))
+        return Answer([], ahead=float(frame.header.get("ahead", 0.0)))
 
     def _ask_to_paint(self, requests: Sequence[InpaintRequest], timeout: float, later: Later | None = None) -> Frame:
         deadline = time.monotonic() + timeout

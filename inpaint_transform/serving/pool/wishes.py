@@ -18,10 +18,14 @@ logger = logging.getLogger(__name__)
 
 # Wishes that wait in a process; each holds a window's pixels. The oldest is dropped, and comes again some day.
 MAX_WISHES = 64
-# How many are handed over at once while the painter keeps up, and while it does not.
+# How many are handed over at once while the painter keeps up, and while it has enough to do.
 GROUP = 16
 TRICKLE = 4
-# How long to leave a painter alone that has more than enough to do, and when to ask again for the same thing.
+# A painter with more than so much to do has enough, and is left alone for half of it: many processes hand over together
+# what it can paint, for whatever is dropped again was cut out and scaled in vain.
+ENOUGH_S = 0.5
+MAX_PAUSE_S = 10.0
+# How long to leave a painter alone that failed, and how long after it should be there to ask again for the same thing.
 PAUSE_S = 1.0
 AGAIN_S = 2.0
 MAX_REMEMBERED = 4096
@@ -47,7 +51,7 @@ class Background:
         self._news = threading.Condition()
         self._thread: threading.Thread | None = None
         self._wishes: dict[bytes, Callable[[int], InpaintRequest]] = {}
-        self._asked: dict[bytes, float] = {}
+        self._asked: dict[bytes, float] = {}  # until when not to be asked for again
         self._failure: InpaintError | None = None
         self._handing_over = 0
 
@@ -61,7 +65,7 @@ class Background:
         now = time.monotonic()
         with self._news:
             failure, self._failure = self._failure, None
-            if failure is None and now - self._asked.get(name, float("-inf")) >= AGAIN_S:
+            if failure is None and now >= self._asked.get(name, float("-inf")):
                 self._wishes.pop(name, None)
                 self._wishes[name] = request
                 if len(self._wishes) > MAX_WISHES:
@@ -85,40 +89,41 @@ class Background:
             return len(self._wishes) + self._handing_over
 
     def _run(self) -> None:
-        full = False
+        ahead = 0.0
         while True:
             with self._news:
                 self._news.wait_for(lambda: bool(self._wishes))
                 # The latest: what was asked for last is the likeliest to still be wanted.
-                names = list(self._wishes)[-(TRICKLE if full else GROUP) :]
+                names = list(self._wishes)[-(TRICKLE if ahead > ENOUGH_S else GROUP) :]
                 group = {name: self._wishes.pop(name) for name in names}
-                self._remember(names)
+                self._remember(names, ahead)
                 self._handing_over = len(group)
             try:
-                full = self._hand_over(group)
+                ahead = self._hand_over(group)
             except InpaintError as error:
-                full = True
+                ahead = 2 * PAUSE_S
                 with self._news:
                     self._failure = error
             except Exception as error:
                 logger.exception("painting in the background failed")
-                full = True
+                ahead = 2 * PAUSE_S
                 with self._news:
                     self._failure = InpaintError(f"painting in the background failed: {type(error).__name__}: {error}")
             with self._news:
                 self._handing_over = 0
                 self._news.notify_all()
-            if full:
-                time.sleep(PAUSE_S)
+            if ahead > ENOUGH_S:
+                time.sleep(min(ahead / 2, MAX_PAUSE_S))
 
-    def _remember(self, names: list[bytes]) -> None:
+    def _remember(self, names: list[bytes], ahead: float) -> None:
+        """Do not ask for these again before they should be there."""
         now = time.monotonic()
         if len(self._asked) > MAX_REMEMBERED:
-            self._asked = {name: at for name, at in self._asked.items() if now - at < AGAIN_S}
-        self._asked.update(dict.fromkeys(names, now))
+            self._asked = {name: until for name, until in self._asked.items() if now < until}
+        self._asked.update(dict.fromkeys(names, now + ahead + AGAIN_S))
 
-    def _hand_over(self, group: dict[bytes, Callable[[int], InpaintRequest]]) -> bool:
-        """Make requests and queue them; whether the painter has more than enough."""
+    def _hand_over(self, group: dict[bytes, Callable[[int], InpaintRequest]]) -> float:
+        """Make requests and queue them; for how many seconds the painter has enough to do."""
         inpainter = self._inpainter()
         size = inpainter.size
         store = self._keeper.store

@@ -67,7 +67,9 @@ class BulkInpainter:
                 raise answer
         return [answer for answer in answers if isinstance(answer, InpaintResult)]
 
-    def paint_later(self, requests: Sequence[InpaintRequest], names: Sequence[bytes], destination: Destination) -> bool:
+    def paint_later(
+        self, requests: Sequence[InpaintRequest], names: Sequence[bytes], destination: Destination
+    ) -> float:
         """Not here: whoever paints in bulk waits for what is painted."""
         raise NotImplementedError("a pool is filled through serving='ray' in the training, or on one machine")
 

@@ -15,6 +15,9 @@ Item = TypeVar("Item")
 MAX_QUEUED = 256
 # What is queued holds its pixels: 256 crops of 512 pixels, or 77 of 1024.
 MAX_QUEUED_BYTES = 256 << 20
+# What a painting counts for before the first one is done, and how much the latest counts then.
+FIRST_PACE_S = 0.1
+LATEST = 0.5
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class BackgroundQueue(Generic[Item]):
         self._running: dict[float, list[Hashable]] = {}
         self._bytes = 0
         self._not_before = float("-inf")
+        self._pace: float | None = None
         self.dropped = 0
 
     def __len__(self) -> int:
@@ -93,9 +97,16 @@ class BackgroundQueue(Generic[Item]):
             began: When it was taken.
             now: The time.
         """
-        del self._running[began]
+        names = self._running.pop(began)
+        took = (now - began) / self._share
         # So long after its begin that the share is kept.
-        self._not_before = max(self._not_before, began + (now - began) / self._share)
+        self._not_before = max(self._not_before, began + took)
+        pace = took / len(names)
+        self._pace = pace if self._pace is None else self._pace + LATEST * (pace - self._pace)
+
+    def ahead(self, slots: int = 1) -> float:
+        """How many seconds what is queued will keep the device busy, as far as one can tell."""
+        return len(self._queue) * (FIRST_PACE_S if self._pace is None else self._pace) / slots
 
     def wake_at(self, slots: int = 1) -> float | None:
         """When to ask again although nothing has happened; None for never."""

@@ -252,7 +252,7 @@ class Server:
             self._background.add(
                 Job(call, 0), share_key(own, self._spec.steps), name, own.image.nbytes + own.mask.nbytes
             )
-        peer.answer(wire.pack(Kind.QUEUED, {"full": self._background.full}))
+        peer.answer(wire.pack(Kind.QUEUED, {"ahead": self._background.ahead(self._engine.slots)}))
         self._start_batch()
 
     def _answer_ready(self, peer: Peer) -> None:

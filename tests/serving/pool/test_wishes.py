@@ -29,10 +29,10 @@ class Slow(Painter):
         super().__init__()
         self.go = threading.Event()
 
-    def paint_later(self, requests, names, destination) -> bool:
+    def paint_later(self, requests, names, destination) -> float:
         self.go.wait(10)
         super().paint_later(requests, names, destination)
-        return True
+        return 60.0
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def wait_until(condition) -> None:
 
 
 def test_nobody_waits_and_the_oldest_wish_is_dropped(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PAUSE_S", 0.0)
+    monkeypatch.setattr(module, "MAX_PAUSE_S", 0.0)
     painter = Slow()
     background = Background(keeper, lambda: painter)
     for number in range(module.MAX_WISHES + 200):
@@ -73,7 +73,7 @@ def test_the_same_is_not_asked_for_again_at_once(keeper: Keeper) -> None:
 
 @pytest.mark.parametrize("error", [InpaintError("the model does not load"), ValueError("strength=7")])
 def test_a_failure_comes_back_at_the_next_wish(keeper: Keeper, monkeypatch, error: Exception) -> None:
-    monkeypatch.setattr(module, "PAUSE_S", 0.0)
+    monkeypatch.setattr(module, "MAX_PAUSE_S", 0.0)
 
     def fail(_: int) -> InpaintRequest:
         raise error
