@@ -80,6 +80,25 @@ def plan(recipe: Recipe, scene: Scene, rng: random.Random, looks: LookDrawer | N
     return [objects.look_of(region, label, lambda source: objects.edit_of(None, region, label, label, source), rng)]
 
 
+def plan_each(recipe: Recipe, scene: Scene, rng: random.Random, looks: LookDrawer | None = None) -> list[Edit]:
+    """An edit for each box that ``plan`` may ever draw, as if it were drawn alone.
+
+    Args:
+        recipe: The settings; how many boxes are drawn does not count.
+        scene: The sample.
+        rng: Source of every draw.
+        looks: See ``plan``.
+
+    Returns:
+        The edits, in the order of their boxes.
+
+    Raises:
+        ValueError: An unknown label or an unfilled prompt slot.
+    """
+    objects = _Objects(recipe.spoken(scene.labels), scene, looks)
+    return [objects.look(index, rng) for index in range(len(scene.boxes)) if objects.obstacle(index) is None]
+
+
 def obstacles(recipe: Recipe, scene: Scene) -> list[str | None]:
     """Why each box may not be repainted, in a few words that name the setting; None for one that may."""
     if len(scene.boxes) == 0:

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.recipe import Recipe
@@ -25,10 +25,8 @@ from inpaint_transform.datasets.shards import Shard
 from inpaint_transform.datasets.templates import PROMPT, Templates, check_prompt, recipe_for
 from inpaint_transform.gates import Gate, gate_of
 from inpaint_transform.serving.pool.pool import Pool
+from inpaint_transform.serving.registry import load
 from inpaint_transform.serving.session import current_session
-
-if TYPE_CHECKING:
-    from inpaint_transform.core.protocol import Inpainter
 
 logger = logging.getLogger(__name__)
 
@@ -257,7 +255,7 @@ def export(
         edits, accepted = sum(copy.edits for copy in done), sum(copy.accepted for copy in done)
         copies_here = sum(map(len, groups))
         if len(done) < copies_here and not merge:
-            inpainter = _connect(spec, say)
+            inpainter = load(spec, say)
             # A model of this process stays for the next export; the cluster is left.
             with contextlib.closing(inpainter) if spec.serving == "ray" else contextlib.nullcontext():
                 looks = None
@@ -313,22 +311,6 @@ def _templates(prompts: str | Sequence[str] | Templates) -> Templates:
         for text in texts:
             check_prompt(text)
     return found
-
-
-def _connect(spec: ModelSpec, say: Callable[[str], None]) -> Inpainter:
-    from inpaint_transform.serving.registry import connect
-
-    if spec.serving == "ray":
-        from inpaint_transform.serving.ray.bulk import BulkInpainter
-
-        say(f"looking for painters of {spec.id} ...")
-        return BulkInpainter(spec)
-    from inpaint_transform.serving.known_words import words_of
-
-    say(f"loading {words_of(spec.resolved()) or spec.id} ...")
-    inpainter = connect(spec)
-    inpainter.size  # noqa: B018 - asking for the size is what loads the model
-    return inpainter
 
 
 def _shown(

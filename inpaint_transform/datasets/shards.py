@@ -83,15 +83,13 @@ def folders(target: Path) -> list[Path]:
             found[Shard(int(match[1]), int(match[2]))] = folder
     counts = {shard.count for shard in found}
     if not found:
-        raise ValueError(f"merge: no shards of {target} lie beside it; export them with shard='1/N' to 'N/N' first")
+        raise ValueError(f"merge: no shards of {target} lie beside it; make them with shard='1/N' to 'N/N' first")
     if len(counts) > 1:
-        raise ValueError(
-            f"merge: beside {target} lie shards of {sorted(counts)} in all; remove those of another export"
-        )
+        raise ValueError(f"merge: beside {target} lie shards of {sorted(counts)} in all; remove those of another run")
     (count,) = counts
     missing = [str(shard) for number in range(1, count + 1) if (shard := Shard(number, count)) not in found]
     if missing:
-        raise ValueError(f"merge: of the shards of {target}, {', '.join(missing)} are not beside it; export them first")
+        raise ValueError(f"merge: of the shards of {target}, {', '.join(missing)} are not beside it; make them first")
     return [found[Shard(number, count)] for number in range(1, count + 1)]
 
 

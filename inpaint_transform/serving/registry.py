@@ -77,6 +77,27 @@ def connect(spec: ModelSpec, session: Session | None = None) -> Inpainter:
     return _registry.get(spec, session)
 
 
+def load(spec: ModelSpec, say: Callable[[str], None]) -> Inpainter:
+    """Who paints for a command, with the model loaded; with ``serving="ray"`` the painters of a cluster do.
+
+    Args:
+        spec: Which model.
+        say: Is told what takes a while now.
+
+    Raises:
+        InpaintError: The model does not load, or the cluster has no painter of it.
+    """
+    if spec.serving == "ray":
+        from inpaint_transform.serving.ray.bulk import BulkInpainter
+
+        say(f"looking for painters of {spec.id} ...")
+        return BulkInpainter(spec)
+    say(f"loading {words_of(spec.resolved()) or spec.id} ...")
+    inpainter = connect(spec)
+    inpainter.size  # noqa: B018 - asking for the size is what loads the model
+    return inpainter
+
+
 class OnDemand:
     """An inpainter that is connected to when it is asked for something.
 
@@ -96,7 +117,9 @@ class OnDemand:
         """Paint every request."""
         return self._connect().paint(requests)
 
-    def paint_later(self, requests: Sequence[InpaintRequest], names: Sequence[bytes], destination: Destination) -> bool:
+    def paint_later(
+        self, requests: Sequence[InpaintRequest], names: Sequence[bytes], destination: Destination
+    ) -> float:
         """Queue requests for which nobody waits."""
         return self._connect().paint_later(requests, names, destination)
 

@@ -1,14 +1,23 @@
-"""Painting ahead: every look that a transform may draw in a data set, painted into its pool before training."""
+"""Painting ahead: every look that a transform may draw in a data set, painted into its pool before training.
+
+Looks are painted in groups of two full batches, cut within blocks of pictures. Groups are the same in every run, on
+every shard and however often it was killed, so the pixels are the same too, although neighbours in a batch may change
+a result by a grey level.
+"""
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
+import hashlib
+import itertools
+import json
 import random
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import albumentations as A
 import numpy as np
@@ -16,12 +25,23 @@ import numpy as np
 from inpaint_transform.core.boxes import Box
 from inpaint_transform.core.edit import Edit, Outcome
 from inpaint_transform.core.labels import Label, plain_label
+from inpaint_transform.core.looks import Kept
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.paint import paint_all
-from inpaint_transform.core.plan import Scene, plan
+from inpaint_transform.core.plan import Scene, plan_each
+from inpaint_transform.core.protocol import Inpainter, InpaintResult
 from inpaint_transform.core.recipe import Recipe
+from inpaint_transform.datasets.formats.base import Annotation
+from inpaint_transform.datasets.shards import Shard
 from inpaint_transform.faces.albumentations import BBoxInpaint
 from inpaint_transform.serving.pool.pool import Drawer, Pool
+
+Item = TypeVar("Item")
+
+# Pictures whose looks may share a group; a shard takes whole blocks. Few enough that shards get equally much to do, and
+# enough that the last group of a block, which is rarely full, does not matter.
+BLOCK = 16
+MAX_AT_ONCE = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,13 +52,13 @@ class Sample:
         image: ``(H, W, 3)`` uint8, RGB.
         boxes: Pixel boxes.
         labels: One a box, as training has them.
-        name: What the picture is called.
+        wanted: Whether looks of each box are to be painted, where a budget leaves some out; None for all.
     """
 
     image: np.ndarray
     boxes: Sequence[Box]
     labels: Sequence[Label]
-    name: str = ""
+    wanted: Sequence[bool] | None = None
 
 
 @dataclass
@@ -58,24 +78,19 @@ class Ahead:
     reasons: Counter[str] = field(default_factory=Counter)
 
 
-def with_pool(
-    transform: BBoxInpaint, path: Path, variants: int | None = None, serving: str | None = None
-) -> BBoxInpaint:
+def with_pool(transform: BBoxInpaint, path: Path, variants: int | None = None) -> BBoxInpaint:
     """The same transform with a pool in a folder, in which what is missing is painted at once.
 
     Args:
         transform: From options or a file.
         path: The pool's folder.
         variants: Looks of each object; None for what the transform says.
-        serving: Where the model runs instead; None for what the transform says.
     """
     arguments = dict(transform.editor.arguments)
     own = dict(arguments.get("reuse") or {})
     reuse = {**own, "path": str(path), "wait": True, "frozen": False}
     if variants is not None:
         reuse["variants"] = variants
-    if serving is not None:
-        arguments["model"] = dataclasses.replace(ModelSpec.of(arguments["model"]), serving=serving)
     return BBoxInpaint(**{**arguments, "reuse": reuse})
 
 
@@ -93,7 +108,7 @@ def load_pipeline(path: Path) -> tuple[A.Compose | None, BBoxInpaint]:
     if len(found) != 1:
         raise ValueError(f"{path} has {len(found)} BBoxInpaint in its outermost Compose; save a pipeline with one")
     before = listed[: found[0]]
-    boxes = A.BboxParams("pascal_voc", label_fields=["labels"])
+    boxes = A.BboxParams("pascal_voc", label_fields=["labels", "wanted"])
     return (A.Compose(before, bbox_params=boxes) if before else None), listed[found[0]]
 
 
@@ -105,7 +120,13 @@ def prepared(sample: Sample, before: A.Compose | None) -> Sample:
     """
     if before is None:
         return sample
-    given = {"image": sample.image, "bboxes": [list(box) for box in sample.boxes], "labels": list(sample.labels)}
+    wanted = [1] * len(sample.boxes) if sample.wanted is None else [int(one) for one in sample.wanted]
+    given = {
+        "image": sample.image,
+        "bboxes": [list(box) for box in sample.boxes],
+        "labels": list(sample.labels),
+        "wanted": wanted,
+    }
     first, second = before(**given), before(**given)
     if not np.array_equal(first["image"], second["image"]):
         raise ValueError(
@@ -114,7 +135,8 @@ def prepared(sample: Sample, before: A.Compose | None) -> Sample:
         )
     boxes = [tuple(round(corner) for corner in box) for box in first["bboxes"]]
     # Compose makes floats of ids.
-    return Sample(first["image"], boxes, [plain_label(label) for label in first["labels"]], sample.name)
+    labels, kept = [plain_label(label) for label in first["labels"]], [bool(one) for one in first["wanted"]]
+    return Sample(first["image"], boxes, labels, kept)
 
 
 def in_training_terms(labels: Sequence[str], class_names: Any) -> list[Label]:
@@ -130,10 +152,50 @@ def _whole(key: Any) -> Label:
     return int(key) if isinstance(key, str) and key.lstrip("-").isdecimal() else key
 
 
+def within(labels: Iterable[Sequence[str]], budget: Mapping[str, int]) -> list[list[bool]]:
+    """Which boxes a budget has room for: the first ones of each label.
+
+    Args:
+        labels: The labels of each picture of the data set.
+        budget: Most boxes of a label; others are not limited.
+
+    Examples:
+        >>> within([["cone", "cube"], ["cone"]], {"cone": 1})
+        [[True, True], [False]]
+    """
+    left = Counter(budget)
+    found: list[list[bool]] = []
+    for of_picture in labels:
+        found.append([])
+        for label in of_picture:
+            found[-1].append(label not in budget or left[label] > 0)
+            left[label] -= 1
+    return found
+
+
+def described(chosen: Iterable[tuple[Annotation, Sequence[bool]]], variants: int) -> str:
+    """What is painted, in words that all shards of it share, on whatever machine and in whatever folder.
+
+    Args:
+        chosen: The pictures, each with which of its boxes are wanted.
+        variants: Looks of each object.
+    """
+    rows = [(one.digest, one.boxes, one.labels, wanted) for one, wanted in chosen]
+    digest = hashlib.blake2b(json.dumps(rows, default=str).encode(), digest_size=4).hexdigest()
+    boxes = sum(sum(wanted) for *_, wanted in rows)
+    return f"{variants} looks each of {boxes} boxes in {len(rows)} pictures ({digest})"
+
+
+def share(pictures: Sequence[Item], shard: Shard | None) -> list[Item]:
+    """What a shard paints of the pictures of a data set: whole blocks, so that its groups are those of a single run."""
+    blocks = [pictures[start : start + BLOCK] for start in range(0, len(pictures), BLOCK)]
+    return list(itertools.chain.from_iterable(blocks if shard is None else shard.share(blocks)))
+
+
 def paint_ahead(
     transform: BBoxInpaint,
     samples: Iterable[Sample],
-    budget: Mapping[str, int] | None = None,
+    inpainter: Inpainter | None = None,
     show: Callable[[Outcome], None] = lambda _: None,
     step: Callable[[int], None] = lambda _: None,
 ) -> Ahead:
@@ -142,7 +204,7 @@ def paint_ahead(
     Args:
         transform: With a pool that waits, see ``with_pool``.
         samples: The data set, as the transform will get it.
-        budget: Most boxes of a label to paint, by the word for it; others are not limited.
+        inpainter: Who paints; None for the transform's own. One with ``slots`` is given as many groups at once.
         show: Is told of every look that was painted.
         step: Is told how many looks are done, of as many as there are boxes times variants.
 
@@ -156,73 +218,115 @@ def paint_ahead(
     pool = editor.pool
     if pool is None or not pool.wait:
         raise ValueError("the transform has no pool that waits for painting; see with_pool")
+    painter = editor.inpainter if inpainter is None else inpainter
+    size = 2 * ModelSpec.of(editor.arguments["model"]).resolved().max_batch_size
     done = Ahead()
-    group = 2 * ModelSpec.of(editor.arguments["model"]).resolved().max_batch_size
-    waiting: list[tuple[Sample, Edit]] = []
-    left = Counter(budget or {})
+    painting: deque[tuple[list[_Look], Future[Any]]] = deque()
 
-    def paint() -> None:
-        images, edits = [sample.image for sample, _ in waiting], [[edit] for _, edit in waiting]
-        _, outcomes = paint_all(editor.recipe, images, edits, editor.inpainter, editor.gate, looks=pool)
-        for (_, edit), [outcome] in zip(waiting, outcomes, strict=True):
+    def finish() -> None:
+        group, result = painting.popleft()
+        _, outcomes = result.result()
+        for look, [outcome] in zip(group, outcomes, strict=True):
+            if look.there:
+                continue
             counts = done.accepted if outcome.accepted else done.rejected
-            counts[str(edit.target)] += 1
+            counts[str(look.edit.target)] += 1
             if not outcome.accepted:
                 done.reasons[str(outcome.reason)] += 1
             show(outcome)
-        step(len(waiting))
-        waiting.clear()
+        step(len(group))
 
-    for sample in samples:
-        chosen = _within(sample, left, budget or {})
-        looks = list(_looks(editor.recipe, chosen, sample, pool)) if chosen.boxes else []
-        # Boxes that are never drawn, or beyond a budget, are done too.
-        step(pool.reuse.variants * len(sample.boxes) - len(looks))
-        for edit in looks:
-            if edit is None:
-                done.there += 1
-                step(1)
-                continue
-            waiting.append((sample, edit))
-            if len(waiting) >= group:
-                paint()
-    if waiting:
-        paint()
+    with ThreadPoolExecutor(MAX_AT_ONCE, "painting") as threads:
+        try:
+            for group in _groups(editor.recipe, samples, pool, size, step):
+                done.there += sum(look.there for look in group)
+                if all(look.there for look in group):
+                    step(len(group))
+                    continue
+                while len(painting) >= min(getattr(painter, "slots", 1), MAX_AT_ONCE):
+                    finish()
+                images, edits = [look.image for look in group], [[look.edit] for look in group]
+                arguments = (editor.recipe, images, edits, painter, editor.gate, False, _Unseen(pool))
+                painting.append((group, threads.submit(paint_all, *arguments)))
+            while painting:
+                finish()
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
     pool.flush()
     return done
 
 
-def _within(sample: Sample, left: Counter[str], budget: Mapping[str, int]) -> Sample:
-    """The sample without the boxes that no budget is left for."""
-    kept = []
-    for index, label in enumerate(sample.labels):
-        word = str(label)
-        if word in budget:
-            if not left[word]:
-                continue
-            left[word] -= 1
-        kept.append(index)
-    return dataclasses.replace(
-        sample, boxes=[sample.boxes[index] for index in kept], labels=[sample.labels[index] for index in kept]
-    )
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """A look that is painted ahead, and whether it is there already."""
+
+    image: np.ndarray
+    edit: Edit
+    there: bool
 
 
-def _looks(recipe: Recipe, chosen: Sample, sample: Sample, pool: Pool) -> Iterator[Edit | None]:
-    """The missing looks of the chosen boxes; None for each that is there."""
+class _Unseen:
+    """A pool in which nothing is found: of a group that was broken off all is painted again, as it was before.
+
+    What is kept twice stays as it was kept first.
+    """
+
+    wait = True
+
+    def __init__(self, pool: Pool) -> None:
+        self.settings = pool.settings
+        self.keep = pool.keep
+        self.flush = pool.flush
+        self.paint_later = pool.paint_later
+
+    def reading(self) -> contextlib.AbstractContextManager[_Unseen]:
+        return contextlib.nullcontext(self)
+
+    def find(self, key: bytes) -> Kept | None:
+        del key
+        return None
+
+    def painted(self, key: bytes, attempt: int) -> InpaintResult | None:
+        del key, attempt
+        return None
+
+
+def _groups(
+    recipe: Recipe, samples: Iterable[Sample], pool: Pool, size: int, step: Callable[[int], None]
+) -> Iterator[list[_Look]]:
+    """The looks of a data set, as many at once as are painted together."""
+    rest = iter(samples)
+    while block := list(itertools.islice(rest, 1)):
+        looks = _looks_of(recipe, itertools.chain(block, itertools.islice(rest, BLOCK - 1)), pool, step)
+        while group := list(itertools.islice(looks, size)):
+            yield group
+
+
+def _looks_of(recipe: Recipe, samples: Iterable[Sample], pool: Pool, step: Callable[[int], None]) -> Iterator[_Look]:
+    """The looks of some pictures' boxes that are wanted."""
+    for sample in samples:
+        count = 0
+        for look in _looks(recipe, sample, pool):
+            count += 1
+            yield look
+        # Boxes that are never drawn, or beyond a budget, are done too.
+        step(pool.reuse.variants * len(sample.boxes) - count)
+
+
+def _looks(recipe: Recipe, sample: Sample, pool: Pool) -> Iterator[_Look]:
     height, width = sample.image.shape[:2]
-    wanted = set(map(tuple, chosen.boxes))
+    wanted = [True] * len(sample.boxes) if sample.wanted is None else sample.wanted
+    if not any(wanted):
+        return
     scene = Scene(height, width, list(sample.boxes), list(sample.labels))
-    # Every box that may ever be drawn.
-    shares = recipe.box_p
-    everywhere = {label: float(share > 0) for label, share in shares.items()} if isinstance(shares, Mapping) else 1.0
-    recipe = dataclasses.replace(recipe, box_p=everywhere)
     for variant in range(pool.reuse.variants):
-        edits = plan(recipe, scene, random.Random(0), _Variant(pool.drawer(sample.image), variant))  # noqa: S311
+        drawer = _Variant(pool.drawer(sample.image), variant)
+        edits = plan_each(recipe, scene, random.Random(0), drawer)  # noqa: S311 - draws nothing
         with pool.reading() as view:
             there = [edit.look is not None and view.slot(bytes.fromhex(edit.look.slot)) is not None for edit in edits]
         for edit, known in zip(edits, there, strict=True):
-            if edit.box in wanted:
-                yield None if known else edit
+            if edit.index is not None and wanted[edit.index]:
+                yield _Look(sample.image, edit, known)
 
 
 @dataclass

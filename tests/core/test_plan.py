@@ -13,7 +13,7 @@ from painters import Painter
 
 from inpaint_transform.core.edit import Edit
 from inpaint_transform.core.paint import paint
-from inpaint_transform.core.plan import Scene, obstacles, plan
+from inpaint_transform.core.plan import Scene, obstacles, plan, plan_each
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.core.swaps import Swap
 
@@ -65,6 +65,24 @@ def test_the_same_draws_give_the_same_plan() -> None:
     assert len({len(edits(recipe, boxes, seed=seed)) for seed in range(40)}) == 4
     assert len(edits(Recipe(box_p=1.0, protect=False), boxes)) == 12
     assert edits(Recipe(box_p=0.0), boxes) == []
+
+
+@given(st.integers(0, 2**31), st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_each_box_that_may_ever_be_drawn_has_its_edit(seed: int, protect: bool) -> None:
+    rng = random.Random(seed)
+    corners = [(rng.randrange(300), rng.randrange(200)) for _ in range(6)]
+    boxes = [(x, y, x + rng.randrange(5, 150), y + rng.randrange(5, 150)) for x, y in corners]
+    scene = Scene(480, 640, boxes, [rng.choice(["car", "bus"]) for _ in boxes])
+    recipe = Recipe(protect=protect, exclude_labels=["bus"], prompts="a {label}")
+    found = plan_each(recipe, scene, random.Random(0))
+    assert [edit.index for edit in found] == [
+        index for index, why in enumerate(obstacles(recipe, scene)) if why is None
+    ]
+    for draw in range(10):  # alone or beside others, what is drawn is one of these
+        for edit in plan(dataclasses.replace(recipe, box_p=0.5), scene, random.Random(draw)):
+            [same] = [other for other in found if other.index == edit.index]
+            assert dataclasses.replace(edit, seed=0) == dataclasses.replace(same, seed=0)
 
 
 def test_a_random_region_gets_a_prompt() -> None:

@@ -47,7 +47,7 @@ class Painter:
 @pytest.fixture
 def painter(monkeypatch: pytest.MonkeyPatch) -> Painter:
     stand_in = Painter()
-    monkeypatch.setattr(module, "_connect", lambda *_: stand_in)
+    monkeypatch.setattr(module, "load", lambda *_: stand_in)
     return stand_in
 
 
@@ -196,7 +196,7 @@ def test_one_picture_that_cannot_be_placed_stops_no_other(
     assert "File name too long" in str(done.problems[0])
     assert done.balance.to_dict()["pictures"]["left_out"] == {"of an unusable name": 1}
     monkeypatch.undo()
-    monkeypatch.setattr(module, "_connect", lambda *_: painter)
+    monkeypatch.setattr(module, "load", lambda *_: painter)
     assert write(source, tmp_path / "out").pictures == {"train": 6, "val": 1}
 
 

@@ -44,7 +44,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
                 InpaintResult((one.image // 2 + one.seed % 100 + len(requests)).astype(np.uint8)) for one in requests
             ]
 
-    monkeypatch.setattr(module, "_connect", lambda *_: Painter())
+    monkeypatch.setattr(module, "load", lambda *_: Painter())
 
 
 def run(source: Path, target: Path, **more: object) -> Path:

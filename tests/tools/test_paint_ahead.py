@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import re
 import signal
 import subprocess
@@ -13,10 +15,19 @@ import albumentations as A
 import numpy as np
 import pytest
 from commands import run
+from hypothesis import given
+from hypothesis import strategies as st
 from painters import Painter
 from PIL import Image
 
-from inpaint_transform import BBoxInpaint
+from inpaint_transform import BBoxInpaint, InpaintError
+from inpaint_transform.core.protocol import InpaintResult
+from inpaint_transform.datasets import shards
+from inpaint_transform.datasets.shards import Shard
+from inpaint_transform.serving.pool import merging
+from inpaint_transform.serving.pool.contents import Contents
+from inpaint_transform.serving.pool.keeper import keeper_of
+from inpaint_transform.serving.pool.pool import View
 from inpaint_transform.tools import paint_ahead as ahead
 
 pytest_plugins = ["commands"]
@@ -28,6 +39,11 @@ SAMPLE = ahead.Sample(IMAGE, [(20, 30, 80, 80), (120, 20, 180, 90), (5, 5, 15, 1
 def command(*more: object) -> tuple[int, str]:
     options = ["--boxes", "labels", "--format", "yolo", "--names", "cone,cube", "--steps", 2, "--pool", "pool"]
     return run("paint-ahead", "images", *options, *more)
+
+
+def plain(said: str) -> str:
+    """What a command said without frames and line ends."""
+    return " ".join(said.replace("│", " ").split())
 
 
 def hits(transform: A.Compose, epochs: int = 6) -> set[str]:
@@ -89,7 +105,7 @@ def test_a_kill_loses_no_look_that_was_painted(dataset: Path, model: str) -> Non
     options = ["paint-ahead", "images", "--boxes", "labels", "--format", "yolo", "--names", "cone,cube"]
     options += ["--steps", "40", "--pool", "pool", "--model", model, "--variants", "40"]
     process = subprocess.Popen([sys.executable, "-m", "inpaint_transform", *options], stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240  # much else may run here
     count = 0
     while not count and time.monotonic() < deadline:
         time.sleep(0.2)
@@ -105,27 +121,181 @@ def test_a_kill_loses_no_look_that_was_painted(dataset: Path, model: str) -> Non
 
 
 def test_nothing_random_stands_before(tmp_path: Path, painter: Painter) -> None:
-    before = A.Compose(
-        [A.RandomBrightnessContrast(p=1.0)], bbox_params=A.BboxParams("pascal_voc", label_fields=["labels"])
-    )
+    fields = A.BboxParams("pascal_voc", label_fields=["labels", "wanted"])
+    before = A.Compose([A.RandomBrightnessContrast(p=1.0)], bbox_params=fields)
     with pytest.raises(ValueError, match="random.*place BBoxInpaint before"):
         ahead.prepared(SAMPLE, before)
-    flip = A.Compose([A.HorizontalFlip(p=1.0)], bbox_params=A.BboxParams("pascal_voc", label_fields=["labels"]))
-    found = ahead.prepared(SAMPLE, flip)
-    assert found.boxes[0] == (160, 30, 220, 80)
+    flip = A.Compose([A.CenterCrop(160, 200), A.HorizontalFlip(p=1.0)], bbox_params=fields)
+    found = ahead.prepared(dataclasses.replace(SAMPLE, wanted=[False, True, True]), flip)
+    assert (found.boxes[0], list(found.wanted)) == ((140, 30, 200, 80), [False, True])  # the last box is cut off
+    assert ahead.prepared(SAMPLE, flip).wanted == [True, True]
     assert ahead.prepared(SAMPLE, None) is SAMPLE
 
 
 def test_every_look_is_painted_once_and_budgets_are_kept(tmp_path: Path, painter: Painter) -> None:
     transform = ahead.with_pool(BBoxInpaint(prompts="a {label}", p=0.1), tmp_path / "pool", 3)
     steps: list[int] = []
-    done = ahead.paint_ahead(transform, [SAMPLE], {"dog": 0}, step=steps.append)
+    [wanted] = ahead.within([SAMPLE.labels], {"dog": 0})
+    done = ahead.paint_ahead(transform, [dataclasses.replace(SAMPLE, wanted=wanted)], step=steps.append)
     assert (dict(done.accepted), done.there) == ({"cat": 3}, 0)
     assert sum(steps) == 9
     done = ahead.paint_ahead(transform, [SAMPLE])
     assert (dict(done.accepted), done.there) == ({"dog": 3}, 3)
-    assert sum(map(len, painter.calls)) == 6
+    # A group that was broken off is painted as a whole, and what is there stays.
+    assert sum(map(len, painter.calls)) == 3 + 6
     assert len({request.seed for call in painter.calls for request in call}) == 6
+    assert ahead.paint_ahead(transform, [SAMPLE]).there == 6
+    assert len(painter.calls) == 2
+
+
+def test_boxes_that_overlap_are_painted_each_as_if_it_were_drawn_alone(tmp_path: Path, painter: Painter) -> None:
+    transform = BBoxInpaint(prompts="a {label}", protect=False, p=1.0, edits_key="inpainted", seed=0)
+    filled = ahead.with_pool(transform, tmp_path / "pool", 2)
+    sample = ahead.Sample(IMAGE, [(20, 30, 100, 90), (40, 40, 120, 100)], ["cat", "cat"])
+    assert ahead.paint_ahead(filled, [sample]).accepted == {"cat": 4}
+    frozen = BBoxInpaint(
+        **{**transform.editor.arguments, "reuse": {"path": str(tmp_path / "pool"), "variants": 2, "frozen": True}}
+    )
+    pipeline = A.Compose([frozen], bbox_params=A.BboxParams("pascal_voc", label_fields=["labels"]))
+    kinds = []
+    for epoch in range(8):
+        frozen.set_epoch(epoch)
+        found = pipeline(image=IMAGE, bboxes=sample.boxes, labels=sample.labels)["inpainted"]
+        kinds += [(edit["index"], edit["reuse"]) for edit in found]
+    assert set(kinds) == {(0, "hit"), (1, "hit")}
+
+
+@given(st.lists(st.lists(st.sampled_from("abc"), max_size=4), max_size=6), st.integers(0, 5))
+def test_a_budget_is_for_the_first_boxes_of_its_label(labels: list[list[str]], count: int) -> None:
+    found = ahead.within(labels, {"a": count})
+    assert [len(wanted) for wanted in found] == [len(of_one) for of_one in labels]
+    flat = list(zip(itertools.chain(*labels), itertools.chain(*found), strict=True))
+    assert all(one for label, one in flat if label != "a")
+    assert sum(one for label, one in flat if label == "a") == min(count, sum(label == "a" for label, _ in flat))
+    limited = [one for label, one in flat if label == "a"]
+    assert limited == sorted(limited, reverse=True)
+
+
+@given(st.integers(0, 100), st.integers(1, 5))
+def test_shards_take_whole_blocks_and_all_of_them(count: int, shards: int) -> None:
+    items = list(range(count))
+    parts = [ahead.share(items, Shard(number, shards)) for number in range(1, shards + 1)]
+    assert sorted(item for part in parts for item in part) == items == ahead.share(items, None)
+    for part in parts:
+        # So that a shard's blocks, cut anew, are those of one machine.
+        blocks = [part[start : start + ahead.BLOCK] for start in range(0, len(part), ahead.BLOCK)]
+        assert all(block[0] % ahead.BLOCK == 0 and block[-1] - block[0] == len(block) - 1 for block in blocks)
+
+
+class Crowded(Painter):
+    """What it paints depends on how many share its call, as a real engine's rounding does; takes several calls."""
+
+    slots = 3
+
+    def paint(self, requests):
+        results = super().paint(requests)
+        return [InpaintResult(result.image // 2 + np.uint8(len(requests))) for result in results]
+
+
+def many(count: int) -> list[ahead.Sample]:
+    rng = np.random.default_rng(5)
+    images = rng.integers(0, 256, (count, 60, 80, 3), np.uint8)
+    return [
+        ahead.Sample(image, [(5, 5, 45, 45), (40, 10, 78, 58)][: 1 + number % 2], ["cat", "dog"][: 1 + number % 2])
+        for number, image in enumerate(images)
+    ]
+
+
+def looks_in(path: Path) -> dict[bytes, tuple]:
+    """What is kept in a pool, without when it was painted."""
+    found = {}
+    with keeper_of(path, 0, True, 1).store.reading() as transaction:
+        contents = Contents(transaction, keeper_of(path, 0, True, 1).store.dbs)
+        for key, slot in contents.slots():
+            kept = View(contents).find(slot.look)
+            found[key] = (kept.accepted, kept.prompt, kept.seed, kept.box, kept.pixels.tobytes(), slot.generation)
+    return found
+
+
+def transform_with(path: Path, **more) -> BBoxInpaint:
+    return ahead.with_pool(BBoxInpaint(prompts=["a {label}", "one {label}"], seed=0, **more), path, 2)
+
+
+def test_shards_that_are_merged_are_the_pool_of_one_machine(tmp_path: Path) -> None:
+    samples = many(40)
+    one = transform_with(tmp_path / "one")
+    done = ahead.paint_ahead(one, samples, Crowded())
+    assert done.accepted.total() == 2 * sum(len(sample.boxes) for sample in samples)
+    target = tmp_path / "pool"
+    for number in (3, 1, 2):
+        part = Shard(number, 3)
+        pool = transform_with(part.folder(target))
+        ahead.paint_ahead(pool, ahead.share(samples, part), Crowded())
+        merging.finish_part(pool.editor.pool, "all")
+    merged = transform_with(target).editor.pool
+    assert merging.merge(merged, shards.folders(target), "all") == done.accepted.total()
+    assert looks_in(target) == looks_in(tmp_path / "one")
+    assert merging.merge(merged, shards.folders(target), "all") == 0  # once more changes nothing
+    # And training finds everything.
+    assert ahead.paint_ahead(transform_with(target), samples, Crowded()).there == done.accepted.total()
+
+
+def test_what_was_broken_off_becomes_the_same_pool(tmp_path: Path) -> None:
+    """Also in the middle of a group: one of its looks was not written any more."""
+    samples = many(20)
+    ahead.paint_ahead(transform_with(tmp_path / "one"), samples, Crowded())
+
+    class Lost(Crowded):
+        def paint(self, requests):
+            if len(self.calls) == 2:
+                raise InpaintError("the machine is gone")
+            return super().paint(requests)
+
+    broken = transform_with(tmp_path / "pool")
+    with pytest.raises(InpaintError, match="is gone"):
+        ahead.paint_ahead(broken, samples, Lost())
+    assert 0 < len(looks_in(tmp_path / "pool")) < len(looks_in(tmp_path / "one"))
+    victim = next(iter(looks_in(tmp_path / "pool")))
+    store = keeper_of(tmp_path / "pool", 0, True, 1).store
+    store.write(lambda transaction: transaction.delete(victim, db=store.dbs[b"slots"]), lambda *_: None)
+    ahead.paint_ahead(transform_with(tmp_path / "pool"), samples, Crowded())
+    assert looks_in(tmp_path / "pool") == looks_in(tmp_path / "one")
+
+
+def test_the_command_paints_shards_and_merges_them(dataset: Path, model: str) -> None:
+    options = ["--model", model, "--variants", 2]
+    code, said = command(*options, "--shard", "1/2")
+    assert code == 0, said
+    assert "--merge" in said
+    code, said = command(*options, "--merge")
+    assert code != 0
+    assert "2/2 are not beside it" in plain(said)
+    assert command(*options, "--shard", "2/2")[0] == 0
+    code, said = command("--model", model, "--variants", 3, "--merge")
+    assert code != 0
+    assert "3 looks each" in plain(said)
+    code, said = command("--model", model, "--variants", 2, "--retries", 5, "--merge")
+    assert code != 0
+    assert "retries=2 instead of 5" in plain(said)
+    code, said = command(*options, "--merge")
+    assert code == 0, said
+    assert re.search(r"^[1-9]\d* looks of the shards are in pool now", said, re.MULTILINE)
+    assert re.search(r"^0 looks painted, 0 rejected, [1-9]", command(*options)[1], re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--shard", "3/2"], "shard=3/2"),
+        (["--shard", "1/2", "--merge"], "exclude each other"),
+        (["--address", "auto"], "goes with --ray"),
+        (["--merge"], "no shards of pool"),
+    ],
+)
+def test_what_does_not_go_together(dataset: Path, more: list[str], words: str) -> None:
+    code, said = command(*more)
+    assert code == 2
+    assert words in plain(said)
 
 
 def test_labels_are_those_of_training() -> None:

@@ -262,6 +262,27 @@ class Contents:
         """Note settings with which the pool is filled."""
         self._transaction.put(digest, words.encode(), db=self._dbs[b"settings"])
 
+    def note(self, name: bytes, text: str) -> None:
+        """Write something about the whole pool down."""
+        self._transaction.put(b"note|" + name, text.encode(), db=self._dbs[b"meta"])
+
+    def noted(self, name: bytes) -> str | None:
+        """What ``note`` has written."""
+        found = self._transaction.get(b"note|" + name, db=self._dbs[b"meta"])
+        return None if found is None else bytes(found).decode()
+
+    def take(self, other: Contents, slot_key: bytes) -> bool:
+        """Take a look that serves in another pool, unless one serves here already; whether it was taken."""
+        slot = other.slot(slot_key)
+        if slot is None or self.slot(slot_key) is not None:
+            return False
+        value, state = other.item(slot.look), other.state(slot.look)
+        if value is None or state is None:
+            return False
+        self.put(slot.look, bytes(value), slot_key, state.epoch, state.born)
+        self.put_slot(slot_key, replace(slot, previous=_NONE))
+        return True
+
 
 def raw_key(key: bytes, attempt: int) -> bytes:
     """Where what was painted in the background lies until it is judged."""

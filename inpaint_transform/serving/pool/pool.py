@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import lmdb
 import numpy as np
 
 from inpaint_transform.core.boxes import Box
 from inpaint_transform.core.edit import Edit, Look, Outcome
+from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.looks import KEY_BYTES, Kept, content_digest, look_key, look_rng
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import Inpainter, InpaintRequest, InpaintResult, Judge
@@ -107,6 +109,7 @@ class Pool:
         reuse: The settings.
         wait: See ``Reuse``.
         settings: See ``Looks``.
+        words: The settings in words, as JSON.
     """
 
     def __init__(
@@ -121,7 +124,7 @@ class Pool:
     ) -> None:
         self.reuse = reuse
         self.wait = reuse.wait
-        self.settings, self._words = settings_of(spec, recipe, gate)
+        self.settings, self.words = settings_of(spec, recipe, gate)
         self._model = spec.id
         self._epoch = epoch
         self._job = str(session).encode()
@@ -144,7 +147,7 @@ class Pool:
             known = Contents(transaction, self._keeper.store.dbs).settings()
         if not known or self.settings in known:
             return None
-        different = _differences(json.loads(next(iter(known.values()))), json.loads(self._words))
+        different = differences(json.loads(next(iter(known.values()))), json.loads(self.words))
         return (
             f"the pool {self._keeper.store.path} was filled with other settings ({different}), so none of its looks "
             f"serve here" + ("" if self.reuse.frozen else "; they are painted anew")
@@ -165,10 +168,36 @@ class Pool:
 
         def work(contents: Contents) -> None:
             if note:
-                contents.put_settings(self.settings, self._words)
+                contents.put_settings(self.settings, self.words)
             contents.settle(key, value, kept, edit.look, now)
 
         self._keeper.put(work, size_of(value))
+
+    def note(self, name: bytes, text: str) -> None:
+        """Write something about the whole pool down, behind what is kept so far."""
+        self._keeper.put(lambda contents: contents.note(name, text))
+        self._keeper.flush()
+
+    def take(self, other: Contents, slots: Sequence[bytes]) -> int:
+        """Take looks that serve in another pool, where none serves here; how many were taken.
+
+        Raises:
+            InpaintError: The pool cannot be written to.
+        """
+        store = self._keeper.store
+
+        def work(transaction: lmdb.Transaction[Any]) -> int:
+            contents = Contents(transaction, store.dbs)
+            contents.put_settings(self.settings, self.words)
+            return sum(contents.take(other, slot) for slot in slots)
+
+        def make_room(transaction: lmdb.Transaction[Any], size: int) -> None:
+            Contents(transaction, store.dbs).make_room(size, self.reuse.echo)
+
+        try:
+            return store.write(work, make_room)
+        except (lmdb.Error, OSError) as error:
+            raise InpaintError(f"reuse has path={str(store.path)!r}, which cannot be written to: {error}") from error
 
     def paint_later(self, key: bytes, attempt: int, request: Callable[[int], InpaintRequest]) -> None:
         """Have something painted in the background.
@@ -342,7 +371,8 @@ class Drawer:
         return look_rng(content, "region", rng.randrange(self._pool.reuse.variants), 0)
 
 
-def _differences(theirs: dict[str, Any], mine: dict[str, Any]) -> str:
+def differences(theirs: dict[str, Any], mine: dict[str, Any]) -> str:
+    """In what the settings of two pools differ, in words."""
     found = []
     for part in mine:
         one, other = theirs.get(part), mine[part]

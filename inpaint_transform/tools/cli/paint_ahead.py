@@ -1,9 +1,11 @@
 """The paint-ahead command."""
 
+import contextlib
+import dataclasses
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -42,6 +44,7 @@ from inpaint_transform.tools.cli.terminal import say, warn
 if TYPE_CHECKING:
     from inpaint_transform.core.edit import Outcome
     from inpaint_transform.reports.drawing import Tile
+    from inpaint_transform.serving.pool.pool import Pool
     from inpaint_transform.tools.paint_ahead import Sample
 
 # Of the contact sheet.
@@ -81,22 +84,39 @@ def paint_ahead(
     strength: Strength = 1,
     max_bytes: Annotated[str, typer.Option(help="Most bytes of the pool.")] = "4GB",
     ray: Annotated[bool, typer.Option("--ray", help="Let the painters of serve --ray paint.")] = False,
+    address: Annotated[
+        str | None, typer.Option(help="With --ray: host:port of the cluster's head. Default: that of this machine.")
+    ] = None,
+    shard: Annotated[
+        str | None, typer.Option(metavar="K/N", help="Paint part K of N only, into the pool POOL.shard-K-of-N.")
+    ] = None,
+    merge: Annotated[
+        bool,
+        typer.Option("--merge", help="Put the shards beside POOL together, with the options they were painted with."),
+    ] = False,
     out: Annotated[Path, typer.Option(help="PNG file to write: some of what was painted.", callback=png)] = Path(
         "paint-ahead.png"
     ),
 ) -> None:
     """Fill a pool before training, so that no epoch is cold; run it again to go on where it stopped."""
-    from inpaint_transform.datasets import reading
+    from inpaint_transform.datasets import reading, shards
     from inpaint_transform.datasets.formats.base import Annotation
     from inpaint_transform.datasets.images import Pictures
     from inpaint_transform.faces.albumentations import BBoxInpaint
     from inpaint_transform.reports import drawing
+    from inpaint_transform.serving import registry
+    from inpaint_transform.serving.pool import merging
     from inpaint_transform.tools import paint_ahead as ahead
 
+    if address is not None and not ray:
+        raise typer.BadParameter(f"--address {address} goes with --ray")
+    if merge and shard is not None:
+        raise typer.BadParameter(f"--merge and --shard {shard} exclude each other: merge when all shards are painted")
     class_names = read_class_names(names, box_format)
     with usage_errors():
         wanted, limits = read_splits(split or ()), read_budget(budget or ())
         templates = read_prompts(prompt or ())
+        part = None if shard is None else shards.Shard.of(shard)
     start = time.perf_counter()
     tell_of = Reporter()
     found = reading.find(source, box_format, boxes, class_names, wanted, clip)
@@ -127,37 +147,64 @@ def paint_ahead(
                 "reuse": {"max_bytes": max_bytes},
             }
             inpaint = BBoxInpaint(**settings)
-        inpaint = ahead.with_pool(inpaint, pool, variants, serving="ray" if ray else None)
-    recipe = inpaint.editor.recipe
-    numbers = recipe.class_names
+        inpaint = ahead.with_pool(inpaint, pool if part is None else part.folder(pool), variants)
+    numbers = inpaint.editor.recipe.class_names
+    looks = cast("Pool", inpaint.editor.pool)
+    chosen = list(zip(annotations, ahead.within((one.labels for one in annotations), limits), strict=True))
+    whole = ahead.described(chosen, looks.reuse.variants)
+    if merge:
+        _merge(pool, looks, whole)
+        return
+    mine = ahead.share(chosen, part)
 
     def samples() -> Iterator["Sample"]:
-        for one in annotations:
-            image = pictures.load(one.image)
+        for one, of_budget in mine:
             labels = ahead.in_training_terms(one.labels, numbers)
-            yield ahead.prepared(ahead.Sample(image, one.boxes, labels, one.image.name), before)
+            yield ahead.prepared(ahead.Sample(pictures.load(one.image), one.boxes, labels, of_budget), before)
 
     tiles: list[Tile] = []
-    total = sum(len(one.boxes) for one in annotations) * inpaint.editor.pool.reuse.variants  # type: ignore[union-attr]
-    limits = {str(ahead.in_training_terms([label], numbers)[0]): count for label, count in limits.items()}
+    total = sum(len(one.boxes) for one, _ in mine) * looks.reuse.variants
+    spec = ModelSpec.of(inpaint.editor.arguments["model"])
+    spec = dataclasses.replace(spec, serving="ray", address=address) if ray else spec
+    # What is in this process is loaded when it is needed; a cluster is joined, and left in the end.
+    inpainter = registry.load(spec, warn) if spec.serving == "ray" else None
     try:
-        with progress_bar(None, total=total, desc="painting", unit="look") as bar:
+        leaving = contextlib.nullcontext() if inpainter is None else contextlib.closing(inpainter)
+        with leaving, progress_bar(None, total=total, desc="painting", unit="look") as bar:
 
             def show(outcome: "Outcome") -> None:
                 if len(tiles) < MAX_SHOWN:
                     tiles.append(_tile(outcome))
 
-            done = ahead.paint_ahead(inpaint, samples(), limits, show, bar.update)
+            done = ahead.paint_ahead(inpaint, samples(), inpainter, show, bar.update)
     except KeyboardInterrupt:
-        warn(f"stopped; what is painted is in {pool}, and the same command goes on where it stopped")
+        warn(f"stopped; what is painted is in {looks.reuse.path}, and the same command goes on where it stopped")
         raise typer.Exit(INTERRUPTED) from None
     if tiles:
         write(out, drawing.contact_sheet(tiles[row : row + COLUMNS] for row in range(0, len(tiles), COLUMNS)), start)
     painted, rejected = done.accepted.total(), done.rejected.total()
-    say(f"{painted} looks painted, {rejected} rejected, {done.there} were there; they are in {pool}")
+    say(f"{painted} looks painted, {rejected} rejected, {done.there} were there; they are in {looks.reuse.path}")
     for reason, count in done.reasons.most_common():
         warn(f"{count} rejected: {reason}")
-    reuse = {"path": str(pool), "variants": inpaint.reuse["variants"]}
+    if part is not None:
+        merging.finish_part(looks, whole)
+        say(f"when all {part.count} shards lie beside {pool}, run this command with --merge instead of --shard {part}")
+        return
+    _tell_training(pool, looks.reuse.variants)
+
+
+def _merge(folder: Path, looks: "Pool", whole: str) -> None:
+    from inpaint_transform.datasets import shards
+    from inpaint_transform.serving.pool import merging
+
+    with usage_errors():
+        taken = merging.merge(looks, shards.folders(folder), whole)
+    say(f"{taken} looks of the shards are in {folder} now")
+    _tell_training(folder, looks.reuse.variants)
+
+
+def _tell_training(folder: Path, variants: int) -> None:
+    reuse = {"path": str(folder), "variants": variants}
     say(f"train with the same model, prompts and settings, and reuse={reuse}")
 
 

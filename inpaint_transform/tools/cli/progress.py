@@ -45,13 +45,9 @@ def progress_bar(items: Iterable[Any] | None, **options: Any) -> Any:
 
 def load(spec: ModelSpec) -> "Inpainter":
     """The inpainter of a model, with the model loaded."""
-    from inpaint_transform.serving.known_words import words_of
-    from inpaint_transform.serving.registry import connect
+    from inpaint_transform.serving import registry
 
-    warn(f"loading {words_of(spec.resolved()) or spec.id} ...")
-    inpainter = connect(spec)
-    inpainter.size  # noqa: B018 - asking for the size is what loads the model
-    return inpainter
+    return registry.load(spec, warn)
 
 
 def write(out: Path, picture: "np.ndarray", start: float) -> None:
