@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from inpaint_transform import BBoxInpaint, InpaintError
 from inpaint_transform.core.plan import Scene
 from inpaint_transform.faces.editor import Editor
 from inpaint_transform.gates import ClipGate
+from inpaint_transform.serving.pool import pool as pool_module
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (100, 120, 3), np.uint8)
 BOXES = [(10, 10, 50, 60), (60, 20, 110, 90)]
@@ -132,3 +135,36 @@ def test_a_gate_that_asks_clip_needs_no_pipeline_of_its_own() -> None:
     for gate in (None, ClipGate()):
         _ = Editor({**BBoxInpaint().editor.arguments, "gate": gate}, connect=connect).inpainter
     assert asked[0] == asked[1]
+
+
+def told_in_three_epochs(monkeypatch: pytest.MonkeyPatch, image_of, **arguments) -> list[str]:
+    """What a transform warns of in three epochs of 120 samples that all fire."""
+    monkeypatch.setattr(pool_module, "HINTS_S", 0.0)
+    one = editor(gate=None, p=1.0, prompts="a {label}", **arguments)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for epoch in range(3):
+            one.epoch.value = epoch
+            for number in range(120):
+                image = image_of(epoch, number)
+                one.paint_same([image], one.draw(Flat(image), 1.0))
+            one.pool.flush()
+        one.draw(Flat(image_of(2, 0)), 1.0)
+    return [str(warning.message) for warning in caught if "were painted" in str(warning.message)]
+
+
+def test_a_transform_behind_a_random_crop_is_told_to_stand_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cropped(epoch: int, number: int) -> np.ndarray:
+        return np.random.default_rng((epoch, number)).integers(0, 256, (100, 120, 3), np.uint8)
+
+    reuse = {"path": str(tmp_path / "pool"), "variants": 1}
+    [said] = told_in_three_epochs(monkeypatch, cropped, reuse=reuse)
+    assert "place the transform before random crops" in said
+    assert "p=1 is 0:" in said
+
+
+def test_a_transform_whose_objects_come_again_is_told_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reuse = {"path": str(tmp_path / "pool"), "variants": 1}
+    assert told_in_three_epochs(monkeypatch, lambda epoch, number: IMAGE, reuse=reuse) == []
