@@ -22,7 +22,7 @@ from painters import Painter
 from test_reuse_loaders import COUNT, ROOT, Pictures, loader_of, run, until_full
 
 from inpaint_transform import BBoxInpaint, InpaintError
-from inpaint_transform.serving.pool import store
+from inpaint_transform.serving.pool import keeper, store
 
 PATIENCE_S = 120.0
 NOBODY = 65534
@@ -107,6 +107,7 @@ def test_two_ranks_paint_each_look_once_for_both(inverting, tmp_path: Path) -> N
         assert len(set(digests)) == 1
 
 
+@pytest.mark.slow
 def test_ranks_without_a_folder_have_a_pool_each(inverting, tmp_path: Path) -> None:
     for rank in ranks(""):
         assert set(rank["kinds"][-1]) == {"hit"}
@@ -122,6 +123,7 @@ def forked(work: Callable[[], object], user: int | None = None) -> str:
     pid = os.fork()
     if pid == 0:
         try:
+            keeper._keepers.clear()  # as a process that never wrote into any pool
             if user is not None and os.geteuid() == 0:
                 os.setgroups([])
                 os.setgid(user)

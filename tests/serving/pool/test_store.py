@@ -229,22 +229,6 @@ def test_frozen_needs_a_pool(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
-def test_a_folder_without_write_permission(store: Store) -> None:
-    if os.geteuid() == 0:
-        pytest.skip("root may write anywhere")
-    put(store, b"a", b"value")
-    store.close()
-    for path in (*store.path.iterdir(), store.path):
-        path.chmod(path.stat().st_mode & ~0o222)
-    try:
-        assert get(Store(store.path, SIZE, True), b"a") == b"value"
-        with pytest.raises(InpaintError, match=r"cannot be opened|no pool can be made"):
-            put(Store(store.path, SIZE, False), b"b", b"value")
-    finally:
-        for path in (store.path, *store.path.iterdir()):
-            path.chmod(0o755)
-
-
 def test_frozen_reads_where_no_lock_can_be_had(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a read-only file system."""
     put(store, b"a", b"value")
