@@ -1,26 +1,23 @@
 """A small detector, trained on real pictures: it must find what was painted where its box is.
 
-A heat map of centres with the sides of the box at each (Zhou et al., 1904.07850), on whole pictures, so that nothing
-but the picture tells where the box is.
+It looks at whole pictures, so that nothing but the picture tells where the box is; see ``heatmap``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import cv2
 import numpy as np
 import torch
-from torch import nn
-from torch.nn import functional
 
 from inpaint_transform.core.boxes import Box, iou
+from inpaint_transform.fit import heatmap
 from inpaint_transform.fit.denoise import to_pixels
+from inpaint_transform.fit.heatmap import Detector
 from inpaint_transform.fit.pictures import Sample, read_picture
 
 SIDE = 256
-STRIDE = 4
 STEPS = 1500
 BATCH = 8
 RATE = 2e-3
@@ -29,46 +26,6 @@ MIN_IOU = 0.5
 # Of the heat map: what is lower is no object.
 MIN_SCORE = 0.2
 MAX_FOUND = 100
-
-
-class Detector(nn.Module):
-    """``(B, 3, 256, 256)`` to ``(B, classes + 4, 64, 64)``: logits of centres, and distances to the four sides.
-
-    Args:
-        classes: How many classes there are.
-    """
-
-    def __init__(self, classes: int) -> None:
-        super().__init__()
-        widths = (3, 24, 48, 64, 96, 128)
-        self.down = nn.ModuleList(_block(narrow, wide) for narrow, wide in pairwise(widths))
-        self.side = nn.ModuleList(nn.Conv2d(width, 64, 1) for width in widths[2:])
-        last = nn.Conv2d(64, classes + 4, 1)
-        # Nearly everything is background: begin with saying so.
-        last.bias = nn.Parameter(torch.tensor([-4.0] * classes + [0.0] * 4))
-        self.head = nn.Sequential(nn.Conv2d(64, 64, 3, padding=1), nn.ReLU(), last)
-
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """See the class."""
-        levels = []
-        for block in self.down:
-            pixels = block(pixels)
-            levels.append(pixels)
-        merged = self.side[-1](levels[-1])
-        for convolution, level in zip(reversed(self.side[:-1]), reversed(levels[1:-1]), strict=True):
-            merged = convolution(level) + functional.interpolate(merged, scale_factor=2)
-        return self.head(merged)
-
-
-def _block(narrow: int, wide: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(narrow, wide, 3, 2, 1),
-        nn.BatchNorm2d(wide),
-        nn.ReLU(),
-        nn.Conv2d(wide, wide, 3, 1, 1),
-        nn.BatchNorm2d(wide),
-        nn.ReLU(),
-    )
 
 
 def shrunk(image: np.ndarray) -> tuple[np.ndarray, float]:
@@ -104,9 +61,9 @@ def train_detector(samples: Sequence[Sample], labels: Sequence[str], seed: int) 
             classes = [labels.index(label) for label in samples[row].labels]
             image, boxes = _augmented(square, boxes, rng)
             images.append(image)
-            targets.append(_target(boxes, classes, len(labels)))
+            targets.append(heatmap.make_target(boxes, classes, len(labels), SIDE, SIDE))
         output = detector(to_pixels(np.stack(images)))
-        loss = _loss(output, torch.from_numpy(np.stack(targets)), len(labels))
+        loss = heatmap.loss(output, torch.from_numpy(np.stack(targets)), len(labels))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -124,58 +81,15 @@ def _augmented(image: np.ndarray, boxes: np.ndarray, rng: np.random.Generator) -
     return lit, boxes * scale + np.array([right, down, right, down])
 
 
-def _target(boxes: np.ndarray, classes: Sequence[int], count: int) -> np.ndarray:
-    """``(count + 5, cells, cells)``: heat, the distances to the four sides in cells, and where these count."""
-    cells = SIDE // STRIDE
-    target = np.zeros((count + 5, cells, cells), np.float32)
-    rows, columns = np.mgrid[:cells, :cells] + 0.5
-    for (x0, y0, x1, y1), number in zip(boxes / STRIDE, classes, strict=True):
-        x, y = (x0 + x1) / 2, (y0 + y1) / 2
-        if not (0 <= x < cells and 0 <= y < cells and x1 - x0 > 0.5 and y1 - y0 > 0.5):
-            continue
-        spread = max(x1 - x0, y1 - y0) / 8 + 0.4
-        heat = np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * spread**2))
-        heat[int(y), int(x)] = 1
-        target[number] = np.maximum(target[number], heat)
-        near = heat > 0.6
-        target[count:-1, near] = np.stack([columns - x0, rows - y0, x1 - columns, y1 - rows])[:, near]
-        target[-1, near] = 1
-    return target
-
-
-def _loss(output: torch.Tensor, target: torch.Tensor, count: int) -> torch.Tensor:
-    heat, wanted = output[:, :count].sigmoid().clamp(1e-4, 1 - 1e-4), target[:, :count]
-    peaks = wanted == 1
-    hit = -((1 - heat) ** 2 * heat.log())[peaks].sum()
-    miss = -((1 - wanted) ** 4 * heat**2 * (1 - heat).log())[~peaks].sum()
-    known = target[:, -1:]
-    sides = functional.l1_loss(
-        functional.softplus(output[:, count:]) * known, target[:, count:-1] * known, reduction="sum"
-    )
-    return (hit + miss) / peaks.sum().clamp(min=1) + 0.25 * sides / known.sum().clamp(min=1)
-
-
 @torch.no_grad()
-def detect(detector: Detector, image: np.ndarray) -> list[tuple[tuple[float, float, float, float], int, float]]:
+def detect(detector: Detector, image: np.ndarray) -> list[heatmap.Found]:
     """What is found in a picture: box in its pixels, position of the class, score; the surest first."""
     square, scale = shrunk(image)
     [output] = detector(to_pixels(square[None]))
-    count = len(output) - 4
-    heat = output[:count].sigmoid()
-    heat = heat * (heat == functional.max_pool2d(heat[None], 3, 1, 1)[0])
-    scores, order = heat.flatten().topk(min(MAX_FOUND, heat.numel()))
-    distances = functional.softplus(output[count:])
-    found = []
-    for score, place in zip(scores.tolist(), order.tolist(), strict=True):
-        if score < MIN_SCORE:
-            break
-        number, row, column = place // heat[0].numel(), place // heat.shape[2] % heat.shape[1], place % heat.shape[2]
-        left, top, right, bottom = distances[:, row, column].tolist()
-        x, y = column + 0.5, row + 0.5
-        corners = (x - left, y - top, x + right, y + bottom)
-        box = tuple(corner * STRIDE / scale for corner in corners)
-        found.append(((box[0], box[1], box[2], box[3]), number, score))
-    return found
+    return [
+        ((x0 / scale, y0 / scale, x1 / scale, y1 / scale), number, score)
+        for (x0, y0, x1, y1), number, score in heatmap.read(output, MIN_SCORE, MAX_FOUND)
+    ]
 
 
 def finds(detector: Detector, image: np.ndarray, box: Box, number: int) -> bool:

@@ -12,22 +12,6 @@ from inpaint_transform.fit import finder
 from inpaint_transform.fit.pictures import Sample, read_picture
 
 
-@pytest.mark.parametrize("box", [(20.0, 30.0, 60.0, 90.0), (0.0, 0.0, 256.0, 200.0), (100.0, 180.0, 130.0, 200.0)])
-def test_the_target_leads_back_to_the_box(monkeypatch: pytest.MonkeyPatch, box: tuple[float, ...]) -> None:
-    target = torch.from_numpy(finder._target(np.array([box]), [1], 2))
-    # A detector that gives the target itself; softplus is undone.
-    heat = torch.logit(target[:2].clamp(1e-4, 1 - 1e-4))
-    sides = torch.log(torch.expm1(target[2:-1].clamp(min=1e-3)))
-    image = np.zeros((256, 512, 3), np.uint8)
-    found = finder.detect(lambda _: torch.cat([heat, sides])[None], image)  # type: ignore[arg-type]
-    place, number, score = found[0]
-    assert number == 1
-    assert score > 0.9
-    assert iou(place, [2 * corner for corner in box]) > 0.9
-    assert finder.finds(lambda _: torch.cat([heat, sides])[None], image, tuple(2 * int(c) for c in box), 1)  # type: ignore[arg-type]
-    assert not finder.finds(lambda _: torch.cat([heat, sides])[None], image, (300, 0, 320, 30), 1)  # type: ignore[arg-type]
-
-
 def test_boxes_move_with_their_pictures() -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):

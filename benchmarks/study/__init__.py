@@ -1,0 +1,1 @@
+"""The study: does repainting boxes help a detector? See README.md."""
