@@ -203,7 +203,7 @@ def get(found: StudySet, samples: Sequence[Sample], painting: Painting, model: s
     said = json.dumps(
         {
             **asdict(painting),
-            "model": _weights(model) if painting.kind in ("prior", "identity") else None,
+            "model": digest_of_weights(model) if painting.kind in ("prior", "identity") else None,
             "pictures": digest(samples),
             "draw": draw,
             "view": [found.height, found.width],
@@ -228,7 +228,7 @@ def _alone(path: Path) -> Iterator[None]:
         yield
 
 
-def _weights(model: str) -> str:
+def digest_of_weights(model: str) -> str:
     """A digest of a model's weights, so that no bank mixes two models of one name."""
     folder = Path(ModelSpec(model).resolved().id)
     whole = hashlib.sha256()
@@ -320,6 +320,7 @@ def _fit(samples: Sequence[Sample], painting: Painting, cache: Path, draw: int) 
             steps_of_autoencoder=autoencoder,
             steps_of_decoder=decoder,
             batch=16,
+            crops=max(200, denoiser // 2),
             seed=draw,
             edits=0,
             progress=True,

@@ -45,6 +45,8 @@ SOURCES: Mapping[str, Source] = {
     "bccd": Source(192, 256, ("val", "test"), frozenset({"BloodImage_00037.jpg"}), lambda _, number: number % 5 == 0),
     # Frames of one video look alike: test and validation are videos of their own.
     "cones_cubes": Source(256, 256, ("val",), frozenset(), lambda name, _: name.startswith("17_28_56")),
+    # See ``quick``.
+    "drawn": Source(96, 128, ("val", "test"), frozenset(), lambda _, number: number % 4 == 0),
 }
 
 

@@ -1,13 +1,15 @@
 """One run of the study: train a detector on a draw, one way, and say how good it is.
 
-``python -m benchmarks.study.train --data DIR/bccd --n 20 --draw 0 --seed 0 --out DIR --cache DIR ...`` is the training
-command that the study gives to the harness; ``metrics.json`` and ``detections.json`` are what it leaves.
+``python -m benchmarks.study.train --set bccd --n 20 --draw 0 --seed 0 --out DIR ...`` is the training command that the
+study gives to the harness; ``metrics.json`` and ``detections.json`` are what it leaves. Where data, paintings and the prior
+are does not change a result, so the environment tells it: ``STUDY_DATA``, ``STUDY_CACHE`` and ``STUDY_MODEL``.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +25,7 @@ from inpaint_transform.fit.pictures import Sample
 
 # Of all boxes that may be painted: what helped in the literature (Kupyn and Rupprecht, 2406.08249).
 SHARE = 0.3
+DATA, CACHE, MODEL = "STUDY_DATA", "STUDY_CACHE", "STUDY_MODEL"
 
 
 @dataclass(frozen=True)
@@ -141,21 +144,25 @@ def run(
     return metrics, detections
 
 
+def _count(text: str) -> int:
+    """A number of pictures, 0 for all."""
+    return 0 if text == "all" else int(text)
+
+
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the options of a run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the set, with coco.json and images/")
-    parser.add_argument("--n", type=int, required=True, help="pictures of the draw, 0 for all")
+    parser.add_argument("--set", choices=list(sets.SOURCES), required=True)
+    parser.add_argument("--n", type=_count, required=True, help="pictures of the draw, or all")
+    parser.add_argument("--pictures", type=_count, help="pictures to train on, where there are more: the oracle's")
     parser.add_argument("--draw", type=int, required=True)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, required=True, help="folder of what is painted; runs share it")
-    parser.add_argument("--model", default="tiny", help="the prior")
+    parser.add_argument("--weights", help="digest of the prior's weights; another prior is refused")
     parser.add_argument("--detector", choices=detector.DETECTORS, default="scratch")
     parser.add_argument("--iterations", type=int, default=1500)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--classical", choices=list(classical.LEVELS), default="strong")
-    parser.add_argument("--extra", type=int, default=0, help="real pictures beyond the draw's")
     parser.add_argument("--repeat-factor", action="store_true")
     parser.add_argument("--paint", choices=bank.KINDS)
     parser.add_argument("--gate", action="store_true")
@@ -175,6 +182,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run, and write ``metrics.json`` and ``detections.json``."""
     given = parse(arguments)
+    model = os.environ.get(MODEL, "tiny")
+    if given.weights is not None and given.weights != (found := bank.digest_of_weights(model)):
+        raise ValueError(f"--weights {given.weights}: {MODEL}={model!r} has the weights {found}; start the study again")
     painting = None
     if given.paint is not None:
         # One painting of a box is like another where nothing is drawn.
@@ -196,16 +206,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         given.echo,
         given.classical,
         given.repeat_factor,
-        given.extra,
+        (given.pictures or given.n) - given.n,
     )
     metrics, detections = run(
-        sets.load(given.data),
+        sets.load(Path(os.environ[DATA]) / given.set),
         arm,
         count=given.n,
         draw=given.draw,
         seed=given.seed,
-        cache=given.cache,
-        model=given.model,
+        cache=Path(os.environ[CACHE]),
+        model=model,
         name=given.detector,
         iterations=given.iterations,
         batch=given.batch,

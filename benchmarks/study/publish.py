@@ -1,0 +1,229 @@
+"""Put results into the repository: ``python -m benchmarks.study.publish [OUT]``.
+
+The rows of all finished trainings of OUT go to ``benchmarks/results/study``, and the numbers of ``README.md`` are written
+from there, between its two marks. Without OUT only the latter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.study.parts import PARTS
+from inpaint_transform.study import read_study
+
+README = Path(__file__).parent / "README.md"
+RESULTS = Path(__file__).parent.parent / "results" / "study"
+BEGIN, END = "<!-- numbers: written by benchmarks.study.publish -->", "<!-- end of the numbers -->"
+
+
+def collect(out: Path, results: Path) -> list[Path]:
+    """Copy the rows of finished trainings, and what the study was.
+
+    Args:
+        out: Folder of the studies.
+        results: Folder of the repository.
+
+    Returns:
+        The files that were written.
+    """
+    results.mkdir(parents=True, exist_ok=True)
+    written = []
+    for file in sorted(out.glob("*/results.jsonl")):
+        header, rows = read_rows(file)
+        kept = [row for row in rows.values() if row["status"] == "done" and _is_used(header, row)]
+        if not kept:
+            continue
+        target = results / f"{file.parent.name}.jsonl"
+        lines = [json.dumps(line) for line in ({"study": header}, *kept)]
+        target.write_text("\n".join(lines) + "\n", "utf-8")
+        written.append(target)
+        study = read_study(target)
+        if any(one.differences for one in study.comparisons()):
+            study.plot(target.with_suffix(".png"))
+        told = _told(header, rows)
+        if told:
+            _draw_told(told, target.with_name(f"{target.stem}_told.png"))
+    return written
+
+
+def _told(header: Mapping[str, Any], rows: Mapping[str, dict[str, Any]]) -> dict[str, tuple[float, float]]:
+    """Of each arm, how often its painted boxes are told from real ones, and the test metric; means over draws."""
+    found = {}
+    for arm in header["runs"]:
+        own = list(of_arm(header, rows, arm).values())
+        if own and all("told_apart" in row["metrics"] for row in own):
+            found[arm] = (_mean(own, "told_apart"), _mean(own, "test.map"))
+    return found
+
+
+def _draw_told(told: Mapping[str, tuple[float, float]], path: Path) -> None:
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
+    for arm, (apart, value) in told.items():
+        axes.plot(100 * apart, 100 * value, "o", color="tab:blue")
+        axes.annotate(arm, (100 * apart, 100 * value), xytext=(4, 4), textcoords="offset points", fontsize=8)
+    axes.set_xlabel("painted boxes told from real ones, % (50 is chance)")
+    axes.set_ylabel("mAP50-95")
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def _is_used(header: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
+    return any(row["run"] in runs for runs in header["runs"].values())
+
+
+def read_rows(file: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """A results file: what the study was when it was last started, and its rows by digest."""
+    header: dict[str, Any] = {}
+    rows: dict[str, dict[str, Any]] = {}
+    for line in file.read_text("utf-8").splitlines():
+        row = json.loads(line)
+        if "study" in row:
+            header = row["study"]
+        else:
+            rows[row["run"]] = row
+    return header, rows
+
+
+def numbers(results: Path) -> str:
+    """What the result files say, as Markdown."""
+    order = [f"{name}-{n or 'all'}" for name, part in PARTS.items() for n in part.n]
+    files = sorted(results.glob("*.jsonl"), key=lambda file: (order.index(file.stem) if file.stem in order else 99, file))
+    if not files:
+        return "Nothing was run yet.\n"
+    return "\n\n".join(_section(file) for file in files) + "\n"
+
+
+def _section(file: Path) -> str:
+    study = read_study(file)
+    header, rows = read_rows(file)
+    draws = header["draws"]
+    done = f"{study.finished} of {study.planned} runs"
+    partial = "" if study.finished == study.planned else f"**Partial: {done}; read nothing into the order of the arms.** "
+    parts = [
+        f"### {header['name']}",
+        f"{partial}{done}, {draws} draws planned, {header['n'] or 'all'} pictures each.",
+        study.table(markdown=True),
+        " ".join(study.words()),
+        _details(header, rows),
+    ]
+    worth = _worth(header, rows)
+    if worth:
+        parts.append(worth)
+    if file.with_suffix(".png").exists():
+        parts.append(f"![Differences to the best baseline](../results/study/{file.stem}.png)")
+    told = file.with_name(f"{file.stem}_told.png")
+    if told.exists():
+        parts.append(f"![mAP against how well painted boxes are told from real ones](../results/study/{told.name})")
+    return "\n\n".join(parts)
+
+
+def of_arm(header: Mapping[str, Any], rows: Mapping[str, dict[str, Any]], arm: str) -> dict[int, dict[str, Any]]:
+    """The rows of an arm by draw."""
+    return {draw: rows[run] for draw, run in enumerate(header["runs"][arm]) if run in rows}
+
+
+def _details(header: Mapping[str, Any], rows: Mapping[str, dict[str, Any]]) -> str:
+    """Means over the draws that an arm has."""
+    known = [row["metrics"] for row in rows.values()]
+    classes = sorted({key.removeprefix("test.by_class.") for one in known for key in one if ".by_class." in key and key.startswith("test.")})
+    told = any("told_apart" in one for one in known)
+    heads = ["arm", "mAP50", "mAP75", *(f"AP {name}" for name in classes), "boxes changed a picture", "minutes a run"]
+    lines = [heads + (["real told from painted"] if told else [])]
+    for arm in header["runs"]:
+        found = list(of_arm(header, rows, arm).values())
+        if not found:
+            continue
+        line = [arm]
+        for key in ("test.map50", "test.map75", *(f"test.by_class.{name}" for name in classes)):
+            line.append(f"{100 * _mean(found, key):.1f}")
+        line.append(f"{_mean(found, 'changed'):.2f}")
+        line.append(f"{np.mean([row['seconds'] for row in found]) / 60:.1f}")
+        if told:
+            line.append(f"{100 * _mean(found, 'told_apart'):.0f} %" if "told_apart" in found[0]["metrics"] else "")
+        lines.append(line)
+    rule = ["---", *["---:"] * (len(lines[0]) - 1)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], rule, *lines[1:]])
+
+
+def _mean(rows: Sequence[Mapping[str, Any]], key: str) -> float:
+    return float(np.mean([row["metrics"][key] for row in rows]))
+
+
+def _worth(header: Mapping[str, Any], rows: Mapping[str, dict[str, Any]]) -> str:
+    """How many more real pictures an arm's gain over ``strong`` is worth, between the numbers that were tried."""
+    n = header["n"]
+    oracles = {arm["name"]: arm["n"] - n for arm in header["arms"] if n and arm["n"] and arm["n"] > n}
+    if not oracles or "strong" not in header["runs"]:
+        return ""
+    base = of_arm(header, rows, "strong")
+    others = [name for name in header["runs"] if name not in oracles and name not in ("nothing", "weak", "strong")]
+    said = []
+    for arm in others:
+        own = of_arm(header, rows, arm)
+        shared = set(base) & set(own)
+        for oracle in oracles:
+            shared &= set(of_arm(header, rows, oracle))
+        if not shared:
+            continue
+        gain = np.mean([_value(own[draw]) - _value(base[draw]) for draw in shared])
+        steps = [(0, 0.0)] + sorted(
+            (extra, float(np.mean([_value(of_arm(header, rows, oracle)[draw]) - _value(base[draw]) for draw in shared])))
+            for oracle, extra in oracles.items()
+        )
+        said.append(f"{arm} {_pictures(float(gain), steps)}")
+    if not said:
+        return ""
+    return f"Over `strong`, in more real pictures, straight lines between those tried: {'; '.join(said)}."
+
+
+def _value(row: Mapping[str, Any]) -> float:
+    return float(row["metrics"]["test.map"])
+
+
+def _pictures(gain: float, steps: Sequence[tuple[int, float]]) -> str:
+    """A gain in pictures."""
+    if gain <= 0:
+        return "none"
+    for (few, low), (many, high) in zip(steps, steps[1:], strict=False):
+        if low <= gain <= high:
+            return f"{few + (gain - low) / max(high - low, 1e-9) * (many - few):.0f}"
+    return f"more than {steps[-1][0]}"
+
+
+def fill(text: str, results: Path) -> str:
+    """A README with its numbers as the result files say them.
+
+    Raises:
+        ValueError: The marks are not there.
+    """
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise ValueError(f"README: the numbers stand between {BEGIN} and {END}, each once; put them in")
+    before, rest = text.split(BEGIN)
+    return f"{before}{BEGIN}\n\n{numbers(results)}\n{END}{rest.split(END)[1]}"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Copy and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path, nargs="?", help="folder of the studies")
+    given = parser.parse_args(arguments)
+    if given.out is not None:
+        for file in collect(given.out, RESULTS):
+            print(f"wrote {file}")
+    README.write_text(fill(README.read_text("utf-8"), RESULTS), "utf-8")
+    print(f"wrote {README}")
+
+
+if __name__ == "__main__":
+    main()

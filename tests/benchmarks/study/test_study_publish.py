@@ -1,0 +1,111 @@
+"""The README's numbers are those of the result files, and nothing is said of runs that are not there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.study import publish
+
+
+def test_the_readme_says_what_the_files_say() -> None:
+    text = publish.README.read_text("utf-8")
+    assert publish.fill(text, publish.RESULTS) == text, "run python -m benchmarks.study.publish"
+
+
+def test_results_do_not_tell_where_they_were_made() -> None:
+    for file in publish.RESULTS.glob("*.jsonl"):
+        text = file.read_text("utf-8")
+        assert "/work" not in text
+        assert "/root" not in text
+        assert "/home" not in text
+
+
+ARMS = {"nothing": True, "strong": True, "ours": False, "real-10-more": False}
+
+
+def row(arm: str, draw: int, value: float, val: float, **metrics: float) -> dict[str, Any]:
+    return {
+        "run": f"{arm}{draw}",
+        "arm": arm,
+        "draw": draw,
+        "seed": draw,
+        "n": 20,
+        "status": "done",
+        "seconds": 90.0,
+        "device": "cpu",
+        "metrics": {
+            "test.map": value,
+            "test.map50": value + 0.3,
+            "test.map75": value - 0.1,
+            "test.by_class.RBC": value,
+            "val.map": val,
+            "changed": 2.0,
+            **metrics,
+        },
+    }
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """A study of six draws: ours is worth five pictures."""
+    folder = tmp_path / "main_bccd-20"
+    folder.mkdir()
+    values = {"nothing": 0.3, "strong": 0.4, "ours": 0.41, "real-10-more": 0.42}
+    rows = [row(arm, draw, values[arm] + draw / 1000, values[arm]) for draw in range(6) for arm in ARMS]
+    header = {
+        "name": "main_bccd-20",
+        "command": "train",
+        "metric": {"test": "test.map", "val": "val.map", "better": "higher", "scale": None},
+        "draws": 6,
+        "n": 20,
+        "seed": 0,
+        "arms": [
+            {"name": arm, "baseline": baseline, "n": 30 if arm.startswith("real") else 20}
+            for arm, baseline in ARMS.items()
+        ],
+        "runs": {arm: [f"{arm}{draw}" for draw in range(6)] for arm in ARMS},
+    }
+    failed = {**row("ours", 9, 0, 0), "status": "failed", "tail": "in /root/x", "reason": "exit code 1"}
+    old = {**row("ours", 0, 0.9, 0.9), "run": "ours0-of-another-program"}
+    lines = [{"study": {"name": "older"}}, failed, old, {"study": header}, *rows]
+    (folder / "results.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
+    return tmp_path
+
+
+def test_rows_are_copied_and_numbers_written(out: Path, tmp_path: Path) -> None:
+    results = tmp_path / "repository"
+    [file] = publish.collect(out, results)
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert len(lines) == 1 + 24
+    assert "/root" not in file.read_text()
+    said = publish.numbers(results)
+    assert "### main_bccd-20" in said
+    assert "24 of 24 runs" in said
+    assert "Partial" not in said
+    assert "| ours | 71.2 | 31.2 | 41.2 | 2.00 | 1.5 |" in said
+    assert "ours 5." in said
+    assert publish.fill(f"a\n{publish.BEGIN}\nold\n{publish.END}\nb", results) == (
+        f"a\n{publish.BEGIN}\n\n{said}\n{publish.END}\nb"
+    )
+
+
+def test_what_is_not_finished_is_called_partial(out: Path, tmp_path: Path) -> None:
+    file = out / "main_bccd-20" / "results.jsonl"
+    file.write_text("\n".join(file.read_text().splitlines()[:-7]) + "\n")
+    publish.collect(out, tmp_path / "repository")
+    assert "**Partial: 17 of 24 runs" in publish.numbers(tmp_path / "repository")
+
+
+def test_without_results_nothing_is_claimed(tmp_path: Path) -> None:
+    assert publish.numbers(tmp_path) == "Nothing was run yet.\n"
+    with pytest.raises(ValueError, match="each once"):
+        publish.fill("no marks", tmp_path)
+
+
+@pytest.mark.parametrize(("gain", "said"), [(-0.01, "none"), (0.01, "5"), (0.03, "15"), (0.09, "more than 20")])
+def test_a_gain_in_pictures(gain: float, said: str) -> None:
+    assert publish._pictures(gain, [(0, 0.0), (10, 0.02), (20, 0.04)]) == said
