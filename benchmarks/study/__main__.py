@@ -32,7 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--arms", nargs="+", help="only these arms")
     parser.add_argument("--devices", nargs="+", default=["cpu"], help="one training at a time for each")
     parser.add_argument("--model", default="tiny", help="the prior: a name or folder of an inpainting model")
-    parser.add_argument("--quick", action="store_true", help="the whole path with drawn pictures and hardly any training")
+    parser.add_argument(
+        "--quick", action="store_true", help="the whole path with drawn pictures and hardly any training"
+    )
     given = parser.parse_args(arguments)
     if given.name is None and not given.quick:
         parser.error("name a part, or give --quick")

@@ -84,7 +84,9 @@ def _mosaic(examples: list[Example], rng: np.random.Generator) -> Example:
         least = max((x1 - x0) / width, (y1 - y0) / height)
         scale = rng.uniform(min(least, 1.0), 1.0)
         # Which part of the picture the quarter shows.
-        left, top = (-rng.uniform(0, max(side * scale - room, 0)) for side, room in ((width, x1 - x0), (height, y1 - y0)))
+        left, top = (
+            -rng.uniform(0, max(side * scale - room, 0)) for side, room in ((width, x1 - x0), (height, y1 - y0))
+        )
         matrix = np.array([[scale, 0, left], [0, scale, top]])
         part = cv2.warpAffine(pixels, matrix, (x1 - x0, y1 - y0), borderValue=GREY)
         canvas[y0:y1, x0:x1] = part

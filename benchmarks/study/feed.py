@@ -1,7 +1,7 @@
 """What a training sees: pictures of the draw with patches of the bank in them, then what is done to pictures anyway.
 
-All arms of a draw see the same pictures in the same order, mirrored and moved alike: each of these draws has a stream of
-its own, which an arm that draws more or less from another stream does not shift.
+All arms of a draw see the same pictures in the same order, mirrored and moved alike: order, movement and painting each
+have a stream of random numbers of their own.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from benchmarks.study.bank import Patch
+from benchmarks.study.patches import Patch
 from benchmarks.study.classical import LEVELS, Example
 from benchmarks.study.sets import Seen
 

@@ -1,7 +1,7 @@
 """Put results into the repository: ``python -m benchmarks.study.publish [OUT]``.
 
-The rows of all finished trainings of OUT go to ``benchmarks/results/study``, and the numbers of ``README.md`` are written
-from there, between its two marks. Without OUT only the latter.
+The rows of all finished trainings of OUT go to ``benchmarks/results/study``, and the numbers of ``README.md`` are
+written from there, between its two marks. Without OUT only the latter.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from inpaint_transform.study import read_study
 
 README = Path(__file__).parent / "README.md"
 RESULTS = Path(__file__).parent.parent / "results" / "study"
+# Of fewer draws nothing is told in pictures: it is chance.
+MIN_DRAWS = 6
 BEGIN, END = "<!-- numbers: written by benchmarks.study.publish -->", "<!-- end of the numbers -->"
 
 
@@ -98,7 +101,9 @@ def read_rows(file: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
 def numbers(results: Path) -> str:
     """What the result files say, as Markdown."""
     order = [f"{name}-{n or 'all'}" for name, part in PARTS.items() for n in part.n]
-    files = sorted(results.glob("*.jsonl"), key=lambda file: (order.index(file.stem) if file.stem in order else 99, file))
+    files = sorted(
+        results.glob("*.jsonl"), key=lambda file: (order.index(file.stem) if file.stem in order else 99, file)
+    )
     if not files:
         return "Nothing was run yet.\n"
     return "\n\n".join(_section(file) for file in files) + "\n"
@@ -109,7 +114,9 @@ def _section(file: Path) -> str:
     header, rows = read_rows(file)
     draws = header["draws"]
     done = f"{study.finished} of {study.planned} runs"
-    partial = "" if study.finished == study.planned else f"**Partial: {done}; read nothing into the order of the arms.** "
+    partial = (
+        "" if study.finished == study.planned else f"**Partial: {done}; read nothing into the order of the arms.** "
+    )
     parts = [
         f"### {header['name']}",
         f"{partial}{done}, {draws} draws planned, {header['n'] or 'all'} pictures each.",
@@ -135,20 +142,19 @@ def of_arm(header: Mapping[str, Any], rows: Mapping[str, dict[str, Any]], arm: s
 
 def _details(header: Mapping[str, Any], rows: Mapping[str, dict[str, Any]]) -> str:
     """Means over the draws that an arm has."""
-    known = [row["metrics"] for row in rows.values()]
-    classes = sorted({key.removeprefix("test.by_class.") for one in known for key in one if ".by_class." in key and key.startswith("test.")})
-    told = any("told_apart" in one for one in known)
-    heads = ["arm", "mAP50", "mAP75", *(f"AP {name}" for name in classes), "boxes changed a picture", "minutes a run"]
-    lines = [heads + (["real told from painted"] if told else [])]
+    keys = sorted({key for row in rows.values() for key in row["metrics"]})
+    classes = [key for key in keys if key.startswith("test.by_class.")]
+    shown = ["test.map50", "test.map75", *classes]
+    told = "told_apart" in keys
+    heads = ["mAP50", "mAP75", *(f"AP {key.removeprefix('test.by_class.')}" for key in classes)]
+    lines = [["arm", *heads, "boxes changed a picture", "minutes a run", *(["told from real ones"] if told else [])]]
     for arm in header["runs"]:
         found = list(of_arm(header, rows, arm).values())
         if not found:
             continue
-        line = [arm]
-        for key in ("test.map50", "test.map75", *(f"test.by_class.{name}" for name in classes)):
-            line.append(f"{100 * _mean(found, key):.1f}")
-        line.append(f"{_mean(found, 'changed'):.2f}")
-        line.append(f"{np.mean([row['seconds'] for row in found]) / 60:.1f}")
+        means = [f"{100 * _mean(found, key):.1f}" for key in shown]
+        minutes = np.mean([row["seconds"] for row in found]) / 60
+        line = [arm, *means, f"{_mean(found, 'changed'):.2f}", f"{minutes:.1f}"]
         if told:
             line.append(f"{100 * _mean(found, 'told_apart'):.0f} %" if "told_apart" in found[0]["metrics"] else "")
         lines.append(line)
@@ -164,24 +170,19 @@ def _worth(header: Mapping[str, Any], rows: Mapping[str, dict[str, Any]]) -> str
     """How many more real pictures an arm's gain over ``strong`` is worth, between the numbers that were tried."""
     n = header["n"]
     oracles = {arm["name"]: arm["n"] - n for arm in header["arms"] if n and arm["n"] and arm["n"] > n}
-    if not oracles or "strong" not in header["runs"]:
-        return ""
-    base = of_arm(header, rows, "strong")
-    others = [name for name in header["runs"] if name not in oracles and name not in ("nothing", "weak", "strong")]
+    known = {arm: of_arm(header, rows, arm) for arm in header["runs"]}
+    shared = set(known.get("strong", ())).intersection(*(known[oracle] for oracle in oracles))
     said = []
-    for arm in others:
-        own = of_arm(header, rows, arm)
-        shared = set(base) & set(own)
-        for oracle in oracles:
-            shared &= set(of_arm(header, rows, oracle))
-        if not shared:
+    for arm, own in known.items():
+        draws = shared & set(own)
+        if not oracles or arm in oracles or arm in ("nothing", "weak", "strong") or len(draws) < MIN_DRAWS:
             continue
-        gain = np.mean([_value(own[draw]) - _value(base[draw]) for draw in shared])
-        steps = [(0, 0.0)] + sorted(
-            (extra, float(np.mean([_value(of_arm(header, rows, oracle)[draw]) - _value(base[draw]) for draw in shared])))
-            for oracle, extra in oracles.items()
-        )
-        said.append(f"{arm} {_pictures(float(gain), steps)}")
+
+        def gain(name: str, draws: set[int] = draws) -> float:
+            return float(np.mean([_value(known[name][draw]) - _value(known["strong"][draw]) for draw in draws]))
+
+        steps = [(0, 0.0), *sorted((extra, gain(oracle)) for oracle, extra in oracles.items())]
+        said.append(f"{arm} {_pictures(gain(arm), steps)}")
     if not said:
         return ""
     return f"Over `strong`, in more real pictures, straight lines between those tried: {'; '.join(said)}."
@@ -195,7 +196,7 @@ def _pictures(gain: float, steps: Sequence[tuple[int, float]]) -> str:
     """A gain in pictures."""
     if gain <= 0:
         return "none"
-    for (few, low), (many, high) in zip(steps, steps[1:], strict=False):
+    for (few, low), (many, high) in pairwise(steps):
         if low <= gain <= high:
             return f"{few + (gain - low) / max(high - low, 1e-9) * (many - few):.0f}"
     return f"more than {steps[-1][0]}"

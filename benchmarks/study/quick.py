@@ -1,4 +1,4 @@
-"""A set that is drawn: large red discs, larger violet ones and small dots, so that the whole path can be tried anywhere."""
+"""A set that is drawn: red discs, larger violet ones and small dots, so that the whole path can be tried anywhere."""
 
 from __future__ import annotations
 

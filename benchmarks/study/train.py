@@ -1,8 +1,8 @@
 """One run of the study: train a detector on a draw, one way, and say how good it is.
 
 ``python -m benchmarks.study.train --set bccd --n 20 --draw 0 --seed 0 --out DIR ...`` is the training command that the
-study gives to the harness; ``metrics.json`` and ``detections.json`` are what it leaves. Where data, paintings and the prior
-are does not change a result, so the environment tells it: ``STUDY_DATA``, ``STUDY_CACHE`` and ``STUDY_MODEL``.
+study gives to the harness; ``metrics.json`` and ``detections.json`` are what it leaves. Where data, paintings and the
+prior are does not change a result, so the environment tells it: ``STUDY_DATA``, ``STUDY_CACHE`` and ``STUDY_MODEL``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.study import bank, classical, detector, feed, score, sets
-from benchmarks.study.bank import Painting
+from benchmarks.study.patches import KINDS, Painting
 from inpaint_transform.core.balancing import balance
 from inpaint_transform.fit.pictures import Sample
 
@@ -73,7 +73,9 @@ def make_layer(
         swapped = bank.get(found, samples, replace(arm.painting, swap=True), model, cache, draw)
         for row, slots in enumerate(feed.by_slot(swapped.patches, len(samples), arm.gate)):
             labels = samples[row].labels
-            own = [slot for slot in patches[row] if labels[slot] in aims.box_p and labels[slot] not in aims.swap.targets]
+            own = [
+                slot for slot in patches[row] if labels[slot] in aims.box_p and labels[slot] not in aims.swap.targets
+            ]
             fixed[row] = {slot: aims.box_p[labels[slot]] for slot in [*slots, *own]}
             patches[row].update(slots)
         total = sum(sum(slots.values()) for slots in fixed)
@@ -164,7 +166,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--classical", choices=list(classical.LEVELS), default="strong")
     parser.add_argument("--repeat-factor", action="store_true")
-    parser.add_argument("--paint", choices=bank.KINDS)
+    parser.add_argument("--paint", choices=KINDS)
     parser.add_argument("--gate", action="store_true")
     parser.add_argument("--balance", action="store_true")
     parser.add_argument("--share", type=float, default=SHARE)

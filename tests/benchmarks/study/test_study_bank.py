@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.study import bank, painters, sharpness
-from benchmarks.study.bank import Bank, Painting
+from benchmarks.study.patches import Bank, Painting
 from benchmarks.study.sets import StudySet, see
 from inpaint_transform.core.edit import Edit
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
@@ -210,7 +210,8 @@ def test_noise_is_told_from_discs(
 
 
 @pytest.mark.parametrize(
-    ("painting", "said"), [({"kind": "magic"}, "kind='magic'"), ({"words": "no"}, "words='no'"), ({"variants": 0}, "=0")]
+    ("painting", "said"),
+    [({"kind": "magic"}, "kind='magic'"), ({"words": "no"}, "words='no'"), ({"variants": 0}, "=0")],
 )
 def test_what_is_not_understood_is_refused(painting: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from benchmarks.study import classical, feed
 from benchmarks.study.sets import Seen
 
+
 def test_a_patch_changes_its_box_and_nothing_else() -> None:
     seen = [picture(7, [BOX])]
     layer = feed.Layer([{0: [patch(0, 0, BOX, kind=1)]}], [{0: 1.0}])

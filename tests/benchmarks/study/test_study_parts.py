@@ -72,9 +72,7 @@ def test_only_some_arms(settings: parts.Settings) -> None:
         parts.studies("quick", parts.QUICK, dataclasses.replace(settings, arms=["magic"]))
 
 
-def test_another_prior_is_refused(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_prior_is_refused(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(train.DATA, str(root.parent))
     monkeypatch.setenv(train.CACHE, str(tmp_path))
     words = ["--set", "drawn", "--n", "6", "--draw", "0", "--seed", "0", "--out", str(tmp_path), "--weights", "nothing"]

@@ -60,9 +60,7 @@ class Knowing(torch.nn.Module):
         answers = []
         for one in self.seen[self.at : self.at + len(pixels)]:
             height, width = one.pixels.shape[:2]
-            target = torch.from_numpy(
-                heatmap.make_target(one.boxes, one.classes.tolist(), self.classes, height, width)
-            )
+            target = torch.from_numpy(heatmap.make_target(one.boxes, one.classes.tolist(), self.classes, height, width))
             heat = torch.logit(target[: self.classes].clamp(1e-4, 1 - 1e-4))
             answers.append(torch.cat([heat, torch.log(torch.expm1(target[self.classes : -1].clamp(min=1e-3)))]))
         self.at += len(pixels)
