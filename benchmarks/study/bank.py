@@ -191,7 +191,9 @@ def _fit(samples: Sequence[Sample], painting: Painting, cache: Path, draw: int) 
 
     autoencoder, decoder, denoiser = painting.fit_steps
     out = cache / f"closed-{digest(samples)}-{autoencoder}-{decoder}-{denoiser}"
-    if not (out / "fit.json").exists():
+    with _alone(out.with_name(f"{out.name}.lock")):
+        if (out / "fit.json").exists():
+            return out
         labels = sorted({label for sample in samples for label in sample.labels})
         fit(
             list(samples),

@@ -113,9 +113,10 @@ def train(detector: nn.Module, feed: Feed, classes: int, iterations: int, batch:
     rates = (RATE, BACKBONE_RATE)
     optimizer = torch.optim.AdamW([group for group in groups if group["params"]], RATE, weight_decay=0.01)
     detector.train()
-    half = fast()
-    if half:
-        detector.to(memory_format=torch.channels_last)
+    device = next(detector.parameters()).device
+    half = fast(device)
+    layout = torch.channels_last if half else torch.contiguous_format
+    detector.to(memory_format=layout)
     for step in tqdm(range(iterations), "training", unit="step", disable=None if progress else True):
         share = min(1.0, (step + 1) / WARM_UP, (iterations - step) / (COOL_DOWN * iterations))
         for group, rate in zip(optimizer.param_groups, rates, strict=False):
@@ -125,20 +126,18 @@ def train(detector: nn.Module, feed: Feed, classes: int, iterations: int, batch:
         target = np.stack(
             [heatmap.make_target(boxes, kinds.tolist(), classes, height, width) for _, boxes, kinds in examples]
         )
-        pixels = to_pixels(np.stack([image for image, _, _ in examples]))
-        if half:
-            pixels = pixels.to(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        pixels = to_pixels(np.stack([image for image, _, _ in examples])).to(device, memory_format=layout)
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
             output = detector(pixels)
-        loss = heatmap.loss(output.float(), torch.from_numpy(target), classes)
+        loss = heatmap.loss(output.float(), torch.from_numpy(target).to(device), classes)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
 
 
-def fast() -> bool:
-    """Whether this processor multiplies bfloat16 matrices in hardware."""
-    return bool(torch.cpu._is_amx_tile_supported())
+def fast(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 matrices in hardware."""
+    return bool(torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu._is_amx_tile_supported())
 
 
 @torch.no_grad()
@@ -149,11 +148,12 @@ def detect(
     whole = json.loads((found.root / "coco.json").read_text("utf-8"))
     images = {image["file_name"]: image for image in whole["images"]}
     categories = {category["name"]: category["id"] for category in whole["categories"]}
+    device = next(detector.parameters()).device
     detector.eval()
     rows = []
     for start in range(0, len(samples), AT_ONCE):
         part = slice(start, start + AT_ONCE)
-        outputs = detector(to_pixels(np.stack([one.pixels for one in seen[part]])))
+        outputs = detector(to_pixels(np.stack([one.pixels for one in seen[part]])).to(device)).cpu()
         for sample, output in zip(samples[part], outputs, strict=True):
             image = images[Path(sample.image).name]
             scale = np.tile([image["width"] / found.width, image["height"] / found.height], 2)

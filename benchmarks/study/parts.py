@@ -151,7 +151,7 @@ def _study(name: str, part: Part, n: int, settings: Settings, truth: Path) -> di
     # Where things lie is no part of a result: the environment tells it, see ``train``.
     command = (
         f"{{python}} -m benchmarks.study.train --set {part.dataset} --n {n or 'all'} --pictures {{n}} --draw {{draw}} "
-        f"--seed {{seed}} --out {{out}} --detector {part.detector} --iterations {part.iterations} "
+        f"--seed {{seed}} --out {{out}} --device {{device}} --detector {part.detector} --iterations {part.iterations} "
         f"{settings.options} {{args}}"
     )
     weights = bank.digest_of_weights(settings.model)

@@ -99,6 +99,7 @@ def run(
     name: str = "scratch",
     iterations: int = 1500,
     batch: int = 8,
+    device: str = "cpu",
     measure: bool = False,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Train and test.
@@ -114,6 +115,7 @@ def run(
         name: Of the detector.
         iterations: Steps.
         batch: Examples a step.
+        device: Where the detector is trained.
         measure: Whether to measure how well painted boxes are told from real ones.
 
     Returns:
@@ -125,7 +127,7 @@ def run(
     seen = sets.see(found, pictures)
     weights = feed.repeat_factors(seen, len(found.labels)) if arm.repeat_factor else np.ones(len(seen))
     examples = feed.Feed(seen, layer, arm.level, weights, seed)
-    trained = detector.build(name, len(found.labels), seed)
+    trained = detector.build(name, len(found.labels), seed).to(device)
     start = time.monotonic()
     detector.train(trained, examples, len(found.labels), iterations, batch)
     metrics: dict[str, Any] = {
@@ -162,6 +164,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--weights", help="digest of the prior's weights; another prior is refused")
     parser.add_argument("--detector", choices=detector.DETECTORS, default="scratch")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--iterations", type=int, default=1500)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--classical", choices=list(classical.LEVELS), default="strong")
@@ -221,6 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         name=given.detector,
         iterations=given.iterations,
         batch=given.batch,
+        device=given.device,
         measure=given.measure,
     )
     given.out.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,7 @@ def settings(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> par
 
 def commands(study: dict[str, Any]) -> list[list[str]]:
     """The words of each arm's command."""
-    values = {"python": "python", "draw": "3", "seed": "4", "out": "folder"}
+    values = {"python": "python", "draw": "3", "seed": "4", "out": "folder", "device": "cpu"}
     return [
         shlex.split(study["command"].format(**values, args=arm["args"], n=arm["n"] or study["n"]))
         for arm in study["arms"].values()

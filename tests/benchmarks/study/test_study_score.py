@@ -55,6 +55,7 @@ class Knowing(torch.nn.Module):
     def __init__(self, seen: list[sets.Seen], classes: int) -> None:
         super().__init__()
         self.seen, self.classes, self.at = seen, classes, 0
+        self.weight = torch.nn.Parameter(torch.zeros(()))
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         answers = []
