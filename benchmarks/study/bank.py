@@ -88,7 +88,7 @@ def get(found: StudySet, samples: Sequence[Sample], painting: Painting, model: s
     said = json.dumps(
         {
             **asdict(painting),
-            "model": digest_of_weights(model) if painting.kind in ("prior", "identity") else None,
+            "model": digest_of_weights(model) if painting.prior else None,
             "pictures": digest(samples),
             "draw": draw,
             "view": [found.height, found.width],
@@ -173,16 +173,15 @@ def _tools(
         recipe = replace(recipe, relabel=swap, include_labels=list(swap.targets))
     if painting.kind in ("paste", "insert"):
         return recipe, painters.PastePainter(), None
-    if painting.kind == "identity":
-        spec = ModelSpec(model, serving="local")
+    spec = ModelSpec(model, steps=painting.steps, serving="local")
+    if painting.closed:
+        fitted = str(_fit(samples, painting, cache, draw))
+        spec = ModelSpec(fitted, steps=painting.steps or 12, guidance_scale=2.0, serving="local")
+    if not painting.generated:
         return recipe, painters.RoundTripPainter(load_round_trip(spec), connect(spec).size), None
-    if painting.kind == "closed":
-        # Nothing that has seen another picture: its gate is a reader of the draw's own boxes.
-        spec = ModelSpec(
-            str(_fit(samples, painting, cache, draw)), steps=painting.steps or 12, guidance_scale=2.0, serving="local"
-        )
-        return recipe, connect(spec), FillGate() & _reader_gate(samples, found.labels, draw)
-    return recipe, connect(ModelSpec(model, steps=painting.steps, serving="local")), FillGate() & ClipGate("tiny")
+    # Beside a closed generator nothing that has seen another picture: its gate is a reader of the draw's own boxes.
+    known = _reader_gate(samples, found.labels, draw) if painting.closed else ClipGate("tiny")
+    return recipe, connect(spec), FillGate() & known
 
 
 def _fit(samples: Sequence[Sample], painting: Painting, cache: Path, draw: int) -> Path:

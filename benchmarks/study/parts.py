@@ -28,6 +28,7 @@ OURS: Mapping[str, str] = {
     "ours-gated-repeat": "--paint prior --gate --repeat-factor",
 }
 CLOSED: Mapping[str, str] = {
+    "closed-identity": "--paint closed-identity",
     "closed": "--paint closed",
     "closed-gated": "--paint closed --gate",
     "closed-gated-balanced": "--paint closed --gate --balance",
@@ -81,7 +82,7 @@ STRONG = {"strong": ""}
 PARTS: Mapping[str, Part] = {
     "main_bccd": Part("bccd", FREE, {**IDENTITY, **OURS}, MAIN_N),
     "main_cones": Part("cones_cubes", FREE, {**IDENTITY, **OURS}, MAIN_N),
-    "closed": Part("bccd", FREE, {**IDENTITY, **CLOSED}),
+    "closed": Part("bccd", FREE, CLOSED),
     "reuse": Part("bccd", STRONG, REUSE, oracle=False),
     "realism": Part("bccd", STRONG, REALISM, oracle=False),
     "second_detector": Part("bccd", FREE, {**IDENTITY, **OURS}, detector="lite0", iterations=1000),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-KINDS = ("prior", "closed", "identity", "paste", "insert")
+KINDS = ("prior", "identity", "closed", "closed-identity", "paste", "insert")
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,8 @@ class Painting:
 
     Attributes:
         kind: ``"prior"`` (a model that has seen other pictures of the domain), ``"closed"`` (one that was fitted on
-            the draw's pictures alone), ``"identity"`` (the autoencoder's round trip), ``"paste"`` (real objects in
-            place of others of their class), ``"insert"`` (real objects, every class equally often, where none is).
+            the draw's pictures alone), ``"identity"`` and ``"closed-identity"`` (the round trip of their
+            autoencoders), ``"paste"`` (real objects in place of others of their class), ``"insert"`` (real objects, every class equally often, where none is).
         variants: How many paintings of each box.
         swap: Only boxes of frequent classes that fit a rare one, painted as that one.
         steps: Denoising steps; None for the model's own.
@@ -46,6 +46,16 @@ class Painting:
     def generated(self) -> bool:
         """Whether a model paints, so that there is something for a gate to judge."""
         return self.kind in ("prior", "closed")
+
+    @property
+    def prior(self) -> bool:
+        """Whether a model that has seen other pictures has a part in it."""
+        return self.kind in ("prior", "identity")
+
+    @property
+    def closed(self) -> bool:
+        """Whether a model has, and has seen the draw's pictures alone."""
+        return self.kind in ("closed", "closed-identity")
 
 
 @dataclass(frozen=True, eq=False)

@@ -193,7 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     painting = None
     if given.paint is not None:
         # One painting of a box is like another where nothing is drawn.
-        variants = 1 if given.paint == "identity" else given.variants
+        variants = 1 if given.paint.endswith("identity") else given.variants
         painting = Painting(
             given.paint,
             variants,
