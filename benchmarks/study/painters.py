@@ -104,7 +104,7 @@ class PastePainter(_Painter):
     def announce(self, edits: Sequence[Edit], donors: Sequence[np.ndarray]) -> None:
         """Say what goes where; a request is known by its seed."""
         for edit, donor in zip(edits, donors, strict=True):
-            self._wanted[edit.seed] = crops.scaled_box(edit.box_in_window, edit.window, self.size), donor
+            self._wanted[edit.seed] = crops.scaled_box(edit.box, edit.window, self.size), donor
 
     def paint(self, requests: Sequence[InpaintRequest]) -> list[InpaintResult]:
         """See the class."""
