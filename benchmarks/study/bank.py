@@ -34,7 +34,6 @@ from inpaint_transform.core.plan import Scene, obstacles, plan
 from inpaint_transform.core.protocol import Inpainter, Judge
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.fit import classifiers
-from inpaint_transform.fit.autoencoder import load_round_trip
 from inpaint_transform.fit.pictures import Sample, digest, read_picture
 from inpaint_transform.gates import ClipGate, FillGate, ScoreGate
 from inpaint_transform.serving.registry import connect
@@ -178,6 +177,9 @@ def _tools(
         fitted = str(_fit(samples, painting, cache, draw))
         spec = ModelSpec(fitted, steps=painting.steps or 12, guidance_scale=2.0, serving="local")
     if not painting.generated:
+        # Here, for a run that finds its bank needs no diffusers, which takes seconds to load.
+        from inpaint_transform.fit.autoencoder import load_round_trip
+
         return recipe, painters.RoundTripPainter(load_round_trip(spec), connect(spec).size), None
     # Beside a closed generator nothing that has seen another picture: its gate is a reader of the draw's own boxes.
     known = _reader_gate(samples, found.labels, draw) if painting.closed else ClipGate("tiny")

@@ -17,7 +17,8 @@ class Painting:
     Attributes:
         kind: ``"prior"`` (a model that has seen other pictures of the domain), ``"closed"`` (one that was fitted on
             the draw's pictures alone), ``"identity"`` and ``"closed-identity"`` (the round trip of their
-            autoencoders), ``"paste"`` (real objects in place of others of their class), ``"insert"`` (real objects, every class equally often, where none is).
+            autoencoders), ``"paste"`` (real objects in place of others of their class), ``"insert"`` (real objects,
+            every class equally often, where none is).
         variants: How many paintings of each box.
         swap: Only boxes of frequent classes that fit a rare one, painted as that one.
         steps: Denoising steps; None for the model's own.

@@ -13,7 +13,9 @@ HEIGHT, WIDTH = 96, 128
 
 
 def picture(value: int, boxes: list[tuple[int, int, int, int]]) -> Seen:
-    return Seen(np.full((HEIGHT, WIDTH, 3), value, np.uint8), np.array(boxes, float).reshape(-1, 4), np.zeros(len(boxes), int))
+    return Seen(
+        np.full((HEIGHT, WIDTH, 3), value, np.uint8), np.array(boxes, float).reshape(-1, 4), np.zeros(len(boxes), int)
+    )
 
 
 def patch(row: int, slot: int, box: tuple[int, int, int, int], value: int = 255, kind: int = 0) -> Patch:

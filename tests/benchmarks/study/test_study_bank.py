@@ -15,7 +15,7 @@ from benchmarks.study.patches import Bank, Painting
 from benchmarks.study.sets import StudySet, see
 from inpaint_transform.core.edit import Edit
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
-from inpaint_transform.fit import classifiers
+from inpaint_transform.fit import autoencoder, classifiers
 from inpaint_transform.fit.evaluate import sharpness as measured
 from inpaint_transform.fit.pictures import read_picture
 
@@ -44,7 +44,7 @@ def painter(monkeypatch: pytest.MonkeyPatch) -> Painter:
     found = Painter()
     monkeypatch.setattr(bank, "connect", lambda spec: found)
     monkeypatch.setattr(bank, "digest_of_weights", lambda model: model)
-    monkeypatch.setattr(bank, "load_round_trip", lambda spec: lambda images: 255 - images)
+    monkeypatch.setattr(autoencoder, "load_round_trip", lambda spec: lambda images: 255 - images)
 
     def judge(self: Any, candidates: Sequence[Any]) -> list[tuple[float, bool]]:
         means = [float(one.painted.mean()) for one in candidates]

@@ -61,6 +61,7 @@ def out(tmp_path: Path) -> Path:
         "command": "train",
         "metric": {"test": "test.map", "val": "val.map", "better": "higher", "scale": None},
         "draws": 6,
+        "data": None,
         "n": 20,
         "seed": 0,
         "arms": [
