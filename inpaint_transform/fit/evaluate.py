@@ -20,7 +20,7 @@ from inpaint_transform.core.paint import paint, paint_all
 from inpaint_transform.core.plan import Scene, plan
 from inpaint_transform.core.protocol import Inpainter
 from inpaint_transform.core.recipe import Recipe
-from inpaint_transform.fit import classifiers, finder
+from inpaint_transform.fit import classifiers, finder, heatmap
 from inpaint_transform.fit.pictures import MIN_SIDE, Sample, read_picture
 
 # Fewer say too little: of two read-backs in the literature the one on 72 edits passed and the one on 360 failed.
@@ -290,7 +290,7 @@ def _signature(picture: np.ndarray) -> np.ndarray:
 
 
 def _real_found(
-    detector: finder.Detector, held: dict[str, list[_Place]], labels: Sequence[str], seed: int
+    detector: heatmap.Detector, held: dict[str, list[_Place]], labels: Sequence[str], seed: int
 ) -> float | None:
     found = [
         finder.finds(detector, read_picture(sample.image), box, number)
