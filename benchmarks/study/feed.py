@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from benchmarks.study.patches import Patch
 from benchmarks.study.classical import LEVELS, Example
+from benchmarks.study.patches import Patch
 from benchmarks.study.sets import Seen
 
 # A patch of which more than this share lies on another one is not put in.
