@@ -25,7 +25,7 @@ from inpaint_transform.datasets.export_plan import Original, Plan
 from inpaint_transform.datasets.files import Problem
 from inpaint_transform.datasets.formats.base import BoxFormat
 from inpaint_transform.datasets.images import Pictures
-from inpaint_transform.datasets.manifest import Manifest
+from inpaint_transform.datasets.manifest import Manifest, check_apart
 from inpaint_transform.datasets.templates import PROMPT, Templates
 from inpaint_transform.tools.study import transforms
 from inpaint_transform.tools.study.config import Arm, Data
@@ -156,12 +156,13 @@ class Draw:
 
 
 def read(
-    data: Data, report: Callable[[Problem], None], progress: Callable[..., Iterable[Any]] | None = None
+    data: Data, out: Path, report: Callable[[Problem], None], progress: Callable[..., Iterable[Any]] | None = None
 ) -> DataSet:
     """Read a data set; what is broken is reported and left out.
 
     Args:
         data: Where it is.
+        out: The study's folder, which must lie elsewhere.
         report: Is told of problems.
         progress: Wraps what takes long, as ``tqdm`` does.
 
@@ -170,6 +171,10 @@ def read(
     """
     names = reading.read_names(data.names) if data.names is not None else None
     found = reading.find(data.source, data.box_format, data.boxes, names, data.split, data.clip)
+    try:
+        check_apart(out, data.source, found.parts)
+    except ValueError as error:
+        raise ConfigError(f"out: {error}") from error
     settings = export_plan.Settings(data.to, copies=0)
     templates: Templates = {None: [PROMPT]}
     plan = export_plan.make_plan(found, Recipe(), settings, report, BalanceSheet(), Pictures(), templates, progress)

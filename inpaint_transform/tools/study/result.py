@@ -53,7 +53,7 @@ class Comparison:
         arm: Its name.
         draws: The draws that both have.
         differences: One a draw, in the metric's units.
-        interval: Of the mean difference, 95 %; None where there are fewer than two draws.
+        interval: Of the mean difference, 95 %; None where there are fewer than six draws.
         over_pictures: Whether the interval counts the chance of the test pictures too.
         p: Of the sign-flip test; None for arms of which nothing is claimed.
         adjusted: The same by Holm, over the arms that are compared.
@@ -163,8 +163,10 @@ class Study:
         if known:
             pairs = [(arm.resampled[draw], best.resampled[draw]) for draw in draws]
             resampled = np.array([self._sign * (np.array(mine) - np.array(theirs)) for mine, theirs in pairs])
-        interval = significance.interval(differences, resampled) if differences else None
-        return Comparison(arm.name, draws, differences, interval, known)
+        # Fewer can find nothing, and their interval would look as if they had.
+        enough = len(draws) >= significance.draws_needed()
+        interval = significance.interval(differences, resampled) if enough else None
+        return Comparison(arm.name, draws, differences, interval, known and enough)
 
     def _judged(self, one: Comparison, value: float, adjusted: float, family: int) -> Comparison:
         verdict = NOT_TOLD

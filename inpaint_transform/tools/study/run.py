@@ -70,7 +70,7 @@ def run_study(
         raise ConfigError("devices=[]: name at least one, such as ['cpu']")
     for arm in settings.arms:
         transforms.check(arm)
-    dataset = draws.read(settings.data, report, progress) if settings.data is not None else None
+    dataset = draws.read(settings.data, settings.out, report, progress) if settings.data is not None else None
     planned = plan(settings, dataset)
     with rows.Rows(settings.out) as kept:
         kept.begin(_header(settings, planned))

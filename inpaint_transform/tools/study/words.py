@@ -50,7 +50,7 @@ def _too_few(few: list[Comparison], family: int, needed: int) -> str:
     least = min(len(one.draws) for one in few)
     names = "" if len(few) == family else f" about {', '.join(one.arm for one in few)}"
     draws = "draw" if least == 1 else "draws"
-    at_once = f" of {family} arms at once" if family > 1 else ""
+    at_once = f" where {count(family)} arms are compared" if family > 1 else ""
     return (
         f"Nothing can be concluded{names}: with {count(least)} {draws} even differences of one sign may be chance; it "
         f"takes {count(needed)}{at_once}."

@@ -55,7 +55,7 @@ def data(tmp_path: Path) -> Data:
 
 
 def read(data: Data) -> draws.DataSet:
-    return draws.read(data, pytest.fail)
+    return draws.read(data, data.source.parent / "study", pytest.fail)
 
 
 def names(draw: draws.Draw) -> set[str]:
@@ -158,3 +158,10 @@ def test_the_seed_is_the_draws(data: Data, tmp_path: Path, painter: Painter) -> 
 def test_a_data_set_without_training_pictures_is_named(data: Data) -> None:
     with pytest.raises(ConfigError, match="data.source=.*no training pictures; say which are with data.split"):
         read(Data(data.source, BoxFormat.YOLO, BoxFormat.YOLO, split={"train": "val"}))
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_study_in_its_own_data_set_would_read_its_sets(data: Data, inside: bool) -> None:
+    out = data.source / "study" if inside else data.source.parent
+    with pytest.raises(ConfigError, match="out: .*overlaps with .*which is read"):
+        draws.read(data, out, pytest.fail)

@@ -41,7 +41,7 @@ def test_differences_are_of_the_draws_that_both_have() -> None:
     found = study({"nothing": [0.4, None, 0.5, 0.1], "painted": [0.5, 0.9, None, 0.3]}).comparisons()[0]
     assert found.draws == (0, 3)
     assert found.differences == pytest.approx((0.1, 0.2))
-    assert (found.verdict, found.resolved) == ("too few draws", None)
+    assert (found.verdict, found.resolved, found.interval) == ("too few draws", None, None)
 
 
 def test_lower_is_better_where_it_is_said() -> None:

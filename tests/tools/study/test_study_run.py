@@ -151,9 +151,9 @@ def test_results_on_each_test_picture_widen_the_interval(tmp_path: Path) -> None
         "values = {name: one - shift for name, one in values.items()}\n"
         "json.dump(values, open(os.path.join(told['out'], 'images.json'), 'w'))\n"
     )
-    plain = run_study(configuration(tmp_path, out=tmp_path / "plain", draws=3)).comparisons()[0]
+    plain = run_study(configuration(tmp_path, out=tmp_path / "plain")).comparisons()[0]
     metric = {"test": "test.map", "images": "{out}/images.json"}
-    config = configuration(tmp_path, training=training, metric=metric, draws=3)
+    config = configuration(tmp_path, training=training, metric=metric)
     study = run_study(config, report=pytest.fail)
     [found] = study.comparisons()
     assert found.over_pictures
@@ -165,7 +165,7 @@ def test_results_on_each_test_picture_widen_the_interval(tmp_path: Path) -> None
     # Another metric of the same file is compared without training; its pictures are not known.
     config["metric"] = {"test": "val.map", "images": "{out}/images.json"}
     again = run_study(config)
-    assert len(results(tmp_path / "study")) == 6
+    assert len(results(tmp_path / "study")) == 12
     assert not again.comparisons()[0].over_pictures
 
 

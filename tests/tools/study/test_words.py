@@ -51,7 +51,7 @@ def test_too_few_draws_say_how_many_it_takes() -> None:
         "Nothing can be concluded: with five draws even differences of one sign may be chance; it takes six."
     )
     said = study({"nothing": BASE[:6], "a": BASE[:6], "b": [*BASE[:6]]}).words()[0]
-    assert said.endswith("it takes seven of 2 arms at once.")
+    assert said.endswith("it takes seven where two arms are compared.")
 
 
 def test_an_arm_that_lacks_draws_is_named_and_the_others_are_told() -> None:
