@@ -82,9 +82,9 @@ def reconstruction_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Ten
 
 
 def train(
-    vae: Any, pixels: Pixels, held_out: Pixels, steps: int, batch: int, seed: int, path: Path
+    vae: Any, pixels: Pixels, held_out: Pixels, steps: int, batch: int, seed: int, path: Path, encoder: bool = True
 ) -> Iterator[Progress]:
-    """Train the whole autoencoder; when the iterator ends, its best average is in place.
+    """Train an autoencoder; when the iterator ends, its best average is in place.
 
     Args:
         vae: An ``AutoencoderKL`` on its device.
@@ -94,14 +94,16 @@ def train(
         batch: Crops a step.
         seed: Decides on crops and noise.
         path: The checkpoint.
+        encoder: Whether its encoder is trained too; if not, latents keep their meaning.
     """
-    training = Training(path, dict(vae.named_parameters()), RATE, decay=0.999)
+    training = Training(path, dict(vae.named_parameters()) if encoder else _of_decoder(vae), RATE, decay=0.999)
 
     def loss(step: int) -> torch.Tensor:
         target, rng = _drawn(vae, pixels, batch, seed, step)
         with autocast(vae.device):
-            posterior = vae.encode(target).latent_dist
-            mean, logvar = posterior.mean.float(), posterior.logvar.float()
+            with torch.set_grad_enabled(encoder):
+                posterior = vae.encode(target).latent_dist
+                mean, logvar = posterior.mean.float(), posterior.logvar.float()
             noise = torch.randn(mean.shape, generator=rng).to(mean.device)
             output = vae.decode(mean + noise * torch.exp(0.5 * logvar)).sample.float()
         divergence = 0.5 * (mean**2 + logvar.exp() - 1 - logvar).mean()
@@ -129,11 +131,8 @@ def sharpen(vae: Any, pixels: Pixels, steps: int, batch: int, seed: int, path: P
         torch.manual_seed(seed)
         critic = Critic().to(vae.device)
     answers = torch.optim.Adam(critic.parameters(), SHARPEN_RATE, betas=(0.5, 0.9))
-    parameters = {
-        name: value for name, value in vae.named_parameters() if name.startswith(("decoder.", "post_quant_conv."))
-    }
     beside: dict[str, Stateful] = {"critic": critic, "answers": answers}
-    training = Training(path, parameters, SHARPEN_RATE, decay=0.999, beside=beside)
+    training = Training(path, _of_decoder(vae), SHARPEN_RATE, decay=0.999, beside=beside)
     last = vae.decoder.conv_out.weight
 
     def loss(step: int) -> torch.Tensor:
@@ -172,6 +171,10 @@ class Critic(nn.Sequential):
             convolution = nn.Conv2d(narrow, wide, 4, 2, 1)
             blocks += [nn.utils.parametrizations.spectral_norm(convolution), nn.LeakyReLU(0.2)]
         super().__init__(*blocks, nn.utils.parametrizations.spectral_norm(nn.Conv2d(widths[-1], 1, 4, 1, 1)))
+
+
+def _of_decoder(vae: Any) -> dict[str, nn.Parameter]:
+    return {name: value for name, value in vae.named_parameters() if name.startswith(("decoder.", "post_quant_conv."))}
 
 
 def _drawn(vae: Any, pixels: Pixels, batch: int, seed: int, step: int) -> tuple[torch.Tensor, torch.Generator]:

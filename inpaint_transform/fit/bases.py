@@ -16,6 +16,7 @@ import torch
 
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import PRESETS, ModelSpec
+from inpaint_transform.serving import known_words
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ def find_base(base: str) -> Base:
 
     Args:
         base: ``"none"``, a preset, a hub id, or a diffusers folder. All weights of ``"tiny"`` are trained, and of a
-            folder that fit wrote in this way; other checkpoints get a LoRA.
+            folder that fit wrote in this way or that names its few words; other checkpoints get a LoRA.
 
     Raises:
         ValueError: It cannot be fitted; the message says what can.
@@ -57,7 +58,7 @@ def find_base(base: str) -> Base:
         return Base(None, whole=True)
     spec = ModelSpec(base).resolved()
     folder = Path(spec.id)
-    if base == "tiny" or (folder / CARD).is_file():
+    if base == "tiny" or (folder / CARD).is_file() or known_words.words_of(spec) is not None:
         return Base(spec, whole=True)
     if folder.exists() and not (folder / "model_index.json").is_file():
         raise FileNotFoundError(f"base={base!r}: the folder has no model_index.json; give one in the diffusers layout")

@@ -21,7 +21,7 @@ from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.prompts import Prompts
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.fit import architecture as architectures
-from inpaint_transform.fit import autoencoder, card, caveats, full, lora, sheets, summary
+from inpaint_transform.fit import autoencoder, card, caveats, full, growth, lora, sheets, summary
 from inpaint_transform.fit.bases import Base, choose_device, find_base, load, quiet
 from inpaint_transform.fit.captions import TEMPLATES, Captions
 from inpaint_transform.fit.evaluate import EDITS, Evaluation, evaluate
@@ -49,6 +49,7 @@ def fit(
     base: str,
     out: Path,
     architecture: str = "tiny",
+    grow: bool = False,
     prompts: Prompts = TEMPLATES,
     attributes: Mapping[str, Sequence[str]] | None = None,
     class_names: ClassNames = None,
@@ -81,6 +82,8 @@ def fit(
             9-channel Stable Diffusion or SDXL inpainting checkpoint, as preset, hub id or folder (a LoRA).
         out: Folder for the weights, the card, the page, sample sheets and, in ``training``, the checkpoints.
         architecture: With base ``"none"``: a name of ``architecture.ARCHITECTURES``.
+        grow: Whether to double the working size of a small base, see ``growth.grow``. Its latents keep their meaning,
+            so decoder and denoiser are trained further and the encoder is not.
         prompts: What the classes are called, as ``BBoxInpaint`` takes them; the first of a class is used for samples.
         attributes: Slot name to values.
         class_names: Label to noun.
@@ -114,6 +117,8 @@ def fit(
     chosen = find_base(base)
     if size is not None and chosen.whole:
         raise ValueError(f"size={size!r}: the size of a small model is its architecture's; leave it out")
+    if grow and (chosen.spec is None or not chosen.whole):
+        raise ValueError(f"grow=True: base={base!r} does not grow; use 'tiny' or a folder that fit wrote")
     if edits < 0:
         raise ValueError(f"edits={edits!r}: use a number of at least 0")
     trained, kept = (list(train), list(held_out)) if held_out is not None else split(train, seed)
@@ -123,7 +128,8 @@ def fit(
             f"train: none of {len(trained)} pictures has a box of {MIN_SIDE} pixels or more; nothing to learn"
         )
     captions = Captions(labels, prompts, attributes, class_names)
-    kind = "nothing" if chosen.spec is None else "small" if chosen.whole else "LoRA"
+    whole = "nothing" if chosen.spec is None else "grown" if grow else "small"
+    kind = whole if chosen.whole else "LoRA"
     plan = make_plan(
         kind,
         sum(count_labels(trained).values()),
@@ -139,8 +145,10 @@ def fit(
     )
     where = choose_device(device)
     pipeline, unknown = _pipeline(chosen, architecture, captions, seed, device)
+    if grow:
+        pipeline = growth.grow(pipeline, seed)
     cell = 2 ** (len(pipeline.vae.config.block_out_channels) - 1)
-    own = (chosen.spec and chosen.spec.size) or pipeline.unet.config.sample_size * cell
+    own = (chosen.spec and not chosen.whole and chosen.spec.size) or pipeline.unet.config.sample_size * cell
     side = _side(size or own, cell, pipeline.unet)
     start = card.make(base, chosen.whole, side, trained, kept, licence, command, {**vars(plan)})
     settings = {
@@ -157,7 +165,7 @@ def fit(
     drawn = Crops(trained, side, cell, turnable, shares)
     usable = bool(count_labels(kept).keys() & set(labels))
     unseen = Crops(_known(kept, labels), side, cell, turnable) if usable else None
-    said = caveats.before(trained, kept, unknown, _psnr(pipeline, drawn) if chosen.spec is not None else np.inf)
+    said = caveats.before(trained, kept, unknown, np.inf if kind in ("nothing", "grown") else _psnr(pipeline, drawn))
     for sentence in said:
         logger.warning("%s", sentence)
 
