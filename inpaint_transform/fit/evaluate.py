@@ -20,7 +20,7 @@ from inpaint_transform.core.paint import paint, paint_all
 from inpaint_transform.core.plan import Scene, plan
 from inpaint_transform.core.protocol import Inpainter
 from inpaint_transform.core.recipe import Recipe
-from inpaint_transform.fit import classifiers, finder, heatmap
+from inpaint_transform.fit import classifiers, finder, heatmap, sharpness
 from inpaint_transform.fit.pictures import MIN_SIDE, Sample, read_picture
 
 # Fewer say too little: of two read-backs in the literature the one on 72 edits passed and the one on 360 failed.
@@ -28,9 +28,6 @@ EDITS = 360
 # Of a class, and pictures for the detector: more training boxes take longer and say the same.
 MAX_TRAIN_BOXES = 400
 MAX_TRAIN_PICTURES = 600
-# Boxes count as of one size within this factor.
-SAME_SIZE = 1.5
-MIN_SAME_SIZE = 3
 # Boxes of a class that are painted with several seeds, and seeds.
 DIVERSE_BOXES, DIVERSE_SEEDS = 6, 4
 # Edits that are painted in one call.
@@ -161,16 +158,14 @@ def evaluate(
         "real_found": _real_found(detector, held, labels, seed),
     }
     numbers["real_or_painted"] = _told_apart(real, painted, labels, seed)
-    numbers["sharpness"] = _sharpness(real, painted, labels)
+    numbers["sharpness"] = sharpness.ratios(real.pictures, painted.pictures, labels)
     # What is lost on the way to the working crop and back, nothing that is painted there can have.
     resampled = _round_trips(held, recipe.context, inpainter.size, lambda images: images, labels)
-    numbers["resampling_alone"] = {"sharpness": _sharpness(real, resampled, labels)}
+    numbers["sharpness_over_resampled"] = sharpness.ratios(resampled.pictures, painted.pictures, labels)
+    numbers["resampling_alone"] = _without_denoiser(real, resampled, labels, seed)
     if round_trip is not None:
         trips = _round_trips(held, recipe.context, inpainter.size, round_trip, labels)
-        numbers["autoencoder_alone"] = {
-            "real_or_painted": _told_apart(real, trips, labels, seed),
-            "sharpness": _sharpness(real, trips, labels),
-        }
+        numbers["autoencoder_alone"] = _without_denoiser(real, trips, labels, seed)
     numbers["diversity"] = _diversity(inpainter, held, real, recipe, labels, seed)
     numbers["nearest"] = _nearest(known, real, painted, labels)
     return Evaluation(numbers, shown)
@@ -311,26 +306,11 @@ def _told_apart(real: _Boxes, painted: _Boxes, labels: Sequence[str], seed: int)
     return round(classifiers.real_or_painted(*pairs, seed), 4) if len(pairs[0]) >= 2 else None
 
 
-def sharpness(picture: np.ndarray) -> float:
-    """The variance of a picture's Laplacian, in squared grey levels: fine detail, or none."""
-    return float(cv2.Laplacian(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.CV_64F).var())
-
-
-def _sharpness(real: _Boxes, painted: _Boxes, labels: Sequence[str]) -> dict[str, float | None]:
-    """Of each class, the median of painted boxes' sharpness over that of real ones of their size."""
-    found: dict[str, float | None] = {}
-    everything: list[float] = []
-    for label in labels:
-        known = [(max(picture.shape[:2]), sharpness(picture)) for picture in real.pictures.get(label, [])]
-        ratios = []
-        for picture in painted.pictures.get(label, []):
-            side = max(picture.shape[:2])
-            similar = [value for other, value in known if side / SAME_SIZE <= other <= side * SAME_SIZE]
-            if len(similar) >= MIN_SAME_SIZE:
-                ratios.append(sharpness(picture) / max(float(np.median(similar)), 1e-6))
-        everything += ratios
-        found[label] = round(float(np.median(ratios)), 3) if ratios else None
-    return {"all": round(float(np.median(everything)), 3) if everything else None, **found}
+def _without_denoiser(real: _Boxes, trips: _Boxes, labels: Sequence[str], seed: int) -> dict[str, Any]:
+    return {
+        "real_or_painted": _told_apart(real, trips, labels, seed),
+        "sharpness": sharpness.ratios(real.pictures, trips.pictures, labels),
+    }
 
 
 def _round_trips(
