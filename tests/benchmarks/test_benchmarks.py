@@ -132,3 +132,13 @@ def test_reuse_is_measured_and_drawn(tmp_path: Path) -> None:
     assert results["epochs"]["wait=True"][0]["effective_p"] == 0.25
     assert is_picture(tmp_path / "reuse.png")
     assert is_picture(tmp_path / "reuse_tiny.png")
+
+
+def test_the_memory_of_a_fit_is_counted(tmp_path: Path) -> None:
+    results = run("fit_memory", tmp_path, "--quick")
+    for name in ("sd15", "sdxl"):
+        one, eight = (results[name][f"batch {batch}"] for batch in (1, 8))
+        for found in (one, eight):
+            assert found["with checkpointing"]["total"] <= found["without checkpointing"]["total"]
+        assert one["with checkpointing"]["parameter"] == eight["with checkpointing"]["parameter"]
+        assert one["without checkpointing"]["total"] < eight["without checkpointing"]["total"]
