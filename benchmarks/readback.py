@@ -23,7 +23,7 @@ from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.fit import classifiers, finder
 from inpaint_transform.fit.autoencoder import load_round_trip
-from inpaint_transform.fit.evaluate import EDITS, Shown, evaluate
+from inpaint_transform.fit.evaluate import EDITS, SHOWN, Shown, evaluate
 from inpaint_transform.serving.registry import connect
 
 
@@ -57,7 +57,8 @@ def main() -> None:
     parser.add_argument("--edits", type=int, default=EDITS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="a few edits and hardly trained readers, to try it out")
-    parser.add_argument("--sheets", type=Path, help="folder for the contact sheets, one PNG a data set")
+    parser.add_argument("--sheets", type=Path, help="folder for the contact sheets, one PNG of each class")
+    parser.add_argument("--show", type=int, default=20, help="how many edits of either kind these show")
     arguments = parser.parse_args()
     if arguments.quick:
         classifiers.STEPS, finder.STEPS, arguments.edits = 20, 20, 12
@@ -73,12 +74,15 @@ def main() -> None:
             context=arguments.context,
             min_box_size=data.MIN_SIDE,
         )
-        found = evaluate(inpainter, train, unseen, recipe, arguments.edits, arguments.seed, round_trip)
+        show = arguments.show if arguments.sheets else SHOWN
+        found = evaluate(inpainter, train, unseen, recipe, arguments.edits, arguments.seed, round_trip, show)
         results[root.name] = found.numbers
         if arguments.sheets:
             arguments.sheets.mkdir(parents=True, exist_ok=True)
-            path = arguments.sheets / f"{root.name}.png"
-            cv2.imwrite(str(path), cv2.cvtColor(sheet(found.shown), cv2.COLOR_RGB2BGR))
+            for label in sorted(labels):
+                picture = sheet([one for one in found.shown if one.target == label])
+                path = arguments.sheets / f"{root.name}_{label}.png"
+                cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     resolved = spec.resolved()
     results["settings"] = {
         "steps": resolved.steps,

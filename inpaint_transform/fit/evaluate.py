@@ -32,7 +32,7 @@ MAX_TRAIN_PICTURES = 600
 DIVERSE_BOXES, DIVERSE_SEEDS = 6, 4
 # Edits that are painted in one call.
 AT_ONCE = 16
-# Edits of a class that are kept to be shown.
+# Edits that are kept to be shown, of boxes of a class as they are and of others painted as that class, each.
 SHOWN = 4
 NEAREST_SIZE = 16
 
@@ -86,6 +86,7 @@ def evaluate(
     edits: int = EDITS,
     seed: int = 0,
     round_trip: RoundTrip | None = None,
+    show: int = SHOWN,
 ) -> Evaluation:
     """Paint held-out boxes and measure.
 
@@ -97,6 +98,7 @@ def evaluate(
         edits: How many boxes are painted, at least; a multiple of the pairs of classes.
         seed: Decides on every draw.
         round_trip: The model's autoencoder on ``(B, S, S, 3)`` uint8 crops, to measure what it alone costs.
+        show: Of how many boxes of each class, and of how many others that are painted as it, the edit is kept.
 
     Returns:
         The numbers, see ``fit/README.md``, and some edits of each class.
@@ -127,7 +129,8 @@ def evaluate(
         wanted.append(labels.index(target))
         standing.append(labels.index(label))
         found.append(finder.finds(detector, edited, box, labels.index(target)))
-        if sum(other.target == target for other in shown) < SHOWN * min(2, len(labels)):
+        kind = (target, label == target)
+        if sum((other.target, other.label == other.target) == kind for other in shown) < show:
             shown.append(_shown(picture, edited, box, label, target, known[target]))
     truth, before = np.array(wanted), np.array(standing)
     swapped = truth != before
