@@ -50,7 +50,7 @@ def _rows(numbers: Mapping[str, Any] | None) -> list[tuple[str, str, str]]:
     if numbers is None:
         return []
     strict, lenient = numbers["read_back_without_blur"], numbers["read_back_with_blur"]
-    alone = numbers.get("autoencoder_alone", {})
+    resampled, alone = numbers["resampling_alone"], numbers.get("autoencoder_alone", {})
     return [
         ("edits", str(numbers["edits"]), f"{numbers['swaps']} swaps, {numbers['rejected']} rejected"),
         (
@@ -72,14 +72,16 @@ def _rows(numbers: Mapping[str, Any] | None) -> list[tuple[str, str, str]]:
         (
             "told from real ones",
             _share(numbers["real_or_painted"]),
-            f"50 % is perfect; the autoencoder alone {_share(alone.get('real_or_painted'))}",
+            f"50 % is perfect; resampling alone {_share(resampled['real_or_painted'])}, "
+            f"the autoencoder alone {_share(alone.get('real_or_painted'))}",
         ),
         (
             "sharpness over real ones",
             _share(numbers["sharpness"]["all"]),
-            f"resampling alone {_share(numbers['resampling_alone']['sharpness']['all'])}, "
+            f"resampling alone {_share(resampled['sharpness']['all'])}, "
             f"the autoencoder alone {_share((alone.get('sharpness') or {}).get('all'))}",
         ),
+        ("sharpness over resampled real ones", _share(numbers["sharpness_over_resampled"]["all"]), ""),
         *(
             (f"difference of seeds, {label}", _share(ratio), "real objects 100 %")
             for label, ratio in numbers["diversity"].items()

@@ -21,7 +21,8 @@ NUMBERS: dict[str, Any] = {
     "detector": {"painted_found": 0.91, "real_found": None},
     "real_or_painted": 0.75,
     "sharpness": {"all": 0.7},
-    "resampling_alone": {"sharpness": {"all": 0.4}},
+    "sharpness_over_resampled": {"all": 0.9},
+    "resampling_alone": {"real_or_painted": 0.6, "sharpness": {"all": 0.4}},
     "diversity": {"<b>": 0.5},
     "nearest": {"<b>": None},
 }
