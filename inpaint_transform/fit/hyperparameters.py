@@ -62,9 +62,12 @@ class Plan:
             raise ValueError(f"rate={self.rate!r}: use a learning rate in (0, 1), or None for the default")
 
     def fingerprint(self) -> dict[str, Any]:
-        """What a run that goes on must have in common with the one it continues: all but how long it trains in all."""
+        """What a run that goes on must have in common with the one it continues.
+
+        That is all but how long it trains in all, the decoder too: neither changes the latents that were cached.
+        """
         values = dataclasses.asdict(self)
-        del values["steps"]
+        del values["steps"], values["steps_of_decoder"]
         return values
 
 

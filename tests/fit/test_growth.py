@@ -52,10 +52,10 @@ def test_of_an_enlarged_picture_the_latents_are_those_of_the_small_one(
 
 
 def test_of_any_other_they_are_nearly_those_of_its_half(pipeline: Any, grown: Any) -> None:
-    coarse = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    coarse = torch.rand(4, 3, 6, 6, generator=torch.Generator().manual_seed(0)) * 2 - 1
     pixels = functional.interpolate(coarse, size=(64, 64), mode="bicubic")
     half = latents(pipeline, functional.avg_pool2d(pixels, 2))
-    assert (latents(grown, pixels) - half).abs().mean() < 0.05 * half.std()
+    assert (latents(grown, pixels) - half).abs().mean() < 0.1 * half.std()
 
 
 def test_its_decoder_begins_with_the_old_one_enlarged(pipeline: Any, grown: Any) -> None:
