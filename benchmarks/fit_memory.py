@@ -8,13 +8,17 @@ its own context, about half a gigabyte, the work space of its libraries, and wha
 from __future__ import annotations
 
 import argparse
+import functools
 import json
+import weakref
 from typing import Any
 
 import torch
 from peft import LoraConfig
+from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.distributed._tools.mem_tracker import MemTracker
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from benchmarks import full_size, report
 from inpaint_transform.fit import lora
@@ -22,6 +26,59 @@ from inpaint_transform.fit.trainer import adamw
 
 RANK = 16
 BATCHES = (1, 4, 8)
+
+
+class Alive(TorchDispatchMode):
+    """Counts the bytes of tensors that are alive, those that some operation made while it lasts and those told of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.most = 0
+        self._known: dict[int, weakref.ref[Any]] = {}
+
+    def add(self, tensors: Any) -> int:
+        """Count some tensors, each storage once, until nobody holds it; the bytes that are new."""
+        before = self.now
+        for tensor in tree_leaves(tensors):
+            if isinstance(tensor, torch.Tensor):
+                storage = tensor.untyped_storage()
+                if id(storage) not in self._known:
+                    gone = functools.partial(self._gone, id(storage), storage.nbytes())
+                    self._known[id(storage)] = weakref.ref(storage, gone)
+                    self.now += storage.nbytes()
+        self.most = max(self.most, self.now)
+        return self.now - before
+
+    def _gone(self, number: int, size: int, _: object) -> None:
+        del self._known[number]
+        self.now -= size
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Do what is to be done, and count what comes of it."""
+        result = func(*args, **(kwargs or {}))
+        self.add(result)
+        return result
+
+
+def denoiser(architecture: full_size.Architecture) -> Any:
+    """A denoiser with an adapter, as ``fit.lora`` trains it, on the meta device."""
+    with torch.device("meta"):
+        unet = full_size.unet(architecture).bfloat16().requires_grad_(False)
+        unet.add_adapter(LoraConfig(r=RANK, lora_alpha=RANK, target_modules=lora.TARGETS))
+    return unet
+
+
+def imitate(unet: nn.Module) -> None:
+    """Put fakes in place of the weights; to be called where tensors are fakes."""
+    for module in unet.modules():
+        norm = isinstance(module, nn.GroupNorm | nn.LayerNorm)
+        for name, value in module._parameters.items():
+            if value is not None:
+                kind = torch.float32 if value.requires_grad or norm else value.dtype
+                module._parameters[name] = nn.Parameter(torch.empty(value.shape, dtype=kind), value.requires_grad)
+        if norm:
+            # As autocast does it on a GPU.
+            module.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(), *inputs[1:]))
 
 
 def peak(architecture: full_size.Architecture, batch: int, checkpointing: bool) -> dict[str, float]:
@@ -33,12 +90,10 @@ def peak(architecture: full_size.Architecture, batch: int, checkpointing: bool) 
         checkpointing: Whether activations are computed again on the way back.
     """
     side = architecture.size // full_size.CELL
+    unet = denoiser(architecture)
     with FakeTensorMode():
-        unet = full_size.unet(architecture).bfloat16().requires_grad_(False)
-        unet.add_adapter(LoraConfig(r=RANK, lora_alpha=RANK, init_lora_weights="gaussian", target_modules=lora.TARGETS))
+        imitate(unet)
         trained = [value for value in unet.parameters() if value.requires_grad]
-        for value in trained:
-            value.data = value.data.float()
         if checkpointing:
             unet.enable_gradient_checkpointing()
         unet.train()
@@ -49,9 +104,10 @@ def peak(architecture: full_size.Architecture, batch: int, checkpointing: bool) 
         if architecture.xl:
             pooled = torch.zeros(batch, architecture.texts[1]["projection_dim"])
             more = {"added_cond_kwargs": {"text_embeds": pooled, "time_ids": torch.zeros(batch, 6)}}
-        tracker = MemTracker()
-        tracker.track_external(unet, optimizer, hidden, *average)
-        with tracker:
+        alive = Alive()
+        found = {"weights": alive.add([*unet.parameters(), *unet.buffers()])}
+        found["average"] = alive.add(average)
+        with alive:
             for _ in range(2):
                 noisy, times = torch.zeros(batch, 9, side, side), torch.zeros(batch, dtype=torch.long)
                 with torch.autocast("cpu", torch.bfloat16):
@@ -59,8 +115,10 @@ def peak(architecture: full_size.Architecture, batch: int, checkpointing: bool) 
                 optimizer.zero_grad()
                 (output.float() ** 2).mean().backward()
                 optimizer.step()
-        [found] = tracker.get_tracker_snapshot("peak").values()
-    return {str(getattr(kind, "value", kind)).lower(): round(count / 1e9, 3) for kind, count in found.items() if count}
+        states = [value for state in optimizer.state.values() for value in state.values()]
+        found["gradients and Adam's state"] = sum(value.nbytes for value in [*states, *(one.grad for one in trained)])
+    found["activations"] = alive.most - sum(found.values())
+    return {name: round(count / 1e9, 4) for name, count in {**found, "total": alive.most}.items()}
 
 
 def main() -> None:

@@ -140,5 +140,5 @@ def test_the_memory_of_a_fit_is_counted(tmp_path: Path) -> None:
         one, eight = (results[name][f"batch {batch}"] for batch in (1, 8))
         for found in (one, eight):
             assert found["with checkpointing"]["total"] <= found["without checkpointing"]["total"]
-        assert one["with checkpointing"]["parameter"] == eight["with checkpointing"]["parameter"]
+        assert one["with checkpointing"]["weights"] == eight["with checkpointing"]["weights"]
         assert one["without checkpointing"]["total"] < eight["without checkpointing"]["total"]

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from test_full import NOTHING
 from torch.nn import functional
 
-from inpaint_transform.fit import Sample, architecture, fit
+from inpaint_transform.fit import Sample, architecture, fit, full
+from inpaint_transform.fit.bases import CARD
 from inpaint_transform.fit.growth import grow
 
 # Wide enough to grow, unlike "minute".
@@ -99,7 +100,8 @@ def test_a_fit_that_grows_keeps_the_encoder(
 ) -> None:
     monkeypatch.setitem(architecture.ARCHITECTURES, "small", SMALL)
     base, out = tmp_path / "base", tmp_path / "out"
-    fit(samples, out=base, steps=2, **{**NOTHING, "architecture": "small"})
+    full.save(architecture.build("small", ["a disc"], 0), base)
+    (base / CARD).write_text("{}")
     settings = {**NOTHING, "base": str(base), "grow": True}
     del settings["architecture"]
     card = fit(samples, out=out, steps=2, **settings)
