@@ -99,6 +99,8 @@ def test_a_fit_that_grows_keeps_the_encoder(
     samples: list[Sample], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(architecture.ARCHITECTURES, "small", SMALL)
+    monkeypatch.setattr(full, "HELD_OUT_COUNT", 8)
+    monkeypatch.setattr(full, "HELD_OUT_PIXELS", 8)
     base, out = tmp_path / "base", tmp_path / "out"
     full.save(architecture.build("small", ["a disc"], 0), base)
     (base / CARD).write_text("{}")
