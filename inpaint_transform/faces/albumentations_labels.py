@@ -133,5 +133,7 @@ def check_linked(fields: Sequence[str], field: str | None, linked: Mapping[str, 
             raise ValueError(
                 f"relabel rewrites {field!r}, but BboxParams has the label field {other!r} too: give "
                 f"linked_fields={{{other!r}: {{label: value}}}} if it follows from the class, or "
-                f"linked_fields={{{other!r}: None}} if it does not"
+                f"linked_fields={{{other!r}: None}} if it does not. If it holds positions in a list of classes that "
+                f"the caller keeps, as Ultralytics does, the new labels do not reach that list: swap on disk, with "
+                f"inpaint-transform export --swap"
             )

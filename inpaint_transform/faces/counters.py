@@ -21,6 +21,8 @@ HOPELESS_EDITS = 30
 HOPELESS_SHARE = 0.1
 # So many samples in a row without a box that may be painted are no chance.
 ENOUGH_SAMPLES = 100
+# So many samples of one epoch are more than a look at the data: a training has begun, and nobody counts its epochs.
+MANY_SAMPLES = 1000
 # "sedna" and "sedan" are 0.8 alike, "cat" and "car" 0.67.
 LIKE_A_TYPO = 0.75
 
@@ -38,6 +40,7 @@ class Tally:
         self._warned: set[str] = set()
         self._labels: set[Label] = set()
         self._labelled = 0
+        self._untold = 0
 
     def _unlock(self) -> None:
         self._lock = threading.Lock()
@@ -115,6 +118,18 @@ class Tally:
                         f"{setting}: {word}",
                         f"{setting} has {word!r}, and no box of {ENOUGH_SAMPLES} samples is labelled so{hint}",
                     )
+
+    def count_untold(self) -> None:
+        """Count a sample that a schedule decides about although nobody has set an epoch; warns once of many."""
+        with self._lock:
+            self._untold += 1
+            many = self._untold >= MANY_SAMPLES
+        if many:
+            self.warn_once(
+                "schedule",
+                f"schedule goes by epochs, and after {MANY_SAMPLES} samples set_epoch was never called, so every epoch "
+                f"is the first; call set_epoch(n) of the transform before each",
+            )
 
     def count_error(self, what: str, error: Exception) -> None:
         """Count a failure that was passed over, and warn the first time.

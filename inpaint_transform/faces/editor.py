@@ -124,6 +124,8 @@ class Editor:
         Raises:
             ValueError: The sample is unusable; the message names what and the mend.
         """
+        if self._schedule is not None and not self.epoch.told:
+            self.tally.count_untold()
         if self.seed is not None:
             rng = seeds.content_rng(self.seed, self.epoch.value, *sample.key())
         elif stream is not None:

@@ -10,7 +10,7 @@ import pytest
 from painters import Painter, hand_in
 
 from inpaint_transform import BBoxInpaint, InpaintError
-from inpaint_transform.faces.counters import ENOUGH_SAMPLES
+from inpaint_transform.faces.counters import ENOUGH_SAMPLES, MANY_SAMPLES
 from inpaint_transform.gates import ChangeGate
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (120, 200, 3), np.uint8)
@@ -91,6 +91,16 @@ def test_black_images_of_12_bits_are_said_once(painter: Painter) -> None:
     [message] = said(lambda: pipeline(image=dark, bboxes=[BOX], labels=["cat"]), 3)
     assert "values up to 4080, and of 65535 that is black" in message
     assert said(lambda: pipeline(image=dark * 16, bboxes=[BOX], labels=["cat"]), 3) == []
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_a_schedule_whose_epochs_nobody_counts_is_said_once(painter: Painter, told: bool) -> None:
+    transform = BBoxInpaint(p=0.01, schedule={"epochs": 10, "start": 2})
+    if told:
+        transform.set_epoch(0)
+    small = IMAGE[:32, :32]
+    messages = said(lambda: transform(image=small, bboxes=[]), MANY_SAMPLES + 5)
+    assert [("set_epoch was never called" in message) for message in messages] == ([] if told else [True])
 
 
 def test_a_gate_that_rejects_all_is_said_with_its_scores(painter: Painter) -> None:

@@ -103,7 +103,9 @@ def find_names(boxes: Path) -> dict[int, str]:
         for file in (place / "classes.txt", *sorted(place.glob("*.names")), *sorted((place / "data").glob("*.names"))):
             if file.is_file():
                 return read_names(str(file))
-    raise ValueError(f"{boxes}: YOLO labels hold class ids only; give names as a data.yaml, a classes.txt or a,b,c")
+    raise ValueError(
+        f"{boxes}: YOLO labels hold class ids only; give names (--names) as a data.yaml, a classes.txt or a,b,c"
+    )
 
 
 def _around(boxes: Path) -> tuple[Path, ...]:
