@@ -12,7 +12,7 @@ import itertools
 import json
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ from inpaint_transform.datasets.formats.base import LabelledPicture
 from inpaint_transform.datasets.images import Pictures, png_bytes
 from inpaint_transform.datasets.reading import FORMATS
 from inpaint_transform.datasets.shards import FINISHED, PROVENANCE
+from inpaint_transform.datasets.work import as_they_finish
 from inpaint_transform.reports.log import crop_of, crops_of, digest, record_of
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ class ExportJob:
         self._report = report
         self._format = FORMATS[settings.to]
         self._lost: dict[Original, str] = {}
+        self._thresholds: Mapping[str, Mapping[str, float]] = {}
         self._check()
 
     def _check(self) -> None:
@@ -141,7 +143,7 @@ class ExportJob:
         if CLASSES not in self._state.records:
             self._state.add({CLASSES: {"classes": dict(self._plan.classes)}})
         ready: list[tuple[Original, list[Path]]] = []
-        for original, result in _run(self._place, self._plan.originals, workers):
+        for original, result in as_they_finish(self._place, self._plan.originals, workers):
             if isinstance(result, Problem):
                 self._lose(original, result)
             elif result:
@@ -203,8 +205,9 @@ class ExportJob:
         Raises:
             InpaintError: Painting failed, or the folder cannot be written to.
         """
-        # What a box could show instead of its class is any other class.
-        recipe = dataclasses.replace(recipe, class_names={name: name for name in self._plan.classes.values()})
+        self._thresholds = {} if gate is None else gate.thresholds
+        if recipe.class_names is None:  # what a box could show instead of its class is any other class
+            recipe = dataclasses.replace(recipe, class_names={name: name for name in self._plan.classes.values()})
         groups = [group for group in groups if self._missing(group)]
         wanted = {copy.original.annotation.image for group in groups for copy in group}
         for original in self._plan.originals:
@@ -285,8 +288,9 @@ class ExportJob:
             log = []
             for number, outcome in enumerate(own, start=1):
                 crop = self._save_crop(outcome, path, number)
+                name = None if crop is None else crop.name
                 log.append(
-                    record_of(outcome, pixels, recipe, self._model, str(path), crop=None if crop is None else crop.name)
+                    record_of(outcome, pixels, recipe, self._model, str(path), crop=name, thresholds=self._thresholds)
                 )
                 files += [crop] if crop is not None else []
             record = {
@@ -387,14 +391,3 @@ def _shown(classes: Mapping[str, str]) -> str:
 
 def _json(value: Any) -> Any:
     return json.loads(json.dumps(value))
-
-
-def _run(work: Callable[[Any], Any], items: Iterable[Any], workers: int) -> Iterator[Any]:
-    """Work on the items in threads; gives the results as they get ready, and begins nothing more after an error."""
-    with ThreadPoolExecutor(workers) as pool:
-        futures: list[Future[Any]] = [pool.submit(work, item) for item in items]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)

@@ -233,9 +233,10 @@ class Editor:
             if self.pool is not None:
                 self.pool.count(flat)
         if self._log is not None:
+            thresholds = {} if self.gate is None else self.gate.thresholds
             with self._boundary("the log cannot be written"):
                 for image, per_image, key in zip(images, outcomes, keys or [None] * len(images), strict=True):
-                    self._log.write(image, per_image, self.recipe, self._spec, self.epoch.value, key)
+                    self._log.write(image, per_image, self.recipe, self._spec, self.epoch.value, key, thresholds)
         return painted, outcomes
 
     @contextlib.contextmanager

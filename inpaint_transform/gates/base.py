@@ -11,9 +11,9 @@ import abc
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -29,7 +29,12 @@ class Gate(abc.ABC):
     """Base class of the gates: a subclass gives ``name`` and ``verdicts``.
 
     Gates that are dataclasses of JSON values serialise with ``to_dict`` once they are in ``gates.GATES``.
+
+    Attributes:
+        threshold: Name of the field that holds the least score to accept, or None.
     """
+
+    threshold: ClassVar[str | None] = None
 
     @property
     @abc.abstractmethod
@@ -40,6 +45,17 @@ class Gate(abc.ABC):
     def clip(self) -> str | None:
         """The CLIP model that answers ``texts``, as for ``ModelSpec(clip=...)``; None if it asks none."""
         return None
+
+    @property
+    def thresholds(self) -> dict[str, dict[str, float]]:
+        """From which score on it accepts: ``{name in a verdict's scores: {field: value}}``; empty where no field says.
+
+        Examples:
+            >>> from inpaint_transform.gates import ClipGate, FillGate
+            >>> (FillGate(0.4) & ClipGate(min_margin=0.1)).thresholds
+            {'fill': {'min_fill': 0.4}, 'clip': {'min_margin': 0.1}}
+        """
+        return {} if self.threshold is None else {self.name: {self.threshold: float(getattr(self, self.threshold))}}
 
     def texts(self, noun: str, other_nouns: Sequence[str]) -> tuple[str, ...] | None:
         """What to ask CLIP about a box, the wanted text first; None if the gate asks nothing.
@@ -150,6 +166,17 @@ class AllOf(Gate):
         """The CLIP model of the one gate that asks one."""
         return next((gate.clip for gate in self.gates if gate.clip is not None), None)
 
+    @property
+    def thresholds(self) -> dict[str, dict[str, float]]:
+        """Those of its gates."""
+        return {key: fields for key, gate in self._named() for fields in gate.thresholds.values()}
+
+    def _named(self) -> Iterator[tuple[str, Gate]]:
+        """Its gates by what a verdict's scores call them."""
+        for number, gate in enumerate(self.gates):
+            before = [other.name for other in self.gates[:number]].count(gate.name)
+            yield (f"{gate.name} {before + 1}" if before else gate.name), gate
+
     def texts(self, noun: str, other_nouns: Sequence[str]) -> tuple[str, ...] | None:
         """The texts of the one gate that asks CLIP."""
         return next((texts for gate in self.gates if (texts := gate.texts(noun, other_nouns)) is not None), None)
@@ -161,10 +188,8 @@ class AllOf(Gate):
     def judge(self, candidates: Sequence[Candidate]) -> list[Verdict]:
         """As of any gate; the score is that of the gate that rejected, or of the last one."""
         verdicts = [Verdict(0.0, True)] * len(candidates)
-        for number, gate in enumerate(self.gates):
+        for key, gate in self._named():
             pending = [index for index, verdict in enumerate(verdicts) if verdict.accepted]
-            before = [other.name for other in self.gates[:number]].count(gate.name)
-            key = f"{gate.name} {before + 1}" if before else gate.name
             for index, verdict in zip(pending, gate.judge([candidates[index] for index in pending]), strict=True):
                 scores = {**verdicts[index].scores, key: verdict.score}
                 verdicts[index] = dataclasses.replace(verdict, scores=scores)
@@ -194,6 +219,8 @@ class ScoreGate(Gate):
 
     function: GateFunction
     min_score: float = 0.5
+
+    threshold = "min_score"
 
     def __post_init__(self) -> None:
         if not callable(self.function):

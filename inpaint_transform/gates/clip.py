@@ -40,6 +40,7 @@ class ClipGate(Gate):
     background: tuple[str, ...] = ("background",)
 
     name = "clip"
+    threshold = "min_margin"
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, str) or not self.model:

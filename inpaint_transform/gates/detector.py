@@ -143,6 +143,7 @@ class DetectorGate(Gate):
     class_names: Mapping[Any, str] | Sequence[str] | None = None
 
     name = "detector"
+    threshold = "min_iou"
 
     def __post_init__(self) -> None:
         if not callable(self.detector):

@@ -36,6 +36,7 @@ class ChangeGate(Gate):
     max_outside: float = 0.5
 
     name = "change"
+    threshold = "min_inside"
 
     def __post_init__(self) -> None:
         check_number("min_inside", self.min_inside, 0, 255)
@@ -68,6 +69,7 @@ class FillGate(Gate):
     min_fill: float = 0.4
 
     name = "fill"
+    threshold = "min_fill"
 
     def __post_init__(self) -> None:
         check_number("min_fill", self.min_fill, 0, 1)

@@ -59,6 +59,8 @@ class Record:
         version: Of this format.
         reuse: With a pool, whether the look was a ``"hit"``, ``"painted"`` or ``"cold"``: not painted yet, so that
             nobody has judged it. None without a pool; then a line has no such field.
+        thresholds: From which score on each gate accepts, ``{gate: {field: value}}``; a line without any has no such
+            field.
     """
 
     edit: Edit
@@ -79,12 +81,14 @@ class Record:
     versions: Mapping[str, str]
     version: int = VERSION
     reuse: str | None = None
+    thresholds: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> str:
         """The record as one line of JSON, without the line's end."""
         values = {**dataclasses.asdict(self), "edit": self.edit.to_dict()}
-        if self.reuse is None:
-            del values["reuse"]
+        for name in ("reuse", "thresholds"):
+            if not values[name]:
+                del values[name]
         return json.dumps(values)
 
     @classmethod
@@ -148,6 +152,7 @@ def record_of(
     key: str | None = None,
     epoch: int = 0,
     crop: str | None = None,
+    thresholds: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Record:
     """What a log says of an outcome.
 
@@ -159,6 +164,7 @@ def record_of(
         key: The sample's name, or None.
         epoch: The epoch.
         crop: File name of the saved pictures, or None.
+        thresholds: Those of the gate that judged it.
     """
     after = outcome.after()
     box = outcome.edit.box_in_window
@@ -180,6 +186,7 @@ def record_of(
         time=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds"),
         versions=_versions(),
         reuse=outcome.reuse,
+        thresholds=dict(thresholds or {}),
     )
 
 
@@ -199,7 +206,14 @@ class Log:
         self._save_crops = save_crops
 
     def write(
-        self, image: np.ndarray, outcomes: list[Outcome], recipe: Recipe, spec: ModelSpec, epoch: int, key: str | None
+        self,
+        image: np.ndarray,
+        outcomes: list[Outcome],
+        recipe: Recipe,
+        spec: ModelSpec,
+        epoch: int,
+        key: str | None,
+        thresholds: Mapping[str, Mapping[str, float]] | None = None,
     ) -> None:
         """Append a line for each outcome.
 
@@ -210,6 +224,7 @@ class Log:
             spec: The model that painted them.
             epoch: The epoch.
             key: The sample's name, or None.
+            thresholds: Those of the gate that judged them.
 
         Raises:
             OSError: The file cannot be written, for instance on a full disk.
@@ -218,7 +233,9 @@ class Log:
             return
         pixels = digest(image)
         records = [
-            record_of(outcome, pixels, recipe, spec, key, epoch, self._save(outcome) if self._save_crops else None)
+            record_of(
+                outcome, pixels, recipe, spec, key, epoch, self._save(outcome) if self._save_crops else None, thresholds
+            )
             for outcome in outcomes
         ]
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from inpaint_transform.core.boxes import Box, sides
 from inpaint_transform.reports import drawing as pictures
 from inpaint_transform.reports import page as pages
 from inpaint_transform.reports.log import Record, crops_of, read
 from inpaint_transform.reports.reused import Reused
+from inpaint_transform.reports.scores import Scores
 
 logger = logging.getLogger(__name__)
-
-BINS = 20
 
 
 @dataclass
@@ -79,7 +79,7 @@ class Summary:
 
     Attributes:
         classes: Counts by class; of a swap by ``old -> new``.
-        scores: By gate, the scores of accepted and of rejected edits.
+        scores: By gate, what it said of the edits.
         worst: The accepted edits with the lowest scores, worst first, with the numbers of their lines.
         best: The rejected edits with the highest scores, best first, likewise.
         damaged: What is wrong with each line that could not be read and was left out.
@@ -87,7 +87,7 @@ class Summary:
     """
 
     classes: dict[str, Counts]
-    scores: dict[str, tuple[list[float], list[float]]]
+    scores: dict[str, Scores]
     worst: list[tuple[int, Record]]
     best: list[tuple[int, Record]]
     damaged: list[ValueError] = field(default_factory=list)
@@ -115,7 +115,7 @@ def summarise(lines: Iterable[tuple[int, Record]], limit: int) -> Summary:
         limit: How many of the worst accepted and of the best rejected to keep.
     """
     classes: defaultdict[str, Counts] = defaultdict(Counts)
-    scores: defaultdict[str, tuple[list[float], list[float]]] = defaultdict(lambda: ([], []))
+    scores: defaultdict[str, Scores] = defaultdict(Scores)
     worst: list[tuple[int, Record]] = []
     best: list[tuple[int, Record]] = []
     reused = Reused()
@@ -124,9 +124,8 @@ def summarise(lines: Iterable[tuple[int, Record]], limit: int) -> Summary:
         reused.add(record)
         if record.reuse == "cold":
             continue
-        for gate, score in record.scores.items():
-            if math.isfinite(score):
-                scores[gate][0 if record.accepted else 1].append(score)
+        for gate in record.scores:
+            scores[gate].add(record, gate)
         kept = worst if record.accepted else best
         kept.append((number, record))
         if len(kept) > 4 * limit + 100:
@@ -180,8 +179,9 @@ def sheet(summary: Summary, log: Path) -> np.ndarray:
             pair = _crops(record, log)
             if pair is not None:
                 note = f"line {number}, {title}, {_words(record)}"
-                before = pictures.Tile(pair[0], name_of(record), note=note, alert=title == "rejected")
-                rows.append([before, pictures.Tile(pair[1], record.edit.prompt)])
+                marked: dict[str, Any] = {"boxes": [_box(record, pair[0])], "labels": [name_of(record)], "focus": 0}
+                before = pictures.Tile(pair[0], name_of(record), **marked, note=note, alert=title == "rejected")
+                rows.append([before, pictures.Tile(pair[1], record.edit.prompt, **marked)])
     if not rows:
         raise ValueError(f"{log} has no pictures: log with log_crops=True, or write a .html report")
     return pictures.contact_sheet(rows)
@@ -210,6 +210,14 @@ def _crops(record: Record, log: Path) -> tuple[np.ndarray, np.ndarray] | None:
     return (both[:, :half], both[:, half:]) if half else None
 
 
+def _box(record: Record, picture: np.ndarray) -> Box:
+    """The edited box in a picture of its window, which somebody may have made smaller."""
+    width, height = sides(record.edit.window)
+    across, down = picture.shape[1] / width, picture.shape[0] / height
+    x0, y0, x1, y1 = record.edit.box_in_window
+    return round(x0 * across), round(y0 * down), round(x1 * across), round(y1 * down)
+
+
 def page(summary: Summary, log: Path) -> str:
     """The report as an HTML page."""
     total = sum(summary.classes.values(), Counts())
@@ -227,7 +235,11 @@ def page(summary: Summary, log: Path) -> str:
         cold=total.cold,
         reused=summary.reused.words(),
         reasons=total.reasons.most_common(),
-        histograms=[(gate, _histogram(*both)) for gate, both in summary.scores.items()],
+        histograms=[
+            (gate, scores.chart(total.edits, total.accepted))
+            for gate, scores in summary.scores.items()
+            if scores.accepted or scores.rejected
+        ],
         worst=[_figure(number, record, log) for number, record in summary.worst],
         best=[_figure(number, record, log) for number, record in summary.best],
     )
@@ -247,31 +259,18 @@ def _row(name: str, counts: Counts) -> list[object]:
     ]
 
 
-def _histogram(accepted: Sequence[float], rejected: Sequence[float]) -> dict[str, Any]:
-    """Scores as bars of a drawing 300 wide and 132 high: accepted ones in blue, and on them rejected ones in red."""
-    # Wider than any gate's scores, and narrow enough that no sum overflows.
-    values = np.clip([*accepted, *rejected], -1e9, 1e9)
-    low, high = float(values.min()), float(values.max())
-    edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
-    below = np.histogram(values[: len(accepted)], edges)[0]
-    above = np.histogram(values[len(accepted) :], edges)[0]
-    scale = 100 / max(int((below + above).max()), 1)
-    bars = []
-    for number, (blue, red) in enumerate(zip(below.tolist(), above.tolist(), strict=True)):
-        x, width = 10 + number * 280 / BINS, 280 / BINS - 1
-        for colour, count, base in (("#0069aa", blue, 0), ("#be1e2d", red, blue)):
-            if count:
-                sizes = {"x": x, "y": 110 - (base + count) * scale, "width": width, "height": count * scale}
-                bars.append({"colour": colour, **{name: f"{value:.1f}" for name, value in sizes.items()}})
-    return {"bars": bars, "low": f"{edges[0]:.2f}", "high": f"{edges[-1]:.2f}"}
-
-
-def _figure(number: int, record: Record, log: Path) -> dict[str, str | None]:
+def _figure(number: int, record: Record, log: Path) -> dict[str, Any]:
     pair = _crops(record, log)
     key = "" if record.key is None else f" · {record.key}"
+    scores = {gate: score for gate, score in record.scores.items() if math.isfinite(score)}
     return {
-        "picture": None if pair is None else pages.data_uri(np.hstack(pair)),
+        "pictures": []
+        if pair is None
+        else [pages.data_uri(pictures.bracketed(picture, _box(record, picture))) for picture in pair],
         "name": name_of(record),
         "prompt": record.edit.prompt,
         "note": f"line {number}: {_words(record)}{key}",
+        "accepted": record.accepted,
+        "scores": scores,
+        "rejected_by": None if record.accepted or not scores else list(scores)[-1],
     }

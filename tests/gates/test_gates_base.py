@@ -25,6 +25,22 @@ from inpaint_transform.gates import (
 )
 
 
+def test_a_gate_tells_from_which_score_on_it_accepts() -> None:
+    gate = FillGate(0.3) & FillGate(0.6) & ClipGate(min_margin=0.1) & ScoreGate(len, 2)
+    assert gate.thresholds == {
+        "fill": {"min_fill": 0.3},
+        "fill 2": {"min_fill": 0.6},
+        "clip": {"min_margin": 0.1},
+        "len": {"min_score": 2.0},
+    }
+    assert ChangeGate().thresholds == {"change": {"min_inside": 5.0}}
+    assert DetectorGate(len, min_iou=0.5).thresholds == {"detector": {"min_iou": 0.5}}
+    assert Says([]).thresholds == {}
+    # The names are those of the scores.
+    fill = FillGate(0.0) & FillGate(0.0)
+    assert set(fill.judge([candidate()])[0].scores) == set(fill.thresholds)
+
+
 @dataclasses.dataclass(frozen=True)
 class Says(Gate):
     """A gate that says what it is told to, and remembers what it saw."""

@@ -95,6 +95,7 @@ made_up = st.builds(
     time=texts,
     versions=st.dictionaries(texts, texts, max_size=2),
     reuse=st.one_of(st.none(), st.sampled_from(["hit", "painted", "cold"])),
+    thresholds=st.dictionaries(texts, st.dictionaries(texts, numbers, max_size=1), max_size=2),
 )
 
 
@@ -125,6 +126,14 @@ def test_a_digest_does_not_depend_on_the_memory_layout() -> None:
     assert (
         provenance.digest(flipped) == provenance.digest(flipped.copy()) == provenance.digest(np.asfortranarray(flipped))
     )
+
+
+def test_a_line_says_where_the_gates_drew_the_line(tmp_path: Path) -> None:
+    log = Log(tmp_path / "log.jsonl")
+    log.write(IMAGE, [outcome()], Recipe(), SPEC, 0, None, {"clip": {"min_margin": 0.1}})
+    log.write(IMAGE, [outcome()], Recipe(), SPEC, 0, None, {})
+    assert [record.thresholds for record in records(log.path)] == [{"clip": {"min_margin": 0.1}}, {}]
+    assert "thresholds" not in log.path.read_text().splitlines()[1]
 
 
 def test_what_a_line_says(tmp_path: Path) -> None:

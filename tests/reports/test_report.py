@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import html.parser
+import io
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from browser import needs_browser, overflow
+from browser import browse, needs_browser, overflow
 from PIL import Image
 
 from inpaint_transform.core.edit import Edit, Outcome
@@ -105,7 +108,7 @@ def test_the_page_counts_by_class_and_swap(log: Path) -> None:
 
 def test_the_page_needs_nothing_else(log: Path) -> None:
     found = page(log)
-    assert "script" not in found.tags
+    assert found.tags.count("script") == 1
     assert found.sources
     assert all(source.startswith("data:image/jpeg;base64,") for source in found.sources)
 
@@ -114,7 +117,7 @@ def test_the_worst_accepted_and_the_best_rejected_come_first(log: Path) -> None:
     summary = report.write(log, log.with_name("page.html"), limit=2)
     assert [record.scores["clip"] for _, record in summary.worst] == [0.71, 0.8]
     assert [record.scores["clip"] for _, record in summary.best] == [0.33, 0.22]
-    assert len(Page(log.with_name("page.html")).sources) == 4
+    assert len(Page(log.with_name("page.html")).sources) == 8  # each before and after
 
 
 def test_a_long_log_keeps_the_right_ones(tmp_path: Path) -> None:
@@ -154,8 +157,64 @@ def test_words_from_the_log_stay_words(tmp_path: Path) -> None:
         key=evil,
     )
     found = page(log)
-    assert "script" not in found.tags
+    assert found.tags.count("script") == 1
     assert found.words.count(evil) >= 4
+
+
+def test_the_edited_box_is_marked_in_both_pictures(log: Path) -> None:
+    summary = report.write(log, log.with_name("page.html"), limit=1)
+    [first] = re.findall('<div class="pair">(.*?)</div></div>', report.page(summary, log), re.DOTALL)[:1]
+    assert re.findall('<span class="faint">(.*?)</span><img alt="(.*?)"', first) == [
+        ("before", "before"),
+        ("after", "after"),
+    ]
+    for source in re.findall('src="data:image/jpeg;base64,(.*?)"', first):
+        pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(source)))).astype(int)
+        # The box is (10, 10, 30, 30) in the window; inside it, and between the brackets, nothing is drawn.
+        flat = pixels[20, 20]
+        assert np.abs(pixels[7:10, 7:10] - flat).max() > 60
+        assert np.abs(pixels[30:33, 30:33] - flat).max() > 60
+        assert np.abs(pixels[12:28, 12:28] - flat).max() < 30
+
+
+def test_a_smaller_picture_is_marked_where_its_box_is(log: Path) -> None:
+    for picture in provenance.crops_of(log).iterdir():
+        with Image.open(picture) as opened:
+            half = opened.resize((opened.width // 2, opened.height // 2))
+        half.save(picture)
+    assert report._box(next(provenance.read(log))[1], np.zeros((20, 20, 3), np.uint8)) == (5, 5, 15, 15)
+    assert len(page(log, limit=1).sources) == 4
+
+
+@needs_browser
+def test_a_threshold_is_tried_and_says_which_would_go(tmp_path: Path) -> None:
+    log = tmp_path / "edits.jsonl"
+    outcomes = [outcome("cone", score, accepted=score >= 0.3) for score in (0.1, 0.25, 0.35, 0.5, 0.7, 0.95)]
+    Log(log, save_crops=True).write(IMAGE, outcomes, Recipe(), SPEC, 0, None, {"clip": {"min_margin": 0.3}})
+    move = """<script>
+    const slider = document.querySelector(".trial input"), output = document.querySelector(".trial output");
+    const { steps } = JSON.parse(document.querySelector(".trial").dataset.trial);
+    const marked = (kind) => [...document.querySelectorAll("." + kind)].map((one) => one.dataset.scores).join(" ");
+    const seen = [];
+    for (const wanted of [null, 0.6, 0.2]) {
+      if (wanted !== null) slider.value = steps.findIndex((step) => step >= wanted - 1e-9);
+      slider.dispatchEvent(new Event("input"));
+      seen.push([output.textContent, marked("goes"), marked("stays"),
+        document.querySelector(".tried").getAttribute("visibility")].join(" / "));
+    }
+    document.body.dataset.seen = seen.join(" | ");
+    </script></body>"""
+    text = report.page(report.summarise(provenance.read(log), 24), log)
+    assert text.count('class="threshold"') == 1
+    (tmp_path / "page.html").write_text(text.replace("</body>", move), encoding="utf-8")
+    [seen] = re.findall('data-seen="(.*?)"', browse(tmp_path / "page.html", "--dump-dom"))
+    assert html.unescape(seen).split(" | ") == [
+        "min_margin = 0.3: 67 % of 6 edits are kept /  /  / hidden",
+        'at min_margin = 0.6 you would keep 33 % of 6 edits: 2 that are accepted now would go / {"clip": 0.35} '
+        '{"clip": 0.5} /  / visible',
+        "at min_margin = 0.2 you would keep 83 % of 6 edits: 1 more, if nothing else is wrong with them /  / "
+        '{"clip": 0.25} / visible',
+    ]
 
 
 def test_a_log_names_no_picture_outside_its_folder(tmp_path: Path) -> None:
