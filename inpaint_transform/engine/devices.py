@@ -16,7 +16,7 @@ def choose_device(device: str) -> torch.device:
 
     Returns:
         A device with an explicit index where it is CUDA. ``"auto"`` and ``"cuda"`` mean the device of this
-        process's ``LOCAL_RANK``.
+        process's ``LOCAL_RANK``; without CUDA ``"auto"`` is the Metal device where there is one, and else the CPU.
 
     Raises:
         ValueError: There is no such device here.
@@ -37,7 +37,7 @@ def choose_device(device: str) -> torch.device:
         )
     if not torch.cuda.is_available():
         if device == "auto":
-            return torch.device("cpu")
+            return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
         raise ValueError(
             f"device={device!r}: PyTorch {torch.__version__} finds no CUDA device here; use device='cpu' or 'auto', or"
             " install a CUDA build of PyTorch and check that nvidia-smi lists a GPU"

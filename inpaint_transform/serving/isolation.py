@@ -33,7 +33,7 @@ def isolated() -> Iterator[None]:
     if dtype is not None:
         raise InpaintError(
             f"torch's default dtype is {dtype} in this process, and the model would take it on: use serving='shared',"
-            " which paints in a process of its own, or torch.set_default_dtype(torch.float32)"
+            " which paints in a process of its own (not on Windows), or torch.set_default_dtype(torch.float32)"
         )
     with ExitStack() as stack:
         torch = sys.modules.get("torch")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import multiprocessing
+import sys
 from typing import Any
 
 from inpaint_transform.core.models import PRESETS, ModelSpec, rank_device
@@ -16,6 +17,9 @@ RUN_FIELDS = {
     *("serving", "address", "timeout_s", "device"),
     *("max_batch_size", "max_wait_ms", "memory_fraction", "device_share"),
 }
+
+# A server is reached through a Unix socket, which Python has not on Windows.
+CAN_SHARE = sys.platform != "win32"
 
 # Crops in one call of a painter: with fewer the call costs more than it carries, with more painters wait for crops.
 MIN_CALL, MAX_CALL = 8, 16
@@ -42,15 +46,16 @@ def resolve_device(device: str) -> str:
 
     count = torch.cuda.device_count()
     if device == "auto" and count == 0:
-        return "cpu"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
     return f"cuda:{rank_device(count)}"
 
 
 def resolve_serving(spec: ModelSpec) -> str:
     """Turn ``ModelSpec.serving`` into ``"local"``, ``"shared"`` or ``"ray"``.
 
-    ``"auto"`` is local on a CPU in the process that the user has started, and there with torch's own default dtype: an
-    engine belongs to the process and the settings it was made in.
+    ``"auto"`` is local without CUDA in the process that the user has started, and there with torch's own default dtype:
+    an engine belongs to the process and the settings it was made in. On Windows, which cannot share a server, it is
+    local everywhere.
 
     Raises:
         ValueError: The spec asks for this process and for a server's address at once.
@@ -63,5 +68,7 @@ def resolve_serving(spec: ModelSpec) -> str:
         return "shared"
     if spec.serving != "auto":
         return spec.serving
+    if not CAN_SHARE:
+        return "local"
     elsewhere = multiprocessing.parent_process() is not None or is_forked() or foreign_dtype() is not None
     return "shared" if elsewhere or resolve_device(spec.device).startswith("cuda") else "local"

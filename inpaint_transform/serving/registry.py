@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import dataclasses
 import logging
+import multiprocessing
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -31,11 +32,14 @@ class _Registry:
 
     def _start_empty(self) -> None:
         self._lock = threading.Lock()
+        self._warned = False
         self._found: dict[tuple[ModelSpec, Session | None], Inpainter] = {}
 
     def get(self, spec: ModelSpec, session: Session | None) -> Inpainter:
         serving = resolve_serving(spec)
         local = serving == "local"
+        if local and spec.serving == "auto" and multiprocessing.parent_process() is not None:
+            self._warn_of_copies()
         if not local and (session is None or not session.alive()):
             # A transform from a file, whose job is long over.
             session = current_session()
@@ -44,6 +48,14 @@ class _Registry:
             if key not in self._found:
                 self._found[key] = _make(*key)
             return self._found[key]
+
+    def _warn_of_copies(self) -> None:
+        if not self._warned:
+            self._warned = True
+            logger.warning(
+                "this worker loads the model for itself, as Windows has no way to share one: keep the workers few, or "
+                "paint whole batches in the main process with BatchInpaint"
+            )
 
 
 def _make(spec: ModelSpec, session: Session | None) -> Inpainter:

@@ -25,6 +25,15 @@ def test_cuda_where_there_is_none() -> None:
     assert choose_device("auto") == torch.device("cpu")
 
 
+def test_without_cuda_a_metal_device_comes_before_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device("auto") == torch.device("mps")
+    assert choose_device("cpu") == torch.device("cpu")
+    # Half precision is for CUDA.
+    assert choose_dtype("auto", torch.device("mps")) == torch.float32
+
+
 def test_metal_where_there_is_none() -> None:
     if torch.backends.mps.is_available():
         pytest.skip("there is a Metal device here")

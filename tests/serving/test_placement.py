@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.serving import placement
 from inpaint_transform.serving.placement import resolve_device, resolve_serving
 
 
@@ -52,6 +53,29 @@ def test_a_worker_asks_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(multiprocessing, "parent_process", lambda: SimpleNamespace(pid=1))
     assert resolve_serving(ModelSpec("tiny", device="cpu")) == "shared"
     assert resolve_serving(ModelSpec("tiny", device="cpu", serving="local")) == "local"
+
+
+def test_windows_cannot_share_and_is_not_asked_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server is reached through a Unix socket."""
+    monkeypatch.setattr(placement, "CAN_SHARE", False)
+    monkeypatch.setattr(placement, "foreign_dtype", lambda: torch.float64)
+    for parent in (None, SimpleNamespace(pid=1)):
+        monkeypatch.setattr(multiprocessing, "parent_process", lambda parent=parent: parent)
+        for device in ("cpu", "cuda:0", "mps", "auto"):
+            assert resolve_serving(ModelSpec("tiny", device=device)) == "local"
+    # Who asks for it by name is told why it does not go.
+    assert resolve_serving(ModelSpec("tiny", serving="shared")) == "shared"
+    assert resolve_serving(ModelSpec("tiny", serving="ray")) == "ray"
+
+
+def test_a_mac_takes_its_metal_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert resolve_device("auto") == "mps"
+    assert resolve_device("cpu") == "cpu"
+    assert resolve_serving(ModelSpec("tiny")) == "local"
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert resolve_device("auto") == "cuda:0"
 
 
 def test_a_contradiction_is_named() -> None:
