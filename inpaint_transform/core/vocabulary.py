@@ -60,6 +60,8 @@ def spoken(argument: str, given: Label, class_names: ClassNames, numbers: bool) 
                 return [given]
             raise ValueError(f"{argument} has {given!r}, but the labels are names; give the name")
         names = _by_label(class_names)
+        if isinstance(given, str) and not _is_word(given) and given not in (*names, *names.values()):
+            given = int(given)  # as above
         words = {known: name for known, name in names.items() if _is_word(known)}
         if isinstance(given, str) and (given in words or (given in names.values() and not words)):
             found = [given]

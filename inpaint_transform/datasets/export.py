@@ -68,16 +68,16 @@ def export(
     clip: bool = False,
     copies: int = 1,
     p: float = 1.0,
-    prompts: str | Sequence[str] | Templates = PROMPT,
-    only: Collection[str] = (),
+    prompts: str | Sequence[str] | Templates | None = None,
+    only: Collection[str] | None = (),
     budget: Mapping[str, int] | None = None,
     swap: Swap | Mapping[str, Any] | None = None,
     gate: Any = None,
-    retries: int = 2,
-    boxes_per_image: int = 1,
-    context: float = 2.0,
-    min_box_size: int = 32,
-    strength: float = 1.0,
+    retries: int | None = None,
+    boxes_per_image: int | None = None,
+    context: float | None = None,
+    min_box_size: int | None = None,
+    strength: float | None = None,
     recipe: Recipe | None = None,
     model: ModelSpec | str = "tiny",
     seed: int = 0,
@@ -110,18 +110,19 @@ def export(
         copies: Painted copies of each training picture, >= 0; 0 only converts.
         p: Probability of each copy, in [0, 1].
         prompts: What to paint: one prompt or several, of which one is drawn for each box; or ``{label: prompts}``, the
-            prompts of every other label under None. Labels without a prompt are left alone.
-        only: Labels to paint; empty for all.
+            prompts of every other label under None. Labels without a prompt are left alone. Default: those of
+            ``recipe``.
+        only: Labels to paint; empty for all, or with a swap for those that are swapped. None: for all, even so.
         budget: Most boxes to paint of a label.
         swap: Which class may become which, as ``relabel`` of ``BBoxInpaint``.
         gate: Who judges what was painted, as ``gate`` of ``BBoxInpaint``.
-        retries: New seeds for what is rejected, >= 0.
+        retries: New seeds for what is rejected, >= 0. Default: that of ``recipe``, and so for the next four.
         boxes_per_image: Boxes to repaint in each copy, >= 1.
         context: Side of what the model sees over the box's longer side, >= 1.
         min_box_size: Boxes with a shorter side in pixels are left alone.
         strength: How far to leave the old pixels, in (0, 1].
-        recipe: What to paint and where, with all settings that a transform has; it stands for ``prompts``, ``only``,
-            ``swap`` and all from ``retries`` to ``strength``, which are then not given.
+        recipe: What to paint and where, with all settings that a transform has, in the names or ids of its
+            ``class_names``; the arguments above that are given replace what it says.
         model: A preset, hub id or folder, or a ``ModelSpec``; with its ``serving="ray"`` the painters of a Ray cluster
             paint, and the files are those that one machine would write.
         seed: The same seed gives the same files.
@@ -175,25 +176,28 @@ def export(
         raise SettingsError(f"workers={workers}: use a count >= 1")
     with _settings_errors():
         part = None if shard is None else Shard.of(shard)
-        judge, templates = gate_of(gate), _templates(prompts)
+        judge, base = gate_of(gate), recipe or Recipe()
         spec = ModelSpec.of(model) if not isinstance(model, str) else ModelSpec(model, serving="local")
         settings = export_plan.Settings(BoxFormat(to or box_format), copies, p, seed, budget or {}, link, save_crops)
-        base = recipe or Recipe(
-            num_boxes=boxes_per_image,
-            context=context,
-            min_box_size=min_box_size,
-            strength=strength,
-            relabel=Swap.of(swap),
-            retries=retries,
-        )
-        if recipe is not None and (prompts != PROMPT or only or swap is not None):
-            raise ValueError("recipe says what to paint; give it, or prompts, only and swap")
-        chosen = base if recipe is not None else recipe_for(base, templates, only)
+        given: dict[str, Any] = {
+            "num_boxes": boxes_per_image,
+            "context": context,
+            "min_box_size": min_box_size,
+            "strength": strength,
+            "relabel": Swap.of(swap),
+            "retries": retries,
+        }
+        base = dataclasses.replace(base, **{name: value for name, value in given.items() if value is not None})
+        templates = None
+        if prompts is not None or recipe is None:
+            templates = _templates(PROMPT if prompts is None else prompts, base)
+        # A transform with a swap paints the other labels too, as what they are.
+        chosen = recipe_for(base, templates, None if recipe is not None and swap is None and not only else only)
     class_names = reading.read_names(names) if names is not None else None
     found = reading.find(source, box_format, Path(boxes) if boxes is not None else None, class_names, split, clip)
     if recipe is not None:
         # Data sets have names; a transform may speak of ids.
-        chosen = recipe.spoken([name for declared in found.declared_classes() for name in declared.values()] or [""])
+        chosen = chosen.spoken([name for declared in found.declared_classes() for name in declared.values()] or [""])
     manifest.check_apart(target, source, found.parts)
     # Where it is painted changes nothing, so an export goes on anywhere.
     here = dataclasses.replace(spec, serving="local", address=None) if spec.serving == "ray" else spec
@@ -206,23 +210,25 @@ def export(
         "clip": clip,
         "copies": copies,
         "p": p,
-        "prompts": [[label, *texts] for label, texts in templates.items()],
-        "only": list(only),
+        "prompts": _plain(base.prompts)
+        if templates is None
+        else [[label, *texts] for label, texts in templates.items()],
+        "only": None if only is None else list(only),
         "budget": dict(settings.budget),
         "swap": base.relabel.to_dict() if base.relabel is not None else None,
         "gate": _described(judge),
-        "retries": retries,
-        "boxes_per_image": boxes_per_image,
-        "context": context,
-        "min_box_size": min_box_size,
+        "retries": base.retries,
+        "boxes_per_image": base.num_boxes,
+        "context": base.context,
+        "min_box_size": base.min_box_size,
         "model": here.to_dict(),
-        "strength": strength,
+        "strength": base.strength,
         "seed": seed,
         "link": link,
         "save_crops": save_crops,
     }
-    if recipe is not None:
-        arguments["recipe"] = _described_recipe(recipe)
+    if further := _further(base):
+        arguments["recipe"] = _plain(further)
     if part is not None:
         target = part.folder(target)
         arguments["shard"] = str(part)
@@ -236,7 +242,7 @@ def export(
         report(problem)
 
     balance, pictures = BalanceSheet(), Pictures()
-    plan = export_plan.make_plan(found, chosen, settings, tell, balance, pictures, templates, progress)
+    plan = export_plan.make_plan(found, chosen, settings, tell, balance, pictures, templates or {}, progress)
     with manifest.Manifest(target, arguments) as state:
         job = ExportJob(plan, target, settings, state, here, pictures, tell)
         groups: Sequence[Sequence[export_plan.Copy]] = export_plan.groups_of(
@@ -295,21 +301,27 @@ def _described(gate: Gate | None) -> Any:
         return gate.name if gate is not None else None
 
 
-def _described_recipe(recipe: Recipe) -> Any:
-    settings = {field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)}
-    settings["relabel"] = recipe.relabel.to_dict() if recipe.relabel is not None else None
-    # Of a function, too, nothing but the name can be written down.
-    return json.loads(json.dumps(settings, default=lambda value: getattr(value, "__name__", str(value))))
+def _further(recipe: Recipe) -> dict[str, Any]:
+    """What of a recipe is not as it is by default, and is no argument of an export by itself."""
+    own = {"prompts", "num_boxes", "context", "min_box_size", "strength", "relabel", "retries"}
+    plain = Recipe()
+    names = [field.name for field in dataclasses.fields(Recipe) if field.name not in own]
+    return {name: getattr(recipe, name) for name in names if getattr(recipe, name) != getattr(plain, name)}
 
 
-def _templates(prompts: str | Sequence[str] | Templates) -> Templates:
+def _plain(value: Any) -> Any:
+    """As JSON has it; of a function nothing but the name can be written down."""
+    return json.loads(json.dumps(value, default=lambda other: getattr(other, "__name__", str(other))))
+
+
+def _templates(prompts: str | Sequence[str] | Templates, recipe: Recipe) -> Templates:
     given = prompts if isinstance(prompts, Mapping) else {None: prompts}
     found = {label: [texts] if isinstance(texts, str) else list(texts) for label, texts in given.items()}
     if not all(found.values()) or not found:
         raise ValueError(f"prompts={prompts!r}: give at least one prompt, and one for each label that you name")
     for texts in found.values():
         for text in texts:
-            check_prompt(text)
+            check_prompt(text, attributes=recipe.attributes)
     return found
 
 

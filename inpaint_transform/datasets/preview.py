@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import random
+import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING
 from inpaint_transform.core import seeds
 from inpaint_transform.core.edit import Edit, Outcome
 from inpaint_transform.core.paint import paint_all
-from inpaint_transform.core.plan import Scene, plan
+from inpaint_transform.core.plan import Scene, obstacles, plan
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.datasets.files import Problem
 from inpaint_transform.datasets.formats.base import Annotation
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
     from inpaint_transform.core.protocol import Inpainter
     from inpaint_transform.datasets.balance_sheet import BalanceSheet
     from inpaint_transform.gates import Gate
+
+# Pictures that are shown where nobody says how many, and that are read in search of a class.
+MIN_PICTURES = 8
+MAX_SEARCHED = 1000
 
 
 @dataclass(frozen=True)
@@ -49,76 +55,106 @@ class PaintedRow:
         row: What was planned.
         image: The picture, ``(H, W, 3)`` uint8, RGB.
         outcomes: What became of each variant.
+        seconds: How long painting and judging took for all of them.
     """
 
     row: Row
     image: np.ndarray
     outcomes: tuple[Outcome, ...]
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What a preview will show, and what was seen of the data set on the way.
+
+    Attributes:
+        rows: At least one.
+        read: How many pictures were read.
+        paintable: How many of their boxes may be painted.
+        missing: Classes of which no box is shown, although their boxes are wanted.
+    """
+
+    rows: Sequence[Row]
+    read: int
+    paintable: int
+    missing: Sequence[str] = ()
 
 
 def plan_sheet(
     found: Iterable[Annotation | Problem],
     recipes: Sequence[Recipe],
     seed: int,
-    limit: int,
+    limit: int | None,
     report: Callable[[Problem], None],
     templates: Templates | None = None,
     declared: Collection[str] = (),
     balance: BalanceSheet | None = None,
     pictures: Pictures | None = None,
-) -> list[Row]:
-    """Plan rows for the first ``limit`` pictures that have a box to paint.
+) -> Sheet:
+    """Plan rows for the first pictures that have a box to paint, classes that are not shown yet before others.
 
     Args:
         found: Pictures and problems, see ``reading.read``; read only as far as needed.
         recipes: See ``plan_rows``.
         seed: See ``plan_rows``.
-        limit: Largest number of pictures, >= 1.
+        limit: Largest number of pictures, >= 1. None: ``MIN_PICTURES``, and as many more as it takes to show a box of
+            every class, of which the first ``MAX_SEARCHED`` pictures have one.
         report: Is told every problem met on the way.
         templates: The prompts of each label, each of which must be a class.
         declared: The classes that the data set declares.
         balance: Is told which pictures are shown, and which are not.
         pictures: Decodes, and keeps the pictures that will be painted.
 
-    Returns:
-        At least one row.
-
     Raises:
         ValueError: Not a single box can be painted, or a label is no class; the message says what there is.
     """
     rows: list[Row] = []
-    seen, usable = 0, 0
+    read, paintable, usable = 0, 0, 0
     pictures = pictures or Pictures()
-    swap = recipes[0].relabel
-    classes = {*declared, *map(str, swap.labels() if swap is not None else ())}
+    recipe = recipes[0]
+    classes = {*declared, *map(str, recipe.relabel.labels() if recipe.relabel is not None else ())}
     labels: set[str] = set()
+    shown: set[str] = set()
     for item in found:
         if isinstance(item, Problem):
             report(item)
             continue
-        seen += 1
+        read += 1
+        paintable += obstacles(recipe, Scene(item.height, item.width, item.boxes, item.labels)).count(None)
         labels.update(item.labels)
-        if usable < limit:
-            planned = plan_rows(item, recipes, seed, pictures)
+        missing = _wanted(recipe, [*declared, *labels]) - shown
+        more = usable < (MIN_PICTURES if limit is None else limit)
+        if more or (limit is None and missing & set(item.labels)):
+            planned = plan_rows(item, recipes, seed, pictures, missing, others=more)
             rows += planned
+            shown |= {str(row.edits[0].label) for row in planned}
             usable += bool(planned)
             if planned:
                 pictures.keep(item.image)
-            if balance is not None:
+            if balance is not None and (more or planned):
                 _enter(balance, item, shown=bool(planned))
+        enough = usable >= (MIN_PICTURES if limit is None else limit)
+        searching = limit is None and read < MAX_SEARCHED and missing - shown
         # A label that no picture had yet may still come, or be a prompt that was taken for one.
-        if usable == limit and not {label for label in templates or () if label is not None} - classes - labels:
+        if enough and not searching and not {one for one in templates or () if one is not None} - classes - labels:
             break
     check_labels(templates or {}, sorted(classes | labels))
-    if not rows and seen:
+    if not rows and read:
         raise ValueError(
-            f"nothing to paint: {seen} pictures have no box whose shorter side is at least "
-            f"{recipes[0].min_box_size} pixels and whose label is wanted and has a prompt; labels found: "
+            f"nothing to paint: {read} pictures have no box whose shorter side is at least "
+            f"{recipe.min_box_size} pixels and whose label is wanted and has a prompt; labels found: "
             f"{', '.join(sorted(labels)) or 'none'}"
         )
     if not rows:
         raise ValueError("nothing to paint: no picture could be read together with its boxes")
-    return rows
+    return Sheet(rows, read, paintable, sorted(_wanted(recipe, [*declared, *labels]) - shown))
+
+
+def _wanted(recipe: Recipe, classes: Iterable[str]) -> set[str]:
+    """The classes whose boxes a recipe is for."""
+    labels = recipe.include_labels
+    return {one for one in classes if (labels is None or one in labels) and one not in recipe.exclude_labels}
 
 
 def _enter(balance: BalanceSheet, annotation: Annotation, shown: bool) -> None:
@@ -129,31 +165,55 @@ def _enter(balance: BalanceSheet, annotation: Annotation, shown: bool) -> None:
 
 
 def plan_rows(
-    annotation: Annotation, recipes: Sequence[Recipe], seed: int, pictures: Pictures | None = None
+    annotation: Annotation,
+    recipes: Sequence[Recipe],
+    seed: int,
+    pictures: Pictures | None = None,
+    first: Collection[str] = (),
+    others: bool = True,
 ) -> list[Row]:
     """Choose boxes of a picture and plan the variants of each.
 
     Args:
         annotation: The picture and its boxes.
         recipes: One a variant, at least one. They differ in their prompts at most; the first chooses the boxes.
-        seed: Together with the picture it decides every draw, whatever other pictures there are.
+        seed: Together with the picture it decides every draw, whatever other pictures there are; of a box that is shown
+            so the edits, whatever ``first`` is.
         pictures: Decodes.
+        first: Labels of which one box each is chosen before any other.
+        others: Whether boxes of other labels are chosen too.
 
     Returns:
-        One row a box; empty where no box is eligible.
+        One row a box, as many as the recipe paints in a picture, in the order of the boxes; empty where no box is
+        eligible.
     """
     image = (pictures or Pictures()).load(annotation.image)
     height, width = image.shape[:2]
-    rng = seeds.content_rng(seed, 0, image, annotation.boxes)
+    scene = Scene(height, width, annotation.boxes, annotation.labels)
+
+    def draw(number: int) -> random.Random:
+        return seeds.content_rng(seed, number, image, annotation.boxes)
+
+    count = recipes[0].num_boxes
+    most = count if isinstance(count, int) else count[1]
+    chosen: dict[int | None, Edit] = {}
+    for label in (label for label in dict.fromkeys(annotation.labels) if label in first):
+        if len(chosen) < most:
+            alone = dataclasses.replace(recipes[0], include_labels=[label], num_boxes=1)
+            chosen |= {edit.index: edit for edit in plan(alone, scene, draw(0))}
+    for edit in plan(recipes[0], scene, draw(0)) if others else ():
+        if len(chosen) < most:
+            chosen.setdefault(edit.index, edit)
     rows = []
-    for chosen in plan(recipes[0], Scene(height, width, annotation.boxes, annotation.labels), rng):
+    for index, edit in sorted(chosen.items(), key=lambda item: item[0] or 0):
+        rng = draw(1 if index is None else 2 + index)
         edits = []
         for recipe in recipes:
-            [drawn] = plan(recipe, Scene(height, width, [chosen.box], [chosen.label]), rng)
+            [drawn] = plan(recipe, Scene(height, width, [edit.box], [edit.label]), rng)
             # What is painted of the box depends on its neighbours, which the draw above knew.
             what = ("prompt", "strength", "seed", "new_label")
-            edits.append(dataclasses.replace(chosen, **{name: getattr(drawn, name) for name in what}))
-        rows.append(Row(annotation, chosen.index, tuple(edits)))
+            edits.append(dataclasses.replace(edit, **{name: getattr(drawn, name) for name in what}))
+        rows.append(Row(annotation, index, tuple(edits)))
     return rows
 
 
@@ -174,8 +234,9 @@ def paint_row(
     """
     image = (pictures or Pictures()).load(row.annotation.image)
     images, edits = [image] * len(row.edits), [[edit] for edit in row.edits]
+    start = time.perf_counter()
     _, outcomes = paint_all(recipe, images, edits, inpainter, gate)
-    return PaintedRow(row, image, tuple(outcome for [outcome] in outcomes))
+    return PaintedRow(row, image, tuple(outcome for [outcome] in outcomes), time.perf_counter() - start)
 
 
 def tiles(painted: PaintedRow) -> list[Tile]:

@@ -54,6 +54,10 @@ class Source:
     def __len__(self) -> int:
         return sum(len(part.pictures) for part in self.parts)
 
+    def count(self, split: str) -> int:
+        """How many pictures a split has."""
+        return sum(self._split(picture) == split for part in self.parts for picture in part.pictures)
+
     def declared_classes(self) -> list[dict[int, str]]:
         """Class id to name of each part, whether or not a box has them; empty ones for Pascal VOC, which has no ids.
 

@@ -94,24 +94,6 @@ def with_pool(transform: BBoxInpaint, path: Path, variants: int | None = None) -
     return BBoxInpaint(**{**arguments, "reuse": reuse})
 
 
-def load_pipeline(path: Path) -> tuple[A.Compose | None, BBoxInpaint]:
-    """The transform that ``A.save`` has written, and the transforms before it.
-
-    Raises:
-        ValueError: There is not exactly one ``BBoxInpaint``, or it does not stand in the outermost Compose.
-    """
-    loaded = A.load(str(path), data_format="yaml" if path.suffix in (".yaml", ".yml") else "json")
-    if isinstance(loaded, BBoxInpaint):
-        return None, loaded
-    listed = list(getattr(loaded, "transforms", ()))
-    found = [number for number, transform in enumerate(listed) if isinstance(transform, BBoxInpaint)]
-    if len(found) != 1:
-        raise ValueError(f"{path} has {len(found)} BBoxInpaint in its outermost Compose; save a pipeline with one")
-    before = listed[: found[0]]
-    boxes = A.BboxParams("pascal_voc", label_fields=["labels", "wanted"])
-    return (A.Compose(before, bbox_params=boxes) if before else None), listed[found[0]]
-
-
 def prepared(sample: Sample, before: A.Compose | None) -> Sample:
     """A sample behind the transforms that stand before the painting.
 

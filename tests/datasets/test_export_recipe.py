@@ -16,7 +16,7 @@ from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.core.swaps import Swap
 from inpaint_transform.datasets import export as module
-from inpaint_transform.datasets.export import SettingsError, export
+from inpaint_transform.datasets.export import export
 
 
 class Painter:
@@ -30,7 +30,7 @@ class Painter:
 
 @pytest.fixture
 def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(module, "_connect", lambda *_: Painter())
+    monkeypatch.setattr(module, "load", lambda *_: Painter())
     folder = tmp_path / "s"
     yolo(folder / "images" / "train", folder / "labels" / "train", "a", row="0 0.25 0.5 0.3 0.4\n1 0.75 0.5 0.3 0.4")
     text(folder / "data.yaml", "names: [cone, cube]\n")
@@ -82,10 +82,25 @@ def test_ids_are_the_data_sets_names(source: Path, tmp_path: Path) -> None:
     assert sorted(len(set(one.labels)) for _, one in found.values()) == [1, 2]
 
 
-def test_a_recipe_and_what_it_stands_for_exclude_each_other(source: Path, tmp_path: Path) -> None:
-    for options in ({"prompts": "x"}, {"only": ["cone"]}, {"swap": {"cone": "cube"}}):
-        with pytest.raises(SettingsError, match="recipe says what to paint; give it, or prompts, only and swap"):
-            write(source, tmp_path / "t", Recipe(min_box_size=8), **options)
+def test_what_is_given_beside_a_recipe_replaces_what_it_says(source: Path, tmp_path: Path) -> None:
+    recipe = Recipe(prompts="a {label}", min_box_size=8, num_boxes=2)
+    for number, (options, painted) in enumerate(
+        (
+            ({}, ["a cone", "a cube"]),
+            ({"prompts": "my {label}"}, ["my cone", "my cube"]),
+            ({"only": ["cone"]}, ["a cone"]),
+            ({"swap": {"cone": "cube"}}, ["a cube"]),
+            ({"boxes_per_image": 1, "only": ["cube"]}, ["a cube"]),
+        )
+    ):
+        write(source, tmp_path / str(number), recipe, **options)
+        assert prompts(tmp_path / str(number)) == painted
+
+
+def test_a_swap_of_a_recipe_leaves_no_label_out(source: Path, tmp_path: Path) -> None:
+    recipe = Recipe(prompts="a {label}", relabel=Swap({"cone": "cube"}), min_box_size=8, num_boxes=2)
+    write(source, tmp_path / "t", recipe)
+    assert prompts(tmp_path / "t") == ["a cube", "a cube"]
 
 
 def test_another_recipe_is_another_export(source: Path, tmp_path: Path) -> None:

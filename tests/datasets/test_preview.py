@@ -16,7 +16,7 @@ from inpaint_transform.datasets.preview import Row, paint_row, plan_rows, plan_s
 from inpaint_transform.datasets.reading import Annotation, read_image
 from inpaint_transform.datasets.templates import recipe_for
 from inpaint_transform.gates import ScoreGate
-from inpaint_transform.tools.cli.options import read_prompts, read_swaps
+from inpaint_transform.tools.cli.typed import read_prompts, read_swaps
 
 BOXES = ((10, 10, 60, 60), (80, 20, 130, 70), (70, 80, 150, 120), (5, 70, 15, 80))
 LABELS = ("cone", "cube", "cone", "cone")
@@ -48,7 +48,7 @@ class Painter:
 def annotate(folder: Path, name: str = "a.png", labels: Sequence[str] = LABELS) -> Annotation:
     pixels = np.random.default_rng(len(name)).integers(0, 100, (130, 160, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(folder / name)
-    return Annotation(folder / name, BOXES[: len(labels)], tuple(labels))
+    return Annotation(folder / name, BOXES[: len(labels)], tuple(labels), height=130, width=160)
 
 
 def rows_of(
@@ -83,8 +83,11 @@ def test_draws_depend_on_the_seed_and_the_picture_alone(tmp_path: Path) -> None:
     first, again, other = (plan_rows(found, recipes, seed) for seed in (1, 1, 2))
     assert first == again
     assert first != other
-    beside = plan_sheet([annotate(tmp_path, "b2.png"), found], recipes, 1, 8, pytest.fail)
-    assert beside[1:] == first
+    other_picture = annotate(tmp_path, "b2.png")
+    beside = plan_sheet([other_picture, found], recipes, 1, 8, pytest.fail).rows
+    # Which box is shown depends on what others show already; what is painted of it does not.
+    again = plan_rows(found, recipes, 1, first=[str(beside[1].edits[0].label)])
+    assert [beside[1]] == again
 
 
 def test_a_row_shows_the_picture_the_original_and_every_variant(tmp_path: Path) -> None:
@@ -116,10 +119,35 @@ def test_the_sheet_goes_on_after_problems_and_stops_at_its_limit(tmp_path: Path)
     problem = Problem(tmp_path / "x.txt", 3, "broken")
     met = []
     found = iter([problem, *(annotate(tmp_path, f"{'a' * n}.png") for n in (1, 2, 3))])
-    rows = plan_sheet(found, recipes_of(Recipe(num_boxes=2), ["a {label}"], 1), 0, 2, met.append)
+    sheet = plan_sheet(found, recipes_of(Recipe(num_boxes=2), ["a {label}"], 1), 0, 2, met.append)
     assert met == [problem]
-    assert [row.annotation.image.name for row in rows] == ["a.png", "a.png", "aa.png", "aa.png"]
+    assert [row.annotation.image.name for row in sheet.rows] == ["a.png", "a.png", "aa.png", "aa.png"]
     assert len(list(found)) == 1
+    # Three boxes of each picture are large enough.
+    assert (sheet.read, sheet.paintable, sheet.missing) == (2, 6, [])
+
+
+def test_classes_that_nobody_has_seen_yet_come_first(tmp_path: Path) -> None:
+    labels = [("cone", "cone", "cube"), ("cone", "cone", "cube"), ("cone", "tree", "cube")]
+    found = [annotate(tmp_path, f"{'a' * n}.png", labels=one) for n, one in enumerate(labels, 1)]
+    for seed in range(5):
+        recipes = recipes_of(Recipe(), ["a {label}"], 1)
+        rows = plan_sheet(iter(found), recipes, seed, 3, pytest.fail, declared=["cone", "cube", "tree"]).rows
+        assert {row.edits[0].label for row in rows} == {"cone", "cube", "tree"}
+
+
+def test_every_class_is_looked_for_unless_somebody_says_how_many_pictures(tmp_path: Path) -> None:
+    labels = [("cone",)] * 12 + [("tree",)] + [("cone",)] * 3
+    found = [annotate(tmp_path, f"{'a' * n}.png", labels=one) for n, one in enumerate(labels, 1)]
+    recipes = recipes_of(Recipe(), ["a {label}"], 1)
+    sheet = plan_sheet(iter(found), recipes, 0, None, pytest.fail, declared=["cone", "tree"])
+    assert [row.edits[0].label for row in sheet.rows] == ["cone"] * 8 + ["tree"]
+    assert (sheet.read, sheet.missing) == (13, [])
+    few = plan_sheet(iter(found), recipes, 0, 2, pytest.fail, declared=["cone", "tree"])
+    assert ([row.edits[0].label for row in few.rows], few.missing) == (["cone"] * 2, ["tree"])
+    # What is not to be painted is not missed.
+    only = recipes_of(Recipe(), ["a {label}"], 1, only=["cone"])
+    assert plan_sheet(iter(found), only, 0, None, pytest.fail, declared=["cone", "tree"]).read == 8
 
 
 def test_nothing_to_paint_says_what_there_is(tmp_path: Path) -> None:
@@ -167,7 +195,7 @@ def test_a_label_that_no_class_has_is_refused_though_the_sheet_is_full(tmp_path:
     found = [annotate(tmp_path, "a.png"), annotate(tmp_path, "b2.png", labels=["cube", "tree"])]
     recipes = recipes_of(Recipe(), ["a {label}"], 1)
     known: dict[str | None, list[str]] = {None: ["a {label}"], "tree": ["a bush"]}
-    rows = plan_sheet(iter(found), recipes, 0, 1, pytest.fail, known)
+    rows = plan_sheet(iter(found), recipes, 0, 1, pytest.fail, known).rows
     assert {row.annotation.image.name for row in rows} == {"a.png"}
     wrong: dict[str | None, list[str]] = {None: ["a {label}"], "a sign with E": ["mc2"]}
     with pytest.raises(ValueError, match="no class is called 'a sign with E'; the classes are cone, cube, hat, tree"):
@@ -184,7 +212,7 @@ def test_a_sheet_decodes_a_picture_once_and_counts_what_it_shows(
     found = [annotate(tmp_path, "a.png"), annotate(tmp_path, "b2.png", labels=[]), annotate(tmp_path, "c33.png")]
     recipes = recipes_of(Recipe(), ["a {label}"], 2)
     balance.seen("pictures", 3)
-    rows = plan_sheet(iter(found), recipes, 0, 8, pytest.fail, None, (), balance, pictures)
+    rows = plan_sheet(iter(found), recipes, 0, 8, pytest.fail, None, (), balance, pictures).rows
     for row in rows:
         paint_row(row, recipes[0], Painter(), None, pictures)
     assert len(decoded) == 3

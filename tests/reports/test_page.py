@@ -40,14 +40,14 @@ class Reader(html.parser.HTMLParser):
 @settings(max_examples=200, deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs"])))
 def test_a_title_is_words_whatever_it_says(title: str) -> None:
-    plain = Reader(pages.render("preview", title="", rows=[]))
-    found = Reader(pages.render("preview", title=title, rows=[]))
+    plain = Reader(pages.render("preview", title="", facts=[], classes=[], rows=[]))
+    found = Reader(pages.render("preview", title=title, facts=[], classes=[], rows=[]))
     assert found.tags == plain.tags
     assert found.heading.rstrip("\n") == title
 
 
 def test_every_value_must_be_given() -> None:
-    with pytest.raises(jinja2.UndefinedError, match="rows"):
+    with pytest.raises(jinja2.UndefinedError, match="facts"):
         pages.render("preview", title="x")
 
 
@@ -60,7 +60,7 @@ def test_a_picture_is_its_own_address() -> None:
 
 
 def test_a_page_with_bytes_that_are_no_text_is_written(tmp_path: Path) -> None:
-    pages.write(pages.render("preview", title="caf\udce9", rows=[]), tmp_path / "page.html")
+    pages.write(pages.render("preview", title="caf\udce9", facts=[], classes=[], rows=[]), tmp_path / "page.html")
     assert "<h1>caf?</h1>" in (tmp_path / "page.html").read_text("utf-8")
 
 

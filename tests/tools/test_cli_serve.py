@@ -14,6 +14,7 @@ from commands import run
 
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import InpaintRequest
+from inpaint_transform.serving import placement
 from inpaint_transform.serving.registry import connect
 
 pytest_plugins = ["commands"]
@@ -26,6 +27,13 @@ def test_serve_leaves_a_folder_alone_that_has_other_files(tmp_path: Path) -> Non
     assert code == 1
     assert "other files lie there" in said
     assert (tmp_path / "log").read_text() == "of something else"
+
+
+def test_a_system_without_unix_sockets_is_told_what_goes_instead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(placement, "CAN_SHARE", False)
+    code, said = run("serve", "tiny")
+    assert code == 1
+    assert "WSL" in said
 
 
 @pytest.mark.slow

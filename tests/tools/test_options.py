@@ -1,125 +1,74 @@
-"""What was typed, read: prompts, swaps, budgets, gates, and the recipe that they make."""
+"""Options that commands share: every command that paints has all of them, spelled alike and declared once."""
 
 from __future__ import annotations
 
-import random
-from typing import Any
+import dataclasses
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
+from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.recipe import Recipe
-from inpaint_transform.datasets.reading import BoxFormat
-from inpaint_transform.datasets.templates import recipe_for
-from inpaint_transform.tools.cli.options import (
-    read_budget,
-    read_class_names,
-    read_gates,
-    read_numbers,
-    read_prompts,
-    read_splits,
-    read_swaps,
-)
+from inpaint_transform.tools.cli import app
+from inpaint_transform.tools.cli.options import ModelOptions, RecipeOptions, grouped
+
+MODEL = {field.name for field in dataclasses.fields(ModelOptions)}
+RECIPE = {field.name for field in dataclasses.fields(RecipeOptions)}
 
 
-def drawn(recipe: Recipe, label: str, times: int = 30) -> set[str]:
-    """What a recipe's prompts may say of a label."""
-    prompts: Any = recipe.prompts
-    return {prompts(label, {}, random.Random(seed)) for seed in range(times)}
+def parameters(command: str) -> dict[str, Any]:
+    commands: Any = typer.main.get_command(app)
+    return {one.name: one for one in commands.commands[command].params}
 
 
-def test_prompts_are_sorted_by_label() -> None:
-    texts = ["a {label}", "cone = a cube", "cone=a tree", "{label} where a=b"]
-    assert read_prompts(texts) == {None: ["a {label}", "{label} where a=b"], "cone": ["a cube", "a tree"]}
-    assert read_prompts(()) == {None: ["a photo of a {label}"]}
+@pytest.mark.parametrize("command", ["preview", "export", "paint-ahead", "bench", "serve"])
+def test_every_command_that_paints_takes_every_option_of_a_model(command: str) -> None:
+    found = parameters(command)
+    assert {"model", "config", *MODEL} <= set(found)
+    for name in ("config", *MODEL):
+        assert found[name].opts == [f"--{name.replace('_', '-')}"]
+        # Nobody who does not ask changes what a file or a preset says.
+        assert found[name].default is None
 
 
-@pytest.mark.parametrize("text", ["", "cone=", "a {colour} car", "a {label", "cone={}"])
-def test_prompts_that_cannot_be_filled_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="prompt"):
-        read_prompts([text])
+@pytest.mark.parametrize("command", ["preview", "export", "paint-ahead", "bench"])
+def test_every_command_that_plans_edits_takes_every_option_of_a_recipe(command: str) -> None:
+    found = parameters(command)
+    assert set(found) >= RECIPE
+    assert all(found[name].default is None for name in RECIPE)
 
 
-def test_swaps_of_one_class_add_up() -> None:
-    swap = read_swaps(["cone=cube, ball", "cone=tree", "car = bus"])
-    assert swap is not None
-    assert swap.targets == {"cone": ["cube", "ball", "tree"], "car": ["bus"]}
-    assert read_swaps(()) is None
+def test_options_of_a_model_are_fields_of_its_spec() -> None:
+    assert {field.name for field in dataclasses.fields(ModelSpec)} >= MODEL
+    plain = {"prompt": "prompts", "only": "include_labels", "swap": "relabel", "attribute": "attributes"}
+    names = {plain.get(name, name) for name in RECIPE - {"gate"}}
+    assert names <= {field.name for field in dataclasses.fields(Recipe)}
 
 
-@pytest.mark.parametrize("text", ["cone", "=cube", "cone=", "cone=cube,,ball"])
-def test_half_a_swap_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="OLD=NEW"):
-        read_swaps([text])
+@dataclass(frozen=True)
+class Group:
+    """Two options."""
+
+    long_name: Annotated[int | None, typer.Option(help="A number.", min=1)] = None
+    words: Annotated[list[str] | None, typer.Option("--word", help="Repeatable.")] = None
 
 
-def test_a_budget_is_a_label_and_a_count() -> None:
-    assert read_budget(["a=b=3", "cone = 0"]) == {"a=b": 3, "cone": 0}
-    for text in ("cone", "cone=", "=3", "cone=-1", "cone=1.5"):
-        with pytest.raises(ValueError, match="LABEL=N"):
-            read_budget([text])
+def test_a_group_stands_for_its_options() -> None:
+    seen: list[Any] = []
 
+    @grouped
+    def command(first: Annotated[str, typer.Argument()], group: Group, other: int = 3) -> None:
+        """What it does."""
+        seen.append((first, group, other))
 
-@pytest.mark.parametrize("text", ["nothing", "fill:0.5", "fill:min_fill=0.5,min_fill=0.6", "fill:nonsense=1"])
-def test_a_gate_that_cannot_be_read_is_quoted(text: str) -> None:
-    with pytest.raises(ValueError, match=f"--gate {text}"):
-        read_gates([text])
-    assert read_gates(()) is None
-
-
-def test_names_are_for_yolo() -> None:
-    assert read_class_names(None, BoxFormat.COCO) is None
-    assert read_class_names("cone,cube", BoxFormat.YOLO) == {0: "cone", 1: "cube"}
-    with pytest.raises(typer.BadParameter, match="--names"):
-        read_class_names("cone", BoxFormat.VOC)
-
-
-def test_a_label_takes_one_of_its_own_prompts_or_those_for_all() -> None:
-    templates = read_prompts(["a {label}", "the {label}", "cube=a red cube"])
-    recipe = recipe_for(Recipe(), templates)
-    assert recipe.include_labels is None
-    assert drawn(recipe, "cone") == {"a cone", "the cone"}
-    assert drawn(recipe, "cube") == {"a red cube"}
-    turns = [drawn(recipe_for(Recipe(), templates, turn=turn), "cone") for turn in range(3)]
-    assert turns == [{"a cone"}, {"the cone"}, {"a cone"}]
-
-
-@pytest.mark.parametrize(
-    ("prompts", "only", "swaps", "painted"),
-    [
-        ([], [], [], None),
-        (["cone=a cone"], [], [], ["cone"]),
-        ([], ["cube", "cone"], [], ["cube", "cone"]),
-        (["cone=a cone"], ["cube", "cone"], [], ["cone"]),
-        ([], [], ["cone=cube"], ["cone"]),
-        ([], ["cone", "car"], ["cone=cube"], ["cone", "car"]),
-        (["cube=a cube"], [], ["cone=cube"], ["cone"]),
-    ],
-)
-def test_which_labels_are_painted(
-    prompts: list[str], only: list[str], swaps: list[str], painted: list[str] | None
-) -> None:
-    recipe = recipe_for(Recipe(relabel=read_swaps(swaps)), read_prompts(prompts), only)
-    assert recipe.include_labels == painted
-
-
-@pytest.mark.parametrize(
-    ("prompts", "only", "message"),
-    [([], ["car"], "--only 'cone'"), (["cone=a cone"], [], "--prompt 'cube="), (["cube=x"], ["cone", "car"], "'car'")],
-)
-def test_a_swap_that_cannot_be_painted_says_what_to_add(prompts: list[str], only: list[str], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        recipe_for(Recipe(relabel=read_swaps(["cone=cube"])), read_prompts(prompts), only)
-
-
-def test_numbers_are_read_once_and_in_order() -> None:
-    assert read_numbers("4, 0,4,2", "workers", int) == (0, 2, 4)
-    with pytest.raises(ValueError, match="workers=''"):
-        read_numbers("", "workers", int)
-
-
-def test_a_split_is_a_folder_and_a_word_for_it() -> None:
-    assert read_splits(["dev=val", " a=b/c = train"]) == {"dev": "val", "a=b/c": "train"}
-    for wrong in ("dev", "=val", "dev=valid"):
-        with pytest.raises(ValueError, match="NAME=SPLIT"):
-            read_splits([wrong])
+    small = typer.Typer()
+    small.command()(command)
+    runner = CliRunner()
+    assert runner.invoke(small, ["x", "--long-name", "2", "--word", "a", "--word", "b"]).exit_code == 0
+    assert runner.invoke(small, ["y", "--other", "5"]).exit_code == 0
+    assert seen == [("x", Group(2, ["a", "b"]), 3), ("y", Group(), 5)]
+    assert runner.invoke(small, ["x", "--long-name", "0"]).exit_code == 2
+    assert "What it does." in runner.invoke(small, ["--help"]).output

@@ -93,7 +93,7 @@ def test_a_saved_pipeline_says_what_is_painted(dataset: Path, model: str) -> Non
         bbox_params=A.BboxParams("yolo", label_fields=["labels"]),
     )
     A.save(saved, "pipeline.json")
-    code, said = command("--transform", "pipeline.json", "--variants", 1, "--budget", "cone=2")
+    code, said = command("--config", "pipeline.json", "--variants", 1, "--budget", "cone=2")
     assert code == 0, said
     code, said = run("pool", "pool")
     assert "0: 2 accepted" in said
@@ -302,9 +302,3 @@ def test_labels_are_those_of_training() -> None:
     assert ahead.in_training_terms(["cone", "x"], None) == ["cone", "x"]
     assert ahead.in_training_terms(["cone", "x"], ["cube", "cone"]) == [1, "x"]
     assert ahead.in_training_terms(["cone", "cube"], {"7": "cone", 2: "cube"}) == [7, 2]
-
-
-def test_a_file_without_the_transform_is_named(tmp_path: Path) -> None:
-    A.save(A.Compose([A.HorizontalFlip()]), str(tmp_path / "t.json"))
-    with pytest.raises(ValueError, match="has 0 BBoxInpaint"):
-        ahead.load_pipeline(tmp_path / "t.json")

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import albumentations as A
 import numpy as np
+import pytest
 from PIL import Image
 
+from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.datasets.files import Problem
 from inpaint_transform.datasets.reading import BoxFormat
 from inpaint_transform.tools.bench.samples import Picture, Timed, collate, edits_of, embedded, read_own, requests_of
@@ -29,6 +31,16 @@ def test_as_many_requests_as_asked_for_each_with_something_to_paint(tmp_path: Pa
         assert request.image.shape == (64, 64, 3)
         assert request.mask.any()
     assert len({request.seed for request in requests}) == 5
+
+
+def test_requests_are_those_of_the_recipe() -> None:
+    recipe = Recipe(prompts="my {label}", negative_prompt="blurry", strength=0.5, shape="ellipse", box_p=0.01)
+    found, plain = (requests_of(embedded(), 64, 3, each) for each in (recipe, None))
+    assert {(one.negative_prompt, one.strength) for one in found} == {("blurry", 0.5)}
+    assert all(one.prompt.startswith("my ") for one in found)
+    assert all(one.mask.sum() < other.mask.sum() for one, other in zip(found, plain, strict=True))
+    with pytest.raises(ValueError, match="no box to paint"):
+        requests_of(embedded(), 64, 1, Recipe(include_labels=["nothing"]))
 
 
 def test_pictures_that_cannot_be_used_are_told(tmp_path: Path) -> None:

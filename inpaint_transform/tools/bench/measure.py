@@ -57,7 +57,8 @@ def measure_bare(settings: Settings, pictures: Sequence[Picture]) -> Iterator[tu
     """The resident pipeline alone: working crops that lie ready, no transform, no loader."""
     spec = settings.model.resolved()
     engine = load_engine(dataclasses.replace(spec, max_batch_size=max(BATCHES)))
-    requests = requests_of(pictures, engine.size, max(BATCHES))
+    recipe = transform_of(settings, settings.model).editor.recipe
+    requests = requests_of(pictures, engine.size, max(BATCHES), recipe)
     engine.paint(requests[:1])
     yield "model", {**_model(settings.model), "size": engine.size, **_memory_of(memory_bytes())}
     for batch in BATCHES:
@@ -73,8 +74,8 @@ def measure_bare(settings: Settings, pictures: Sequence[Picture]) -> Iterator[tu
 def measure_in_process(settings: Settings, pictures: Sequence[Picture]) -> Iterator[tuple[str, Result]]:
     """The transform that always fires, called alone; then loaders without workers, if they are asked for."""
     spec = dataclasses.replace(settings.model, serving="local")
-    begun = warm_up(spec, pictures)
-    sample = Timed(pictures, _compose(spec, 1.0))
+    begun = warm_up(settings, spec, pictures)
+    sample = Timed(pictures, _compose(transform_of(settings, spec)))
     times: list[float] = []
     painted = 0
     for index in itertools.count():
@@ -99,7 +100,7 @@ def measure_shared(settings: Settings, pictures: Sequence[Picture]) -> Iterator[
     """Loaders whose workers share one server."""
     spec = dataclasses.replace(settings.model, serving="shared")
     try:
-        begun = warm_up(spec, pictures)
+        begun = warm_up(settings, spec, pictures)
         for workers in settings.workers:
             if workers > 0:
                 yield from _loaders(settings, spec, workers, pictures, begun)
@@ -107,10 +108,18 @@ def measure_shared(settings: Settings, pictures: Sequence[Picture]) -> Iterator[
         shutdown()
 
 
-def warm_up(spec: ModelSpec, pictures: Sequence[Picture]) -> float:
+def transform_of(
+    settings: Settings, spec: ModelSpec, p: float = 1.0, reuse: dict[str, Any] | None = None
+) -> BBoxInpaint:
+    """The transform that is measured."""
+    return BBoxInpaint(**{**settings.arguments, "model": spec, "p": p, "reuse": reuse})
+
+
+def warm_up(settings: Settings, spec: ModelSpec, pictures: Sequence[Picture]) -> float:
     """Load the model and paint once, for the first call is slow; when the engine's counters began."""
     inpainter = connect(spec)
-    requests = requests_of(pictures, inpainter.size, spec.resolved().max_batch_size)
+    recipe = transform_of(settings, spec).editor.recipe
+    requests = requests_of(pictures, inpainter.size, spec.resolved().max_batch_size, recipe)
     begun = time.perf_counter()
     inpainter.paint(requests)
     return begun
@@ -135,7 +144,7 @@ def measure_loader(
     reuse: dict[str, Any] | None = None,
 ) -> Result:
     """One DataLoader, from the end of its warm-up until it has run long enough."""
-    timed = Timed(pictures, _compose(spec, p, reuse))
+    timed = Timed(pictures, _compose(transform_of(settings, spec, p, reuse)))
     loader = DataLoader(
         ConcurrentDataset(timed) if concurrent else timed,
         batch_size=settings.batch_size,
@@ -176,8 +185,7 @@ def measure_loader(
     }
 
 
-def _compose(spec: ModelSpec, p: float, reuse: dict[str, Any] | None = None) -> A.Compose:
-    inpaint = BBoxInpaint(spec, p=p, reuse=reuse)
+def _compose(inpaint: BBoxInpaint) -> A.Compose:
     return A.Compose([inpaint], bbox_params=A.BboxParams(format="pascal_voc", label_fields=["labels"]))
 
 

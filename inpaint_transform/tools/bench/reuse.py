@@ -7,10 +7,9 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from inpaint_transform.faces.albumentations import BBoxInpaint
 from inpaint_transform.serving.registry import shutdown
 from inpaint_transform.tools import paint_ahead as ahead
-from inpaint_transform.tools.bench.measure import Result, measure_loader, warm_up
+from inpaint_transform.tools.bench.measure import Result, measure_loader, transform_of, warm_up
 from inpaint_transform.tools.bench.samples import Picture
 from inpaint_transform.tools.bench.settings import Settings
 
@@ -30,8 +29,8 @@ def measure_reuse(settings: Settings, pictures: Sequence[Picture]) -> Iterator[t
     try:
         with tempfile.TemporaryDirectory() as name:
             path = Path(name) / "pool"
-            begun = warm_up(spec, pictures)
-            filled = ahead.with_pool(BBoxInpaint(spec, num_boxes=1), path, 1)
+            begun = warm_up(settings, spec, pictures)
+            filled = ahead.with_pool(transform_of(settings, spec), path, 1)
             ahead.paint_ahead(filled, map(_sample, pictures))
             frozen = {"path": str(path), "variants": 1, "frozen": True}
             for workers in settings.workers:

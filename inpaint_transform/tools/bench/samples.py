@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
 import time
@@ -90,23 +91,33 @@ def read_own(
     return found
 
 
-def edits_of(picture: Picture, seed: int = 0) -> list[Edit]:
-    """What the transform would paint in a picture."""
+def edits_of(picture: Picture, seed: int = 0, recipe: Recipe | None = None) -> list[Edit]:
+    """What the transform would paint in a picture; one box, however often and many it paints."""
     height, width = read_image(picture.file).shape[:2]
     rng = random.Random(seed)  # noqa: S311 - pictures, not cryptography
-    return plan(Recipe(), Scene(height, width, picture.boxes, picture.labels), rng)
+    one = dataclasses.replace(recipe or Recipe(), num_boxes=1, box_p=None)
+    return plan(one, Scene(height, width, picture.boxes, picture.labels), rng)
 
 
-def requests_of(pictures: Sequence[Picture], size: int, count: int) -> list[InpaintRequest]:
-    """Working crops as the transform asks for them."""
+def requests_of(
+    pictures: Sequence[Picture], size: int, count: int, recipe: Recipe | None = None
+) -> list[InpaintRequest]:
+    """Working crops as the transform asks for them.
+
+    Raises:
+        ValueError: No picture has a box that the recipe paints.
+    """
+    recipe = recipe or Recipe()
     requests: list[InpaintRequest] = []
     while len(requests) < count:
+        if not pictures:
+            raise ValueError("there is no box to paint: none has the size, label and prompt that are asked for")
         picture = pictures[len(requests) % len(pictures)]
         image, before = read_image(picture.file), len(requests)
-        for edit in edits_of(picture, before):
+        for edit in edits_of(picture, before, recipe):
             crop = crops.crop(image, edit.window, size)
-            mask = crops.crop_mask(edit.mask(Recipe().shape), size)
-            requests.append(InpaintRequest(crop, mask, edit.prompt, seed=edit.seed))
+            mask = crops.crop_mask(edit.mask(recipe.shape), size)
+            requests.append(InpaintRequest(crop, mask, edit.prompt, edit.negative_prompt, edit.strength, edit.seed))
         if len(requests) == before:
             pictures = [other for other in pictures if other is not picture]
     return requests[:count]

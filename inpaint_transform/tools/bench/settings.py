@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from inpaint_transform.core.models import ModelSpec
@@ -21,6 +22,7 @@ class Settings:
             is part of every advice.
         batch_size: Samples in a mini-batch of the loader, >= 1.
         seconds: Least time of each measurement, > 0; one takes longer where too few batches come in it.
+        arguments: The other arguments of the transform, which say what is painted and who judges.
 
     Raises:
         ValueError: A field is out of its range.
@@ -31,6 +33,7 @@ class Settings:
     p: tuple[float, ...] = (0.0, 0.1, 0.25, 0.5, 1.0)
     batch_size: int = 8
     seconds: float = 8.0
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for value in self.workers:
@@ -48,7 +51,7 @@ class Settings:
             raise ValueError(f"seconds={self.seconds:g}: use a number above 0")
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as JSON values, the model apart."""
+        """The settings as JSON values, model and transform apart."""
         return {
             "workers": list(self.workers),
             "p": list(self.p),

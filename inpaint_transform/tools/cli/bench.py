@@ -6,14 +6,28 @@ from typing import Annotated, Any
 
 import typer
 
-from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.datasets.reading import BoxFormat
-from inpaint_transform.tools.cli.options import Names, Steps, read_class_names, read_numbers, usage_errors
+from inpaint_transform.serving import placement
+from inpaint_transform.tools.cli.asked import read_asked, tell_of_rest
+from inpaint_transform.tools.cli.options import (
+    Config,
+    ModelArgument,
+    ModelOptions,
+    Names,
+    RecipeOptions,
+    grouped,
+    usage_errors,
+)
 from inpaint_transform.tools.cli.terminal import say, warn
+from inpaint_transform.tools.cli.typed import read_class_names, read_numbers
 
 
+@grouped
 def bench(
-    model: Annotated[str, typer.Argument(help="Preset, hub id, diffusers folder or .safetensors file.")] = "tiny",
+    models: ModelOptions,
+    recipes: RecipeOptions,
+    model: ModelArgument = None,
+    config: Config = None,
     images: Annotated[
         Path | None, typer.Option(help="Your pictures: one, or a folder. Default: the embedded one.")
     ] = None,
@@ -29,10 +43,6 @@ def bench(
     ] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Samples in a mini-batch. Default: 8.")] = None,
     seconds: Annotated[float | None, typer.Option(help="Least time of each measurement. Default: 8.")] = None,
-    steps: Steps = None,
-    size: Annotated[int | None, typer.Option(help="Side of the working crop in pixels. Default: the model's.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32, float16 or bfloat16.")] = "auto",
     train_rate: Annotated[
         float | None, typer.Option(min=1e-3, help="Images/s that your training step takes; the advice is for it.")
     ] = None,
@@ -51,9 +61,15 @@ def bench(
         given["workers"] = read_numbers(workers, "workers", int) if workers is not None else None
         given["p"] = read_numbers(p, "p", float) if p is not None else None
         chosen = {name: value for name, value in given.items() if value is not None}
-        spec = ModelSpec(model, device=device, dtype=dtype, size=size, steps=steps)
-        settings = Settings(spec, **{**(QUICK if quick else {}), **chosen})
+        asked = read_asked(model, config, models, recipes)
+        chosen = {**(QUICK if quick else {}), **chosen}
+        Settings(asked.spec, **chosen)  # refuses what cannot be measured, before anything is read
+    tell_of_rest(asked, config)
+    if not placement.CAN_SHARE:
+        warn("on Windows workers cannot share a model, so loaders with workers are not measured")
+        chosen["workers"] = (0,)
 
+    from inpaint_transform.faces.arguments import RECIPE
     from inpaint_transform.tools.bench import plot, samples
     from inpaint_transform.tools.bench.run import run
 
@@ -64,4 +80,13 @@ def bench(
         pictures, source = samples.embedded(), "embedded"
     if not plot.available():
         warn(plot.MISSING)
+    if not any(samples.edits_of(picture, recipe=asked.recipe_for()) for picture in pictures):
+        raise ValueError(
+            f"there is no box to paint in {source}: none has the size, label and prompt that are asked for"
+        )
+    arguments = asked.arguments(sorted({label for picture in pictures for label in picture.labels}))
+    # What else a saved transform says, of logs, schedules and label fields, is a training's own.
+    settings = Settings(
+        asked.spec, arguments={name: arguments[name] for name in (*RECIPE, "gate") if name in arguments}, **chosen
+    )
     run(settings, pictures, out, ("inpaint-transform", sys.argv[1:]), say, source, train_rate)

@@ -1,47 +1,44 @@
 """The export command."""
 
+import dataclasses
 import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.datasets.formats.base import BoxFormat
+from inpaint_transform.tools.cli.asked import placed, read_asked, tell_of_rest
 from inpaint_transform.tools.cli.options import (
+    PAINTED,
     Boxes,
     Budget,
     Clip,
-    Context,
+    Config,
     Format,
-    Gates,
-    Guidance,
-    MinBoxSize,
     Model,
+    ModelOptions,
     Names,
-    Only,
-    Prompts,
-    Retries,
+    RecipeOptions,
     Source,
     Split,
-    Steps,
-    Strength,
-    Swaps,
-    read_budget,
-    read_gates,
-    read_prompts,
-    read_splits,
-    read_swaps,
+    grouped,
     usage_errors,
 )
 from inpaint_transform.tools.cli.progress import INTERRUPTED, Reporter, progress_bar
 from inpaint_transform.tools.cli.terminal import say, warn
+from inpaint_transform.tools.cli.typed import read_budget, read_splits
 
 
+@grouped
 def export(
     source: Source,
     target: Annotated[Path, typer.Argument(metavar="DST", help="Folder to write; that of a broken-off run goes on.")],
     box_format: Format,
+    models: ModelOptions,
+    recipes: RecipeOptions,
+    model: Model = None,
+    config: Config = None,
     to: Annotated[BoxFormat | None, typer.Option(help="How to write them down in DST. Default: as in SRC.")] = None,
     boxes: Boxes = None,
     names: Names = None,
@@ -49,19 +46,13 @@ def export(
     clip: Clip = False,
     copies: Annotated[int, typer.Option(min=0, help="Painted copies of each training picture; 0 only converts.")] = 1,
     p: Annotated[float, typer.Option("--p", min=0, max=1, help="Probability of each copy.")] = 1,
-    prompt: Prompts = None,
-    only: Only = None,
+    boxes_per_image: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Boxes to repaint in each copy. Default: as in --config, or 1.", rich_help_panel=PAINTED
+        ),
+    ] = None,
     budget: Budget = None,
-    swap: Swaps = None,
-    gate: Gates = None,
-    retries: Retries = 2,
-    boxes_per_image: Annotated[int, typer.Option(min=1, help="Boxes to repaint in each copy.")] = 1,
-    context: Context = 2,
-    min_box_size: MinBoxSize = 32,
-    model: Model = "tiny",
-    steps: Steps = None,
-    guidance_scale: Guidance = None,
-    strength: Strength = 1,
     seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Threads that read and write while the model paints.")] = 2,
     link: Annotated[bool, typer.Option("--link/--copy", help="Hard-link the originals, or copy them.")] = True,
@@ -93,20 +84,10 @@ def export(
     if address is not None and not ray:
         raise typer.BadParameter(f"--address {address} goes with --ray")
     with usage_errors():
-        given: dict[str, Any] = {
-            "model": ModelSpec(
-                model,
-                steps=steps,
-                guidance_scale=guidance_scale,
-                serving="ray" if ray else "local",
-                address=address,
-            ),
-            "split": read_splits(split or ()),
-            "prompts": read_prompts(prompt or ()),
-            "budget": read_budget(budget or ()),
-            "swap": read_swaps(swap or ()),
-            "gate": read_gates(gate or ()),
-        }
+        asked = read_asked(model, config, models, recipes)
+        given: dict[str, Any] = {"split": read_splits(split or ()), "budget": read_budget(budget or ())}
+    tell_of_rest(asked, config)
+    recipe = asked.recipe if boxes_per_image is None else dataclasses.replace(asked.recipe, box_p=None)
     start = time.perf_counter()
     try:
         done = write(
@@ -119,12 +100,13 @@ def export(
             clip=clip,
             copies=copies,
             p=p,
-            only=only or (),
-            retries=retries,
+            prompts=asked.templates,
+            only=asked.only,
+            swap=asked.changes.get("relabel"),
+            gate=asked.gate,
             boxes_per_image=boxes_per_image,
-            context=context,
-            min_box_size=min_box_size,
-            strength=strength,
+            recipe=recipe,
+            model=placed(asked.spec, ray, address),
             seed=seed,
             workers=workers,
             link=link,

@@ -9,21 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from inpaint_transform.tools.cli.options import (
-    Boxes,
-    Clip,
-    Format,
-    Names,
-    Only,
-    Prompts,
-    Split,
-    read_class_names,
-    read_prompts,
-    read_splits,
-    usage_errors,
-)
+from inpaint_transform.tools.cli.options import ONLY_HELP, PROMPT_HELP, Boxes, Clip, Format, Names, Split, usage_errors
 from inpaint_transform.tools.cli.progress import INTERRUPTED, Reporter, progress_bar
 from inpaint_transform.tools.cli.terminal import say, warn
+from inpaint_transform.tools.cli.typed import read_class_names, read_prompts, read_splits
 
 if TYPE_CHECKING:
     from inpaint_transform.datasets.files import Problem
@@ -51,8 +40,8 @@ def fit(
     names: Names = None,
     split: Split = None,
     clip: Clip = False,
-    prompt: Prompts = None,
-    only: Only = None,
+    prompt: Annotated[list[str] | None, typer.Option("--prompt", help=PROMPT_HELP)] = None,
+    only: Annotated[list[str] | None, typer.Option("--only", metavar="LABEL", help=ONLY_HELP)] = None,
     turnable: Annotated[
         list[str] | None,
         typer.Option("--turnable", metavar="LABEL", help="A class without an upright position. Repeatable."),

@@ -1,19 +1,22 @@
-"""Options that several commands take: how they are declared, and how what was typed is read."""
+"""Options that several commands take: each is declared here once.
+
+A command takes a whole group of options by one parameter of the group's type, and ``grouped`` gives it an option for
+each field. What was asked for with them, and with ``--config``, ``asked.py`` puts together.
+"""
 
 import contextlib
-from collections.abc import Iterable, Iterator
+import dataclasses
+import functools
+import inspect
+import typing
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from inpaint_transform.datasets.formats.base import BoxFormat
-from inpaint_transform.datasets.formats.yolo_data import read_names
-from inpaint_transform.datasets.templates import PROMPT, Templates, check_prompt
-
-if TYPE_CHECKING:
-    from inpaint_transform.core.swaps import Swap
-    from inpaint_transform.gates import Gate
 
 Source = Annotated[
     Path, typer.Argument(metavar="SRC", help="A data set's folder; with --boxes a picture or a folder of pictures.")
@@ -23,173 +26,160 @@ Boxes = Annotated[
     Path | None,
     typer.Option("--boxes", help="Label file or folder of label files; for coco the JSON file. Default: found in SRC."),
 ]
-
-Prompts = Annotated[
-    list[str] | None,
+Names = Annotated[
+    str | None,
     typer.Option(
-        "--prompt",
-        help="What to paint: for every label, or LABEL=PROMPT for one (=PROMPT where the prompt itself holds '='). "
-        "Repeat it for several, one of which is taken for each painting. With LABEL=PROMPT only, other labels are left "
-        "alone. Default: 'a photo of a {label}'; {a_label} puts a or an before it.",
+        help="YOLO class names: data.yaml, a file with one a line, or a,b,c. Default: found beside the labels."
     ),
 ]
-Only = Annotated[list[str] | None, typer.Option("--only", metavar="LABEL", help="Paint this label only. Repeatable.")]
-Swaps = Annotated[
+Split = Annotated[
     list[str] | None,
     typer.Option(
-        "--swap",
-        metavar="OLD=NEW[,NEW...]",
-        help="Paint boxes of one class as another, drawn from the list; their new label is NEW. Repeatable. Only the "
-        "classes that are swapped are painted, unless --only says otherwise; {label} is the new one.",
+        "--split",
+        metavar="NAME=SPLIT",
+        help="The split (train, val or test) of a folder, where neither its name nor the data set itself says it; it "
+        "counts more than both. Repeatable.",
     ),
 ]
+Clip = Annotated[
+    bool, typer.Option("--clip", help="Cut boxes off at the picture's edge, however far they reach beyond.")
+]
+PROMPT_HELP = (
+    "What to paint: for every label, or LABEL=PROMPT for one (=PROMPT where the prompt itself holds '='). Repeat it "
+    "for several, one of which is taken for each painting. With LABEL=PROMPT only, other labels are left alone. "
+    "Default: 'a photo of a {label}'; {a_label} puts a or an before it."
+)
+ONLY_HELP = "Paint this label only. Repeatable."
 Budget = Annotated[
     list[str] | None,
     typer.Option("--budget", metavar="LABEL=N", help="Paint at most N boxes of this label. Repeatable."),
 ]
-Gates = Annotated[
-    list[str] | None,
+Seed = Annotated[int, typer.Option(help="The same seed gives the same picture.")]
+
+MODEL = "The model"
+PAINTED = "What is painted"
+# One for the models of all commands: a preset, or whatever else ModelSpec loads.
+MODEL_HELP = "Preset, hub id, diffusers folder or .safetensors file. Default: that of --config, or tiny."
+Model = Annotated[str | None, typer.Option("--model", help=MODEL_HELP, rich_help_panel=MODEL)]
+ModelArgument = Annotated[str | None, typer.Argument(metavar="MODEL", help=MODEL_HELP)]
+Config = Annotated[
+    Path | None,
     typer.Option(
-        "--gate",
-        metavar="NAME[:FIELD=VALUE,...]",
-        help="Who judges what was painted: change, fill or clip, e.g. fill:min_fill=0.5 or clip:model=tiny,"
-        "min_margin=0.1. Repeat it for several, all of which must accept. clip takes the class names as words.",
+        "--config",
+        metavar="FILE",
+        help="A BBoxInpaint that A.save has written, alone or in a Compose: model, prompts, gate and all else that "
+        "says what is painted are its. An option beside it replaces what it says of that one thing, and --model the "
+        "whole model.",
     ),
 ]
-Retries = Annotated[int, typer.Option(min=0, help="New seeds for what is rejected.")]
 
 
-def read_class_names(names: str | None, box_format: BoxFormat | None) -> dict[int, str] | None:
-    """The class names that were typed, by id, or None.
-
-    Raises:
-        BadParameter: They are given for another format than YOLO.
-        ValueError: They cannot be read.
-    """
-    if names is None:
-        return None
-    if box_format is not BoxFormat.YOLO:
-        raise typer.BadParameter(
-            "--names is for --format yolo; files of other formats hold their class names themselves"
-        )
-    return read_names(names)
+def _of_model(text: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=MODEL, **more)
 
 
-def read_prompts(texts: Iterable[str]) -> Templates:
-    """Sort prompts as they are typed: ``a red {label}`` for every label, ``cone=a blue cube`` for one.
+def _of_recipe(text: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=PAINTED, **more)
 
-    What stands before the first ``=`` is a label unless it holds a slot; whether there is such a label, whoever paints
-    checks. A prompt for every label that holds ``=`` begins with one: ``=a sign that says E=mc2``.
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """How the model is loaded and run: fields of ``ModelSpec`` by their names; None where nothing was typed."""
+
+    device: Annotated[str | None, _of_model("auto, cpu, cuda, cuda:N or mps. Default: auto.")] = None
+    dtype: Annotated[str | None, _of_model("auto, float32, float16 or bfloat16. Default: auto.")] = None
+    variant: Annotated[str | None, _of_model("Weight files of the checkpoint, such as fp16.")] = None
+    size: Annotated[int | None, _of_model("Side of the working crop in pixels. Default: the model's.")] = None
+    steps: Annotated[int | None, _of_model("Denoising steps. Default: the model's.", min=1)] = None
+    guidance_scale: Annotated[float | None, _of_model("Weight of the prompt. Default: the model's.", min=0)] = None
+    scheduler: Annotated[str | None, _of_model("A diffusers scheduler class instead of its own.")] = None
+    lora: Annotated[str | None, _of_model("LoRA folder, file or hub id.")] = None
+    vae: Annotated[str | None, _of_model("Folder or hub id of another autoencoder.")] = None
+    controlnet: Annotated[str | None, _of_model("Folder or hub id of a ControlNet that reads Canny edges.")] = None
+    reproducible: Annotated[bool | None, _of_model("Results independent of the batch.", "--reproducible")] = None
+
+    def typed(self) -> dict[str, Any]:
+        """What was typed, as fields of ``ModelSpec``."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class RecipeOptions:
+    """What is painted and where; None where nothing was typed."""
+
+    prompt: Annotated[list[str] | None, _of_recipe(PROMPT_HELP)] = None
+    only: Annotated[list[str] | None, _of_recipe(ONLY_HELP, metavar="LABEL")] = None
+    swap: Annotated[
+        list[str] | None,
+        _of_recipe(
+            "Paint boxes of one class as another, drawn from the list; their new label is NEW. Repeatable. Only the "
+            "classes that are swapped are painted, unless --only says otherwise; {label} is the new one.",
+            metavar="OLD=NEW[,NEW...]",
+        ),
+    ] = None
+    gate: Annotated[
+        list[str] | None,
+        _of_recipe(
+            "Who judges what was painted: change, fill or clip, e.g. fill:min_fill=0.5 or clip:model=tiny,"
+            "min_margin=0.1. Repeat it for several, all of which must accept. clip takes the class names as words.",
+            metavar="NAME[:FIELD=VALUE,...]",
+        ),
+    ] = None
+    attribute: Annotated[
+        list[str] | None,
+        _of_recipe(
+            "Values of a slot {NAME} in the prompts, one of which is drawn for each painting. Repeatable.",
+            metavar="NAME=VALUE[,VALUE...]",
+        ),
+    ] = None
+    negative_prompt: Annotated[str | None, _of_recipe("What to avoid.")] = None
+    shape: Annotated[str | None, _of_recipe("box, or ellipse for the ellipse inside it. Default: box.")] = None
+    strength: Annotated[float | None, _of_recipe("How far to leave the old pixels, in (0, 1]. Default: 1.")] = None
+    context: Annotated[
+        float | None, _of_recipe("Side of what the model sees over the box's longer side. Default: 2.", min=1)
+    ] = None
+    min_box_size: Annotated[
+        int | None, _of_recipe("Boxes with a shorter side (pixels) are left alone. Default: 32.", min=0)
+    ] = None
+    retries: Annotated[int | None, _of_recipe("New seeds for what is rejected. Default: 2.", min=0)] = None
+
+
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
+    """A command in whose place stands one with an option for each field of its groups.
 
     Args:
-        texts: What was typed; without any, every label is painted as a photo of itself.
-
-    Raises:
-        ValueError: A prompt is empty or has a slot other than ``{label}`` and ``{a_label}``.
+        command: Parameters that are annotated with a dataclass are groups of options. A field's annotation and default
+            are those of its option.
     """
-    templates: dict[str | None, list[str]] = {}
-    for text in texts or (PROMPT,):
-        label, equals, template = text.partition("=")
-        own = bool(equals) and "{" not in label
-        chosen = template.strip() if own else text.strip()
-        check_prompt(chosen, text)
-        templates.setdefault((label.strip() or None) if own else None, []).append(chosen)
-    return templates
+    signature = inspect.signature(command, eval_str=True)
+    groups: dict[str, Any] = {
+        name: parameter.annotation
+        for name, parameter in signature.parameters.items()
+        if dataclasses.is_dataclass(parameter.annotation)
+    }
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in signature.parameters.items():
+        if name not in groups:
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+            continue
+        annotations = typing.get_type_hints(groups[name], include_extras=True)
+        parameters += [
+            inspect.Parameter(
+                field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=annotations[field.name]
+            )
+            for field in dataclasses.fields(groups[name])
+        ]
 
+    @functools.wraps(command)
+    def expanded(**given: Any) -> None:
+        for name, group in groups.items():
+            given[name] = group(**{field.name: given.pop(field.name) for field in dataclasses.fields(group)})
+        command(**given)
 
-def read_swaps(texts: Iterable[str]) -> "Swap | None":
-    """Read swaps as they are typed: ``cone=cube,ball`` draws one of the two for each cone; None without any.
-
-    Raises:
-        ValueError: One is not a label and the labels that it may become.
-    """
-    from inpaint_transform.core.swaps import Swap
-
-    targets: dict[str, list[str]] = {}
-    for text in texts:
-        old, _, new = text.partition("=")
-        names = [name.strip() for name in new.split(",")]
-        if not old.strip() or not all(names):
-            raise ValueError(f"swap {text!r}: give OLD=NEW or OLD=NEW,NEW, for instance cone=cube")
-        targets.setdefault(old.strip(), []).extend(names)
-    return Swap(targets) if targets else None
-
-
-def read_budget(texts: Iterable[str]) -> dict[str, int]:
-    """Read budgets as they are typed: ``cone=200``.
-
-    Raises:
-        ValueError: One is not a label and a count.
-    """
-    budget = {}
-    for text in texts:
-        label, _, count = text.rpartition("=")
-        if not label.strip() or not count.strip().isdecimal():
-            raise ValueError(f"budget {text!r}: give LABEL=N, for instance cone=200")
-        budget[label.strip()] = int(count)
-    return budget
-
-
-def read_splits(texts: Iterable[str]) -> dict[str, str]:
-    """Read splits as they are typed: ``dev=val`` says that the folder ``dev`` is for validation.
-
-    Raises:
-        ValueError: One is not a folder and a split.
-    """
-    from inpaint_transform.datasets.splits import SPLITS
-
-    splits = {}
-    for text in texts:
-        name, _, split = text.rpartition("=")
-        name = name.strip().strip("/")
-        if not name or split.strip() not in SPLITS:
-            raise ValueError(f"split {text!r}: give NAME=SPLIT, SPLIT one of {', '.join(SPLITS)}, for instance dev=val")
-        splits[name] = split.strip()
-    return splits
-
-
-def read_numbers(text: str, name: str, kind: type[int] | type[float]) -> tuple[Any, ...]:
-    """Read ``"0,2,4"``: each number once, the smallest first.
-
-    Raises:
-        ValueError: Something between the commas is no number.
-    """
-    try:
-        return tuple(sorted({kind(part) for part in text.split(",")}))
-    except ValueError:
-        what = "whole numbers" if kind is int else "numbers"
-        raise ValueError(f"{name}={text!r}: give {what} with commas between, e.g. 0,1") from None
-
-
-def read_gates(texts: Iterable[str]) -> "Gate | None":
-    """Read gates as they are typed: ``fill:min_fill=0.5``; None without any.
-
-    Raises:
-        ValueError: One is not a gate and its fields.
-    """
-    from inpaint_transform.gates import gate_of
-
-    gates = []
-    for text in texts:
-        name, _, fields = text.partition(":")
-        gate: dict[str, object] = {"gate": name.strip()}
-        for entry in filter(None, fields.split(",")):
-            key, equals, value = entry.partition("=")
-            if not equals or key.strip() in gate:
-                raise ValueError(f"--gate {text}: give NAME:FIELD=VALUE, each once, for instance fill:min_fill=0.5")
-            gate[key.strip()] = _number_or_text(value.strip())
-        try:
-            gates.append(gate_of(gate))
-        except ValueError as error:
-            raise ValueError(f"--gate {text}: {error}") from error
-    return gate_of(gates or None)
-
-
-def _number_or_text(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
+    # What typer asks a function for.
+    expanded.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    expanded.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return expanded
 
 
 def png(path: Path) -> Path:
@@ -213,31 +203,6 @@ PageOrSheet = Annotated[
     Path, typer.Option(help="Page (.html) or sheet of pictures (.png) to write.", callback=_html_or_png)
 ]
 Out = Annotated[Path, typer.Option(help="PNG file to write.", callback=png)]
-Seed = Annotated[int, typer.Option(help="The same seed gives the same picture.")]
-Steps = Annotated[int | None, typer.Option(min=1, help="Denoising steps. Default: the model's.")]
-Strength = Annotated[float, typer.Option(help="How far to leave the old pixels, in (0, 1].")]
-Context = Annotated[float, typer.Option(min=1, help="Side of what the model sees over the box's longer side.")]
-MinBoxSize = Annotated[int, typer.Option(min=0, help="Boxes with a shorter side (pixels) are left alone.")]
-Model = Annotated[str, typer.Option(help="Preset, hub id, diffusers folder or .safetensors file.")]
-Names = Annotated[
-    str | None,
-    typer.Option(
-        help="YOLO class names: data.yaml, a file with one a line, or a,b,c. Default: found beside the labels."
-    ),
-]
-Split = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--split",
-        metavar="NAME=SPLIT",
-        help="The split (train, val or test) of a folder, where neither its name nor the data set itself says it; it "
-        "counts more than both. Repeatable.",
-    ),
-]
-Clip = Annotated[
-    bool, typer.Option("--clip", help="Cut boxes off at the picture's edge, however far they reach beyond.")
-]
-Guidance = Annotated[float | None, typer.Option(min=0, help="Weight of the prompt. Default: the model's.")]
 
 
 @contextlib.contextmanager

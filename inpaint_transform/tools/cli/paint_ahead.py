@@ -1,45 +1,33 @@
 """The paint-ahead command."""
 
 import contextlib
-import dataclasses
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.tools.cli.asked import placed, read_asked
 from inpaint_transform.tools.cli.options import (
     Boxes,
     Budget,
     Clip,
-    Context,
+    Config,
     Format,
-    Gates,
-    Guidance,
-    MinBoxSize,
     Model,
+    ModelOptions,
     Names,
-    Only,
-    Prompts,
-    Retries,
+    RecipeOptions,
     Source,
     Split,
-    Steps,
-    Strength,
-    Swaps,
+    grouped,
     png,
-    read_budget,
-    read_class_names,
-    read_gates,
-    read_prompts,
-    read_splits,
-    read_swaps,
     usage_errors,
 )
 from inpaint_transform.tools.cli.progress import INTERRUPTED, Reporter, progress_bar, write
 from inpaint_transform.tools.cli.terminal import say, warn
+from inpaint_transform.tools.cli.typed import read_budget, read_class_names, read_splits
 
 if TYPE_CHECKING:
     from inpaint_transform.core.edit import Outcome
@@ -52,17 +40,15 @@ MAX_SHOWN = 48
 COLUMNS = 6
 
 
+@grouped
 def paint_ahead(
     source: Source,
     box_format: Format,
+    models: ModelOptions,
+    recipes: RecipeOptions,
     pool: Annotated[Path, typer.Option(help="Folder of the pool; a new one, or one to go on with.")],
-    transform: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="A pipeline that A.save has written; its BBoxInpaint says what is painted. Without it the options do.",
-        ),
-    ] = None,
+    model: Model = None,
+    config: Config = None,
     variants: Annotated[
         int | None, typer.Option(min=1, help="Looks of each box. Default: the transform's, or 3.")
     ] = None,
@@ -70,19 +56,10 @@ def paint_ahead(
     names: Names = None,
     split: Split = None,
     clip: Clip = False,
-    prompt: Prompts = None,
-    only: Only = None,
     budget: Budget = None,
-    swap: Swaps = None,
-    gate: Gates = None,
-    retries: Retries = 2,
-    context: Context = 2,
-    min_box_size: MinBoxSize = 32,
-    model: Model = "tiny",
-    steps: Steps = None,
-    guidance_scale: Guidance = None,
-    strength: Strength = 1,
-    max_bytes: Annotated[str, typer.Option(help="Most bytes of the pool.")] = "4GB",
+    max_bytes: Annotated[
+        str | None, typer.Option(help="Most bytes of the pool. Default: the transform's, or 4GB.")
+    ] = None,
     ray: Annotated[bool, typer.Option("--ray", help="Let the painters of serve --ray paint.")] = False,
     address: Annotated[
         str | None, typer.Option(help="With --ray: host:port of the cluster's head. Default: that of this machine.")
@@ -115,8 +92,9 @@ def paint_ahead(
     class_names = read_class_names(names, box_format)
     with usage_errors():
         wanted, limits = read_splits(split or ()), read_budget(budget or ())
-        templates = read_prompts(prompt or ())
+        asked = read_asked(model, config, models, recipes)
         part = None if shard is None else shards.Shard.of(shard)
+    spec = placed(asked.spec, ray, address) if ray else asked.spec
     start = time.perf_counter()
     tell_of = Reporter()
     found = reading.find(source, box_format, boxes, class_names, wanted, clip)
@@ -127,27 +105,13 @@ def paint_ahead(
             tell_of(item)
         elif item.image not in found.places or found.places[item.image].split == "train":
             annotations.append(item)
+    before = None if asked.saved is None else asked.saved.pipeline_before
     with usage_errors():
-        if transform is not None:
-            before, inpaint = ahead.load_pipeline(transform)
-        else:
-            before = None
-            labels = sorted({label for one in annotations for label in one.labels})
-            swaps = read_swaps(swap or ())
-            settings: dict[str, Any] = {
-                "model": ModelSpec(model, steps=steps, guidance_scale=guidance_scale),
-                "prompts": _prompts(templates, [*labels, *map(str, swaps.labels() if swaps is not None else ())]),
-                "include_labels": list(only or swaps.targets if swaps is not None else only or ()) or None,
-                "relabel": swaps,
-                "gate": read_gates(gate or ()),
-                "retries": retries,
-                "context": context,
-                "min_box_size": min_box_size,
-                "strength": strength,
-                "reuse": {"max_bytes": max_bytes},
-            }
-            inpaint = BBoxInpaint(**settings)
-        inpaint = ahead.with_pool(inpaint, pool if part is None else part.folder(pool), variants)
+        arguments = asked.arguments(sorted({label for one in annotations for label in one.labels}))
+        arguments["model"] = spec
+        if max_bytes is not None:
+            arguments["reuse"] = {**(arguments.get("reuse") or {}), "max_bytes": max_bytes}
+        inpaint = ahead.with_pool(BBoxInpaint(**arguments), pool if part is None else part.folder(pool), variants)
     numbers = inpaint.editor.recipe.class_names
     looks = cast("Pool", inpaint.editor.pool)
     chosen = list(zip(annotations, ahead.within((one.labels for one in annotations), limits), strict=True))
@@ -164,8 +128,6 @@ def paint_ahead(
 
     tiles: list[Tile] = []
     total = sum(len(one.boxes) for one, _ in mine) * looks.reuse.variants
-    spec = ModelSpec.of(inpaint.editor.arguments["model"])
-    spec = dataclasses.replace(spec, serving="ray", address=address) if ray else spec
     # What is in this process is loaded when it is needed; a cluster is joined, and left in the end.
     inpainter = registry.load(spec, warn) if spec.serving == "ray" else None
     try:
@@ -206,18 +168,6 @@ def _merge(folder: Path, looks: "Pool", whole: str) -> None:
 def _tell_training(folder: Path, variants: int) -> None:
     reuse = {"path": str(folder), "variants": variants}
     say(f"train with the same model, prompts and settings, and reuse={reuse}")
-
-
-def _prompts(templates: Any, labels: list[str]) -> Any:
-    """Prompts as a transform takes them: for all labels, or by label."""
-    if set(templates) == {None}:
-        [listed] = templates.values()
-        return listed if len(listed) > 1 else listed[0]
-    return {
-        label: list(templates.get(label) or templates[None])
-        for label in labels
-        if label in templates or None in templates
-    }
 
 
 def _tile(outcome: "Outcome") -> "Tile":

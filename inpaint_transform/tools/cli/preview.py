@@ -2,93 +2,78 @@
 
 import dataclasses
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.datasets.files import Problem
+from inpaint_transform.tools.cli.asked import Asked, placed, read_asked, tell_of_rest
 from inpaint_transform.tools.cli.options import (
+    PAINTED,
     Boxes,
     Clip,
-    Context,
+    Config,
     Format,
-    Gates,
-    Guidance,
-    MinBoxSize,
     Model,
+    ModelOptions,
     Names,
-    Only,
     PageOrSheet,
-    Prompts,
-    Retries,
+    RecipeOptions,
     Seed,
     Source,
     Split,
-    Steps,
-    Strength,
-    Swaps,
-    read_class_names,
-    read_gates,
-    read_prompts,
-    read_splits,
-    read_swaps,
+    grouped,
     usage_errors,
 )
 from inpaint_transform.tools.cli.progress import Reporter, load, progress_bar, tell, write
 from inpaint_transform.tools.cli.terminal import warn
+from inpaint_transform.tools.cli.typed import read_class_names, read_splits
+
+if TYPE_CHECKING:
+    from inpaint_transform.core.recipe import Recipe
 
 
+@grouped
 def preview(
     source: Source,
     box_format: Format,
+    models: ModelOptions,
+    recipes: RecipeOptions,
+    model: Model = None,
+    config: Config = None,
     boxes: Boxes = None,
     names: Names = None,
     split: Split = None,
     clip: Clip = False,
-    prompt: Prompts = None,
-    only: Only = None,
-    swap: Swaps = None,
-    gate: Gates = None,
-    retries: Retries = 2,
-    model: Model = "tiny",
     variants: Annotated[int, typer.Option(min=1, help="Variants of each box.")] = 4,
-    boxes_per_image: Annotated[int, typer.Option(min=1, help="Boxes to repaint in each picture.")] = 1,
-    limit: Annotated[int, typer.Option(min=1, help="Most pictures on the sheet.")] = 8,
-    context: Context = 2,
-    min_box_size: MinBoxSize = 32,
-    steps: Steps = None,
-    guidance_scale: Guidance = None,
-    strength: Strength = 1,
+    boxes_per_image: Annotated[
+        int, typer.Option(min=1, help="Boxes to repaint in each picture.", rich_help_panel=PAINTED)
+    ] = 1,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="Most pictures to show. Default: 8, and as many more as show every class once."),
+    ] = None,
     seed: Seed = 0,
     out: PageOrSheet = Path("preview.png"),
 ) -> None:
     """Show what a model makes of your own boxes: a sheet, or a page with sliders, of originals and variants."""
-    from inpaint_transform.core.recipe import Recipe
-    from inpaint_transform.datasets import preview as sheet
+    from inpaint_transform.datasets import preview as sheets
     from inpaint_transform.datasets import preview_page, reading
     from inpaint_transform.datasets.balance_sheet import BalanceSheet
     from inpaint_transform.datasets.images import Pictures
-    from inpaint_transform.datasets.templates import recipe_for
     from inpaint_transform.reports import drawing
     from inpaint_transform.reports import page as pages
 
     class_names = read_class_names(names, box_format)
     with usage_errors():
-        spec = ModelSpec(model, steps=steps, guidance_scale=guidance_scale, serving="local")
-        base = Recipe(
-            num_boxes=boxes_per_image,
-            context=context,
-            min_box_size=min_box_size,
-            strength=strength,
-            relabel=read_swaps(swap or ()),
-            retries=retries,
-        )
-        judge, wanted = read_gates(gate or ()), read_splits(split or ())
-        templates = read_prompts(prompt or ())
+        asked = read_asked(model, config, models, recipes)
+        wanted = read_splits(split or ())
         # Prompts take turns over the variants.
-        recipes = [recipe_for(base, templates, only or (), turn) for turn in range(variants)]
+        chosen = [_each_box(asked, turn, boxes_per_image) for turn in range(variants)]
+    tell_of_rest(asked, config)
+    spec = placed(asked.spec)
     start = time.perf_counter()
     problems: list[Problem] = []
     tell_of = Reporter()
@@ -103,21 +88,38 @@ def preview(
         raise typer.BadParameter(
             f"{out} would lie among the pictures of {source}, and be read as one of them next time; give another --out"
         )
-    classes = [name for declared in found.declared_classes() for name in declared.values()]
+    declared = [name for each in found.declared_classes() for name in each.values()]
     items = found.read(balance, pictures)
-    rows = sheet.plan_sheet(items, recipes, seed, limit, report, templates, classes, balance, pictures)
-    # What a box could show instead of its class is any other class: gates are to judge here as they do in an export.
-    classes += [label for row in rows for label in row.annotation.labels]
-    classes += base.relabel.labels() if base.relabel is not None else ()
-    recipe = dataclasses.replace(base, class_names={name: name for name in classes})
+    typed = asked.templates if recipes.prompt else None
+    sheet = sheets.plan_sheet(items, chosen, seed, limit, report, typed, declared, balance, pictures)
+    recipe = chosen[0]
+    if recipe.class_names is None:
+        # What a box could show instead of its class is any other class: gates are to judge as they do in an export.
+        every = [*declared, *(label for row in sheet.rows for label in row.annotation.labels)]
+        every += recipe.relabel.labels() if recipe.relabel is not None else ()
+        recipe = dataclasses.replace(recipe, class_names={name: name for name in every})
     inpainter = load(spec)
-    with progress_bar(rows, desc="painting", unit="box") as progress:
-        painted = (sheet.paint_row(row, recipe, inpainter, judge, pictures) for row in progress)
+    with progress_bar(sheet.rows, desc="painting", unit="box") as progress:
+        painted = (sheets.paint_row(row, recipe, inpainter, asked.gate, pictures) for row in progress)
         if out.suffix.lower() == ".html":
-            pages.write(preview_page.page(painted, f"{spec.id} on {source.resolve().name}"), out)
+            pictures_of_set = found.count("train") or len(found)
+            about = preview_page.About(spec, inpainter.size, asked.gate, sheet, pictures_of_set, config)
+            pages.write(preview_page.page(painted, f"{spec.id} on {source.resolve().name}", about), out)
             tell(out, start)
         else:
-            write(out, drawing.contact_sheet(map(sheet.tiles, painted)), start)
+            write(out, drawing.contact_sheet(map(sheets.tiles, painted)), start)
+    if sheet.missing:
+        warn(f"no box that may be painted was met of: {', '.join(sheet.missing)}")
     warn(balance)
     if problems:
         raise typer.Exit(1)
+
+
+def _each_box(asked: Asked, turn: int, count: int) -> "Recipe":
+    """The recipe of a variant, in which a number of boxes is drawn however often a training draws one."""
+    recipe = asked.recipe_for(turn)
+    labels = recipe.include_labels
+    if isinstance(recipe.box_p, Mapping):
+        drawn = [label for label, share in recipe.box_p.items() if share > 0]
+        labels = drawn if labels is None else [label for label in labels if label in drawn]
+    return dataclasses.replace(recipe, num_boxes=count, box_p=None, include_labels=labels, when_no_box="skip")

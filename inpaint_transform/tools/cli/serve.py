@@ -1,20 +1,26 @@
 """The serve command."""
 
+import dataclasses
 import json
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ModelSpec, is_cluster_address
-from inpaint_transform.tools.cli.options import Guidance, Steps, usage_errors
+from inpaint_transform.serving import placement
+from inpaint_transform.tools.cli.asked import read_spec
+from inpaint_transform.tools.cli.options import Config, ModelArgument, ModelOptions, grouped, usage_errors
 from inpaint_transform.tools.cli.terminal import say
 
 
+@grouped
 def serve(
-    model: Annotated[str | None, typer.Argument(help="Preset, hub id, diffusers folder or .safetensors file.")] = None,
+    models: ModelOptions,
+    model: ModelArgument = None,
+    config: Config = None,
     stats: Annotated[
         str | None,
         typer.Option(
@@ -37,26 +43,16 @@ def serve(
     resource: Annotated[
         str | None, typer.Option(help="With --ray: the cluster's resource that each takes one of instead of a GPU.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32, float16 or bfloat16.")] = "auto",
-    variant: Annotated[str | None, typer.Option(help="Weight files of the checkpoint, such as fp16.")] = None,
-    size: Annotated[int | None, typer.Option(help="Side of the working crop in pixels. Default: the model's.")] = None,
-    steps: Steps = None,
-    guidance_scale: Guidance = None,
-    scheduler: Annotated[str | None, typer.Option(help="A diffusers scheduler class instead of its own.")] = None,
-    lora: Annotated[str | None, typer.Option(help="LoRA folder, file or hub id.")] = None,
-    vae: Annotated[str | None, typer.Option(help="Folder or hub id of another autoencoder.")] = None,
     max_batch_size: Annotated[int | None, typer.Option(help="Most requests in one pipeline call. Default: 8.")] = None,
     max_wait_ms: Annotated[float | None, typer.Option(help="Longest wait for a batch to fill. Default: 10.")] = None,
     memory_fraction: Annotated[float | None, typer.Option(help="Most of the GPU's memory to use, in (0, 1].")] = None,
     device_share: Annotated[
         float | None, typer.Option(help="Most of the device's time for painting in the background, in (0, 1].")
     ] = None,
-    reproducible: Annotated[bool, typer.Option("--reproducible", help="Results independent of the batch.")] = False,
 ) -> None:
     """Run the resident pipeline by hand, until Ctrl-C; ModelSpec(..., address=...) reaches it."""
-    if (model is None) == (stats is None):
-        raise typer.BadParameter("give either a MODEL to serve or --stats ADDRESS")
+    if (model is None and config is None) == (stats is None):
+        raise typer.BadParameter("give either a MODEL or --config FILE to serve, or --stats ADDRESS")
     if not ray and (painters != 1 or keep or end or resource):
         raise typer.BadParameter("--painters, --keep, --end and --resource go with --ray")
     if stats is not None:
@@ -65,26 +61,18 @@ def serve(
     cluster = str(address or "auto")
     if ray and not is_cluster_address(cluster):
         raise typer.BadParameter(f"--address {cluster}: with --ray give auto or the host:port of the cluster's head")
-    if ray and ":" in device:
-        raise typer.BadParameter(f"--device {device}: Ray gives each painter a device; use auto, cuda or cpu")
     with usage_errors():
-        spec = ModelSpec(
-            str(model),
-            device=device,
-            dtype=dtype,
-            variant=variant,
-            size=size,
-            steps=steps,
-            guidance_scale=guidance_scale,
-            scheduler=scheduler,
-            lora=lora,
-            vae=vae,
-            max_batch_size=max_batch_size,
-            max_wait_ms=max_wait_ms,
-            memory_fraction=memory_fraction,
-            device_share=device_share,
-            reproducible=reproducible,
-        )
+        run = {
+            "max_batch_size": max_batch_size,
+            "max_wait_ms": max_wait_ms,
+            "memory_fraction": memory_fraction,
+            "device_share": device_share,
+        }
+        given: dict[str, Any] = {name: value for name, value in run.items() if value is not None}
+        # How those reach it who use it, they say themselves.
+        spec = dataclasses.replace(read_spec(model, config, models), serving="auto", address=None, **given)
+    if ray and ":" in spec.device:
+        raise typer.BadParameter(f"--device {spec.device}: Ray gives each painter a device; use auto, cuda or cpu")
     if not ray:
         _serve(spec, address)
         return
@@ -112,6 +100,11 @@ def _print_stats(address: str) -> None:
 
 
 def _serve(spec: ModelSpec, address: Path | None) -> None:
+    if not placement.CAN_SHARE:
+        raise InpaintError(
+            "a server is reached through a Unix socket, which Python lacks on Windows: run this under WSL, or let "
+            "serving='local' load the model where it is used"
+        )
     from inpaint_transform.serving.server.process import serve as serve_here
     from inpaint_transform.serving.server_directory import ServerDirectory, directory_for
     from inpaint_transform.serving.session import current_session

@@ -63,11 +63,11 @@ def painting_of(path: Path) -> BBoxInpaint:
     Raises:
         ConfigError: It does not load, the file has other transforms too, or what is painted changes with the epoch.
     """
-    from inpaint_transform.tools.paint_ahead import load_pipeline
+    from inpaint_transform.tools.pipeline_file import load
 
     listed = content_of(path)["transform"].get("transforms")
     try:
-        _, inpaint = load_pipeline(path)
+        inpaint = load(path).inpaint
     except Exception as error:  # constructors raise whatever they like
         raise _unusable(path, f"{error}") from error
     if listed is not None and len(listed) > 1:

@@ -40,7 +40,7 @@ class Painter:
 @pytest.fixture
 def painter(monkeypatch: pytest.MonkeyPatch) -> Painter:
     stand_in = Painter()
-    monkeypatch.setattr(exports, "_connect", lambda *_: stand_in)
+    monkeypatch.setattr(exports, "load", lambda *_: stand_in)
     return stand_in
 
 

@@ -100,7 +100,7 @@ def test_pictures_sets_and_painted_copies_reach_the_command(tmp_path: Path, monk
     yolo(source / "images" / "val", source / "labels" / "val", "v")
     text(source / "data.yaml", "names: [cone]\n")
     A.save(BBoxInpaint(min_box_size=8, p=1.0), str(tmp_path / "painted.json"))
-    monkeypatch.setattr(exports, "_connect", lambda *_: Painter())
+    monkeypatch.setattr(exports, "load", lambda *_: Painter())
     training = TRAINING.replace(
         "value = 0.4", "value = len(os.listdir(os.path.join(told['folder'], 'images', 'train'))) / 100\nignored = 0.4"
     )
