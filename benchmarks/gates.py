@@ -27,6 +27,7 @@ from benchmarks.tiny import data
 from benchmarks.tiny.train_clip import BACKGROUND, draw_background
 from inpaint_transform.core import blend, crops, masks, seeds
 from inpaint_transform.core.boxes import Box, sides
+from inpaint_transform.core.feather import feather_alpha
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import Inpainter, InpaintRequest, Question
 from inpaint_transform.fit.classifiers import box_picture, read
@@ -76,7 +77,7 @@ def candidate(
     before = image[y0:y1, x0:x1].copy()
     mask = masks.shape_mask(box, window, "box")
     pixels = blend.match_border(crops.uncrop(painted, window), before, mask)
-    alpha = blend.feather_alpha(mask, FEATHER * min(sides(box)), window, *image.shape[:2])
+    alpha = feather_alpha(mask, FEATHER * min(sides(box)), window, *image.shape[:2])
     after = before.copy()
     blend.blend_into(after, pixels, (0, 0, x1 - x0, y1 - y0), alpha)
     inner = (box[0] - x0, box[1] - y0, box[2] - x0, box[3] - y0)

@@ -14,6 +14,7 @@ import numpy as np
 from inpaint_transform.core import blend, crops, masks, seeds
 from inpaint_transform.core.boxes import Box, sides
 from inpaint_transform.core.edit import Edit, Outcome
+from inpaint_transform.core.feather import feather_alpha
 from inpaint_transform.core.labels import noun
 from inpaint_transform.core.looks import Kept, Looks
 from inpaint_transform.core.measure import mean_change
@@ -89,7 +90,7 @@ class Job:
             self.painted = blend.match_border(self.painted, self.original, self.mask)
         if not self.alpha.size:
             blend_width = self.recipe.feather * min(sides(self.edit.box))
-            self.alpha = blend.feather_alpha(self.mask, blend_width, self.edit.window, *self.image.shape[:2])
+            self.alpha = feather_alpha(self.mask, blend_width, self.edit.window, *self.image.shape[:2])
         if mean_change(self.painted, self.original, self.mask) < MIN_CHANGE:
             self.accepted, self.reason = False, "unchanged"
 
