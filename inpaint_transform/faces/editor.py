@@ -9,9 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 
-from inpaint_transform.core import seeds
 from inpaint_transform.core.edit import Edit, Outcome, failed
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ModelSpec
@@ -24,6 +22,7 @@ from inpaint_transform.faces.arguments import Arguments
 from inpaint_transform.faces.counters import Tally
 from inpaint_transform.faces.edits import Edits, edits_of
 from inpaint_transform.faces.epoch import SharedEpoch
+from inpaint_transform.faces.firing import Firing, Keyed
 from inpaint_transform.serving.placement import resolve_serving
 from inpaint_transform.serving.pool.pool import Pool
 from inpaint_transform.serving.pool.private import clear_at_end
@@ -34,12 +33,8 @@ from inpaint_transform.serving.session import Session, current_session
 Connect = Callable[[ModelSpec, Session | None], Inpainter]
 
 
-class Sample(Protocol):
+class Sample(Keyed, Protocol):
     """How the editor reads a sample: its face answers, and only what is asked."""
-
-    def key(self) -> tuple[np.ndarray, np.ndarray]:
-        """The image and the boxes ``(N, >= 4)`` over its sides, which content-keyed draws depend on."""
-        ...
 
     def scene(self) -> Scene:
         """What there is to paint."""
@@ -81,7 +76,7 @@ class Editor:
         self.tally = Tally()
         self._chosen = self.recipe.chosen()
         self._spec = read.spec
-        self._schedule = read.schedule
+        self._firing = Firing(read.seed, read.schedule)
         self._log = read.log
         self._reuse = read.reuse
         self.edits_key: str | None = self.arguments["edits_key"]
@@ -95,9 +90,7 @@ class Editor:
 
     def factor(self, scales: str) -> float:
         """What the schedule multiplies ``"p"`` or ``"box_p"`` by in this epoch."""
-        if self._schedule is None or self._schedule.scales != scales:
-            return 1.0
-        return self._schedule.factor(self.epoch.value)
+        return self._firing.factor(scales, self.epoch.value)
 
     @property
     def inpainter(self) -> Inpainter:
@@ -107,10 +100,7 @@ class Editor:
     def draw(
         self, sample: Sample, p: float, stream: random.Random | None = None, *, forced: bool = False
     ) -> list[Edit]:
-        """Decide whether a sample fires, and what is painted in it.
-
-        With ``seed`` every draw follows from the sample's content; without, from the stream, or else from torch's
-        global generator.
+        """Decide whether a sample fires (see ``firing``), and what is painted in it.
 
         Args:
             sample: The sample.
@@ -124,18 +114,10 @@ class Editor:
         Raises:
             ValueError: The sample is unusable; the message names what and the mend.
         """
-        if self._schedule is not None and not self.epoch.told:
+        if self._firing.schedule is not None and not self.epoch.told:
             self.tally.count_untold()
-        if self.seed is not None:
-            rng = seeds.content_rng(self.seed, self.epoch.value, *sample.key())
-        elif stream is not None:
-            rng = stream
-        else:
-            rng = random.Random(int(torch.randint(2**63 - 1, ())))  # noqa: S311 - augmentation, not cryptography
-        chance = (1.0 if forced else p) * self.factor("p")
-        # A stream is also others', and moves on only where there is something to decide.
-        decided = chance >= 1 and (forced or rng is stream)
-        if not decided and rng.random() >= chance:
+        rng = self._firing.decide(sample, p, self.epoch.value, stream, forced=forced)
+        if rng is None:
             return []
         recipe, scene = self.recipe.scaled(self.factor("box_p")), sample.scene()
         if scene.labels:

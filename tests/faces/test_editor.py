@@ -39,31 +39,17 @@ def editor(painter: Painter | None = None, **arguments) -> Editor:
     return Editor({**BBoxInpaint().editor.arguments, **arguments}, connect=lambda spec, session: painter or Painter())
 
 
-def fired(one: Editor, p: float, times: int = 400, **how) -> int:
-    count = 0
-    for number in range(times):
-        image = IMAGE.copy()
-        image[0, 0, :2] = divmod(number, 256)
-        count += bool(one.draw(Flat(image), p, **how))
-    return count
-
-
-@pytest.mark.parametrize("seed", [None, 3])
-@pytest.mark.parametrize("own", [False, True])
-def test_a_sample_fires_with_probability_p_and_the_schedules_share(seed, own) -> None:
-    how = {"stream": random.Random(1)} if own else {}
-    torch.manual_seed(0)
-    assert 90 <= fired(editor(seed=seed), 0.3, **how) <= 150
-    half = editor(seed=seed, schedule={"epochs": 4, "warmup": 1})
-    assert 45 <= fired(half, 0.3, **how) <= 80
-    assert 165 <= fired(half, 0.3, forced=True, **how) <= 235
-    assert fired(editor(seed=seed, schedule={"epochs": 4, "start": 1}), 1.0, 20, forced=True, **how) == 0
-
-
 def test_a_sample_that_does_not_fire_is_not_read() -> None:
     sample = Flat()
     assert editor().draw(sample, 0.0) == []
     assert not sample.read
+
+
+def test_the_schedule_has_its_say_in_every_epoch() -> None:
+    late = editor(schedule={"epochs": 4, "start": 1})
+    assert late.draw(Flat(), 1.0, forced=True) == []
+    late.epoch.value = 1
+    assert late.draw(Flat(), 1.0)
 
 
 def test_with_a_seed_the_content_decides_and_no_generator_moves() -> None:
