@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from inpaint_transform.core.labels import ClassNames, Label, plain_label
-from inpaint_transform.faces.arguments import linked_value
+from inpaint_transform.core.labels import Label, plain_label
 
 # float32 holds all whole numbers up to here.
 MAX_WHOLE = 2**24
@@ -61,32 +60,19 @@ class LabelColumns:
         numeric = [field for field in self.fields if self._manager.metadata["bboxes"][field].is_numerical]
         return [field for field in numeric if np.abs(rows[:, self._position(rows, field)]).max() >= MAX_WHOLE]
 
-    def write(
-        self,
-        rows: np.ndarray,
-        changes: Mapping[int, Label],
-        linked: Mapping[str, Mapping[Any, Any] | None],
-        class_names: ClassNames = None,
-    ) -> None:
-        """Give rows new labels, in place.
+    def write(self, rows: np.ndarray, field: str, values: Mapping[int, Any]) -> None:
+        """Give rows new values of one label field, in place.
 
         Args:
             rows: ``(N, 4 + ...)``, the label columns last.
-            changes: New label by row.
-            linked: Further label fields that follow from the class: their value by label. None: it does not.
-            class_names: What else the classes are called.
+            field: The label field.
+            values: New value by row.
 
         Raises:
-            ValueError: A field cannot hold its new value.
+            ValueError: The field cannot hold a new value.
         """
-        for row, label in changes.items():
-            for field in self.fields:
-                if field == self.field:
-                    rows[row, self._position(rows, field)] = self._code(field, label)
-                elif linked.get(field) is not None:
-                    rows[row, self._position(rows, field)] = self._code(
-                        field, linked_value(linked, field, label, class_names)
-                    )
+        for row, value in values.items():
+            rows[row, self._position(rows, field)] = self._code(field, value)
 
     def _position(self, rows: np.ndarray, field: str) -> int:
         return int(rows.shape[1]) - len(self.fields) + self.fields.index(field)
@@ -120,20 +106,3 @@ def _holds(dtype: np.dtype[Any] | None, value: Real) -> bool:
         return bool(dtype.type(value).item() == value)
     except OverflowError:
         return False
-
-
-def check_linked(fields: Sequence[str], field: str | None, linked: Mapping[str, Any]) -> None:
-    """Refuse a swap that would leave another field with the old class, unnoticed.
-
-    Raises:
-        ValueError: A label field is neither the class nor in ``linked``.
-    """
-    for other in fields:
-        if other != field and other not in linked:
-            raise ValueError(
-                f"relabel rewrites {field!r}, but BboxParams has the label field {other!r} too: give "
-                f"linked_fields={{{other!r}: {{label: value}}}} if it follows from the class, or "
-                f"linked_fields={{{other!r}: None}} if it does not. If it holds positions in a list of classes that "
-                f"the caller keeps, as Ultralytics does, the new labels do not reach that list: swap on disk, with "
-                f"inpaint-transform export --swap"
-            )

@@ -14,8 +14,9 @@ from inpaint_transform.core.blend import check_image
 from inpaint_transform.core.boxes import Box
 from inpaint_transform.core.edit import Edit
 from inpaint_transform.core.plan import Scene
-from inpaint_transform.faces.albumentations_labels import MAX_WHOLE, LabelColumns, check_linked
+from inpaint_transform.faces.albumentations_labels import MAX_WHOLE, LabelColumns
 from inpaint_transform.faces.editor import Editor
+from inpaint_transform.faces.relabel import check_linked, check_relabel, linked_values, new_labels
 
 # How deep the pictures lie in each kind of target.
 IMAGES = {"image": 0, "images": 1, "volume": 1, "volumes": 2}
@@ -122,10 +123,13 @@ class Sample:
     def annotations(self, accepted: Sequence[Edit]) -> dict[str, Any]:
         """The other targets that are not what they were, once edits are in the picture."""
         result = {} if self._editor.recipe.stale != "clear" else self._cleared(accepted)
-        changes = {row: edit.new_label for edit, row in self._placed(accepted) if edit.new_label is not None}
-        if changes:
+        field, linked, names = self._labels.field, self._editor.linked_fields, self._editor.recipe.class_names
+        changes = new_labels(self._placed(accepted))
+        if changes and field is not None:
             rows = np.array(self._data["bboxes"])
-            self._labels.write(rows, changes, self._editor.linked_fields, self._editor.recipe.class_names)
+            others = [other for other in self._labels.fields if other != field]
+            for name, values in {field: changes, **linked_values(changes, others, linked, names)}.items():
+                self._labels.write(rows, name, values)
             result["bboxes"] = rows
         return result
 
@@ -177,13 +181,7 @@ class Sample:
 
     def _check_relabel(self) -> None:
         field = self._labels.field
-        if field is None:
-            raise ValueError(
-                "relabel writes new labels, but the sample has none; give "
-                "A.BboxParams(format, label_fields=[...]) and the labels"
-            )
-        if len(self.frames()) > 1:
-            raise ValueError("relabel needs a single image: of several, some may be accepted and others not")
+        check_relabel(field is not None, len(self.frames()), "A.BboxParams(format, label_fields=[...]) and the labels")
         check_linked(self._labels.fields, field, self._editor.linked_fields)
 
     def _rows(self) -> np.ndarray:

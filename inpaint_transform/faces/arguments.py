@@ -12,12 +12,11 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from inpaint_transform.core.labels import ClassNames, Label, lookup
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.core.reuse import Reuse
 from inpaint_transform.core.swaps import Swap
-from inpaint_transform.core.vocabulary import nearest, synonyms
+from inpaint_transform.core.vocabulary import nearest
 from inpaint_transform.faces.schedule import Schedule
 from inpaint_transform.gates import Gate, gate_of
 from inpaint_transform.reports.log import Log
@@ -126,21 +125,6 @@ def known_only(ignored: Collection[str] = ()) -> Callable[[Initialise], Initiali
         return cast(Initialise, checked)
 
     return decorate
-
-
-def linked_value(linked_fields: Mapping[str, Any], field: str, label: Label, class_names: ClassNames = None) -> Any:
-    """What another field of a box becomes with its new label, by whichever name ``linked_fields`` calls the class.
-
-    Raises:
-        ValueError: ``linked_fields`` does not say.
-    """
-    values = (lookup(linked_fields[field], name) for name in synonyms(label, class_names))
-    value = next((value for value in values if value is not None), None)
-    if value is None:
-        raise ValueError(
-            f"linked_fields={{{field!r}: {linked_fields[field]!r}}} has no value for the label {label!r}; add it"
-        )
-    return value
 
 
 def _plain(name: str, value: Any) -> Any:

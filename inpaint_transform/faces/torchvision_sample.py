@@ -17,9 +17,9 @@ from inpaint_transform.core.edit import Edit
 from inpaint_transform.core.labels import Label
 from inpaint_transform.core.plan import Scene
 from inpaint_transform.faces import torchvision_labels as label_values
-from inpaint_transform.faces.arguments import linked_value
 from inpaint_transform.faces.editor import Editor
 from inpaint_transform.faces.nested import find_field, find_labels, find_mapping, holds, replaced
+from inpaint_transform.faces.relabel import check_relabel, linked_values, new_labels
 from inpaint_transform.faces.torchvision_types import (
     check_arrays,
     check_wrapped,
@@ -113,9 +113,7 @@ class Sample:
     def with_edits(self, painted: Sequence[np.ndarray], accepted: Sequence[Edit]) -> Any:
         """The sample with other frames, as ``frames`` gives them, and with what follows from the edits in them."""
         # Labels first: they may be a list, which flattening takes apart. What is put in has the same structure.
-        changes = {
-            edit.index: edit.new_label for edit in accepted if edit.new_label is not None and edit.index is not None
-        }
+        changes = new_labels((edit, edit.index) for edit in accepted if edit.index is not None)
         flat, structure = tree_flatten(self._relabelled(changes) if changes else self._sample)
         if self._editor.recipe.stale == "clear":
             regions = [(edit.window, edit.mask(self._editor.recipe.shape)) for edit in accepted]
@@ -225,29 +223,21 @@ class Sample:
 
     def _check_relabel(self) -> None:
         """Refuse new labels that would have no place in the sample."""
-        if self._found is None:
-            raise ValueError(
-                "relabel writes new labels, but the sample has none; give label_field=... or labels_getter=..."
-            )
-        if len(self.frames()) > 1:
-            raise ValueError("relabel needs a single image: of several, some may be accepted and others not")
+        check_relabel(self._found is not None, len(self.frames()), "label_field=... or labels_getter=...")
         if not holds(self._sample, self._found):
             raise ValueError(
                 "relabel writes new labels, but what labels_getter returned is not itself in the sample; return the "
                 "very object that the sample holds"
             )
+        for field, by_label in self._editor.linked_fields.items():
+            if by_label is not None and find_field(self._sample, self._boxes, field) is None:
+                raise ValueError(f"linked_fields has {field!r}, which is not a key of the sample")
 
     def _relabelled(self, changes: Mapping[int, Label]) -> Any:
         """The sample with new labels, by box."""
         sample = replaced(self._sample, self._found, label_values.written(self._found, changes))
-        linked_fields = self._editor.linked_fields
-        for field, by_label in linked_fields.items():
-            if by_label is None:
-                continue
-            values = find_field(self._sample, self._boxes, field)
-            if values is None:
-                raise ValueError(f"linked_fields has {field!r}, which is not a key of the sample")
-            names = self._editor.recipe.class_names
-            linked = {index: linked_value(linked_fields, field, label, names) for index, label in changes.items()}
-            sample = replaced(sample, values, label_values.written(values, linked))
+        linked, names = self._editor.linked_fields, self._editor.recipe.class_names
+        for field, values in linked_values(changes, linked, linked, names).items():
+            held = find_field(self._sample, self._boxes, field)
+            sample = replaced(sample, held, label_values.written(held, values))
         return sample

@@ -7,7 +7,7 @@ import pytest
 
 from inpaint_transform import BBoxInpaint
 from inpaint_transform.core.recipe import Recipe
-from inpaint_transform.faces.arguments import Arguments, known_only, linked_value
+from inpaint_transform.faces.arguments import Arguments, known_only
 
 DEFAULTS = {
     name: parameter.default
@@ -67,10 +67,3 @@ def test_an_unknown_argument_is_named_with_the_nearest() -> None:
         Thing(promts="b")
     with pytest.raises(TypeError, match="no argument 'zzz'$"):
         Thing(zzz=1)
-
-
-def test_what_another_field_becomes() -> None:
-    assert linked_value({"id": {"car": 3}}, "id", "car") == 3
-    assert linked_value({"id": {"7": 3}}, "id", 7) == 3
-    with pytest.raises(ValueError, match=r"linked_fields=\{'id': \{'car': 3\}\} has no value for the label 'bus'"):
-        linked_value({"id": {"car": 3}}, "id", "bus")

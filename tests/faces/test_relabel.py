@@ -1,4 +1,4 @@
-"""Class swaps through Albumentations: the label follows the pixels, and only then."""
+"""Class swaps: which labels are rewritten, and through Albumentations that they follow the pixels, and only then."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from painters import Painter
 
 from inpaint_transform import BBoxInpaint
 from inpaint_transform.batch import BatchInpaint
+from inpaint_transform.core.edit import Edit
 from inpaint_transform.core.errors import GateError
 from inpaint_transform.core.swaps import Swap
+from inpaint_transform.faces.relabel import check_linked, check_relabel, linked_value, linked_values, new_labels
 from inpaint_transform.gates import ChangeGate, ClipGate, FillGate, Gate
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (120, 200, 3), np.uint8)
@@ -31,6 +33,33 @@ def swapping(relabel=SWAP, **arguments):
 
 def run(transform, labels=("camaro", "bus"), boxes=BOXES, **more):
     return transform(image=IMAGE.copy(), bboxes=boxes, labels=labels, **more)
+
+
+def test_only_swapped_boxes_get_a_label_and_an_empty_one_counts() -> None:
+    box = (0, 0, 9, 9)
+    edits = [Edit(0, box, box, "car", "", "", 1.0, 5, new_label=new) for new in (None, "bus", 0, "")]
+    assert new_labels(zip(edits, (4, 2, 7, 1), strict=True)) == {2: "bus", 7: 0, 1: ""}
+
+
+def test_what_other_fields_become() -> None:
+    linked = {"id": {"car": 3, "bus": 4}, "crowd": None, "elsewhere": {"car": 1}}
+    found = linked_values({0: "car", 5: "bus"}, ["id", "crowd", "other"], linked)
+    assert found == {"id": {0: 3, 5: 4}}
+    assert linked_value({"id": {"7": 3}}, "id", 7) == 3
+    assert linked_value({"id": {"car": 3}}, "id", 7, {7: "car"}) == 3
+    with pytest.raises(ValueError, match=r"linked_fields=\{'id': \{'car': 3\}\} has no value for the label 'bus'"):
+        linked_value({"id": {"car": 3}}, "id", "bus")
+
+
+def test_what_cannot_be_relabelled_is_refused_with_the_mend() -> None:
+    check_relabel(True, 1, "labels")
+    check_linked(["labels", "id"], "labels", {"id": None})
+    with pytest.raises(ValueError, match="the sample has none; give labels"):
+        check_relabel(False, 1, "labels")
+    with pytest.raises(ValueError, match="a single image"):
+        check_relabel(True, 2, "labels")
+    with pytest.raises(ValueError, match=r"linked_fields=\{'id': None\} if it does not"):
+        check_linked(["labels", "id"], "labels", {"x": None})
 
 
 @pytest.mark.parametrize(
