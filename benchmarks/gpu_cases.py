@@ -129,7 +129,7 @@ def compiled_row(stage: Stage, preset: str, batches: list[int], report: Report) 
                 report([*where, "stopped"], f"before batch {batch}: no time left")
                 return
             found = measure(engine, _requests(engine.size, batch), stage)
-            if engine._batch < max(batches):
+            if engine._batch.most < max(batches):
                 report([*where, "stopped"], f"at batch {batch}: out of memory")
                 return
             report([*where, "batches", str(batch)], found)
@@ -154,7 +154,7 @@ def row(stage: Stage, preset: str, report: Report, flops: dict[int, dict[str, in
                 break
             requests = _requests(engine.size, batch)
             found = measure(engine, requests, stage)
-            if engine._batch < stage.batches[-1]:
+            if engine._batch.most < stage.batches[-1]:
                 report([*where, "stopped"], f"at batch {batch}: out of memory")
                 break
             last = found["seconds"]

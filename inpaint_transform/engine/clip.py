@@ -16,6 +16,7 @@ from transformers.image_processing_base import ImageProcessingMixin
 from inpaint_transform import tiny
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.protocol import Question
+from inpaint_transform.engine.out_of_memory import explained
 from inpaint_transform.engine.quiet import quiet
 from inpaint_transform.engine.sources import hub_options, load_error, read_config
 
@@ -55,9 +56,10 @@ class Clip:
                     folder, use_safetensors=True, dtype=dtype, output_loading_info=True, **hub_options(folder)
                 )
                 self._tokenizer = transformers.CLIPTokenizer.from_pretrained(folder, **hub_options(folder))
-            self._model: Any = model.to(device).eval()
-        except torch.cuda.OutOfMemoryError as error:
-            raise InpaintError(f"clip={where!r} does not fit into the memory of {device}: use a smaller one") from error
+            with explained(f"clip={where!r} does not fit into the memory of {device}: use a smaller one"):
+                self._model: Any = model.to(device).eval()
+        except InpaintError:
+            raise
         except Exception as error:  # whatever the loaders of three libraries raise
             raise load_error("clip", where, error) from error
         if missing := sorted(report["missing_keys"]):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import inspect
 import logging
 from collections.abc import Sequence
@@ -22,9 +21,10 @@ from inpaint_transform.engine.devices import choose_dtype
 from inpaint_transform.engine.edges import canny_maps
 from inpaint_transform.engine.embeddings import PromptCache, TokenLimit
 from inpaint_transform.engine.loading import load
+from inpaint_transform.engine.out_of_memory import BatchLimit, explained, release
 from inpaint_transform.engine.quiet import quiet
 from inpaint_transform.engine.sanity import verdicts
-from inpaint_transform.engine.speed import batch_buckets, bucket_for, compile_parts, compiling, use_channels_last
+from inpaint_transform.engine.speed import batch_buckets, compile_parts, compiling, use_channels_last
 
 logger = logging.getLogger(__name__)
 # Beside one pipeline; more is a mistake in somebody's gates, and would fill the device.
@@ -67,7 +67,7 @@ class Engine:
                 f" {self.size // multiple * multiple or multiple} or {(self.size // multiple + 1) * multiple}"
             )
         self._steps = spec.steps
-        self._batch = spec.max_batch_size
+        self._batch = BatchLimit(spec, self._device, self.size)
         default = self._parameters.get(self._adapter.guidance)
         self._guidance = default.default if spec.guidance_scale is None and default else spec.guidance_scale
         self._guided = not self._adapter.distilled_guidance and (self._guidance or 0) > 1
@@ -97,16 +97,18 @@ class Engine:
         crop = InpaintRequest(
             np.zeros((self.size, self.size, 3), np.uint8), np.ones((self.size, self.size), np.bool_), "warm-up"
         )
+        most = self._batch.most
         try:
             with compiling():
-                for bucket in [self._batch] if self._spec.reproducible else batch_buckets(self._batch):
+                for bucket in [most] if self._spec.reproducible else batch_buckets(most):
                     logger.info("compiling %s for batches of %d", self._spec.id, bucket)
-                    self._call([crop] * bucket)
-        except torch.cuda.OutOfMemoryError as error:
-            raise InpaintError(
-                f"max_batch_size={self._batch}: {self._device} has too little memory for a compiled batch of {bucket};"
-                f" use a smaller max_batch_size or compile=False ({error})"
-            ) from error
+                    with explained(
+                        f"max_batch_size={most}: {self._device} has too little memory for a compiled batch of {bucket};"
+                        " use a smaller max_batch_size or compile=False"
+                    ):
+                        self._call([crop] * bucket)
+        except InpaintError:
+            raise
         except Exception as error:  # whatever a compiler tool chain raises
             raise InpaintError(
                 f"compile=True: torch.compile failed ({type(error).__name__}: {error}); it needs a C++ compiler, and on"
@@ -184,51 +186,18 @@ class Engine:
             groups.setdefault(share_key(request, self._steps), []).append(index)
         results: dict[int, InpaintResult] = {}
         for group in groups.values():
-            while group:
-                painted = self._paint_some([requests[index] for index in group[: self._batch]])
-                if painted is None:
-                    continue
-                results.update(zip(group, painted, strict=False))
-                group = group[len(painted) :]
+            painted = self._batch.in_batches([requests[index] for index in group], self._paint_batch)
+            results.update(zip(group, painted, strict=True))
         return [results[index] for index in range(len(requests))]
 
     def close(self) -> None:
         """Free the model's memory; the engine cannot paint afterwards."""
         self._pipeline = self._prompts = None
         self._clips = {}
-        gc.collect()
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
-
-    def _paint_some(self, requests: list[InpaintRequest]) -> list[InpaintResult] | None:
-        """Paint one batch; None after the device's memory was too small for it and the batch limit was halved."""
-        try:
-            return self._paint_batch(requests)
-        except torch.cuda.OutOfMemoryError as error:
-            said = str(error)
-        # Only here has the exception let go of the tensors in its frames.
-        gc.collect()
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
-        if self._batch == 1:
-            raise InpaintError(
-                f"size={self.size}: {self._device} has too little memory for a single crop; use a smaller size, a"
-                f" smaller model, a larger memory_fraction, or a device with more free memory ({said})"
-            )
-        half = max(1, self._padded(len(requests)) // 2)
-        # What is left should be a size that is compiled already.
-        self._batch = 1 << half.bit_length() - 1 if self._spec.compile else half
-        logger.warning("%s ran out of memory; at most %d crops go into one batch now", self._device, self._batch)
-        return None
-
-    def _padded(self, count: int) -> int:
-        """The size of the pipeline call that paints so many requests."""
-        if self._spec.reproducible:
-            return self._batch
-        return bucket_for(count, self._batch) if self._spec.compile else count
+        release(self._device)
 
     def _paint_batch(self, requests: list[InpaintRequest]) -> list[InpaintResult]:
-        padding = self._padded(len(requests)) - len(requests)
+        padding = self._batch.padded(len(requests)) - len(requests)
         images, masks, flagged = self._call([*requests, *requests[-1:] * padding])
         rejected = verdicts(images, masks)
         levels = (images.nan_to_num().float().clamp(0, 1) * 255).round().to(torch.uint8)
@@ -251,7 +220,7 @@ class Engine:
         found: dict[int, tuple[float, ...]] = {}
         for where in dict.fromkeys(question.clip for question in asked.values()):
             indices = [index for index, question in asked.items() if question.clip == where]
-            padding = self._batch - len(indices) if self._spec.reproducible else 0
+            padding = self._batch.most - len(indices) if self._spec.reproducible else 0
             rows = [*indices, *indices[-1:] * padding]
             answers = self._clip(where).answers(levels[rows], [asked[row] for row in rows])
             found |= dict(zip(indices, answers, strict=False))

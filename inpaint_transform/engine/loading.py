@@ -14,9 +14,9 @@ import diffusers
 import torch
 from packaging.version import Version
 
-from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.engine.devices import choose_device, choose_dtype, limit_memory
+from inpaint_transform.engine.out_of_memory import explained
 from inpaint_transform.engine.quiet import quiet
 from inpaint_transform.engine.single_file import VAE as SINGLE_FILE_VAE
 from inpaint_transform.engine.single_file import recognise
@@ -64,7 +64,10 @@ def load(spec: ModelSpec) -> tuple[Any, torch.device]:
     device = choose_device(spec.device)
     dtype = choose_dtype(spec.dtype, device)
     limit_memory(spec.memory_fraction, device)
-    try:
+    with explained(
+        f"id={spec.id!r} does not fit into the memory of {device}: use a smaller model, dtype='float16', a larger"
+        " memory_fraction, or a device with more free memory"
+    ):
         with quiet():
             pipeline = _load_pipeline(spec, dtype)
             if spec.scheduler is not None:
@@ -72,11 +75,6 @@ def load(spec: ModelSpec) -> tuple[Any, torch.device]:
             if spec.lora is not None:
                 _fuse_lora(pipeline, spec.lora)
         pipeline.to(device)
-    except torch.cuda.OutOfMemoryError as error:
-        raise InpaintError(
-            f"id={spec.id!r} does not fit into the memory of {device}: use a smaller model, dtype='float16', a larger"
-            f" memory_fraction, or a device with more free memory ({error})"
-        ) from error
     pipeline.set_progress_bar_config(disable=True)
     if hasattr(pipeline, "watermark"):
         # SDXL writes an invisible watermark where that package is installed; training data should not carry one.
