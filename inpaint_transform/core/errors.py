@@ -16,3 +16,14 @@ def of_engine(error: Exception) -> Exception:
     named = InpaintError(f"the engine failed: {type(error).__name__}: {error}")
     named.__cause__ = error
     return named
+
+
+def of_loading(error: BaseException) -> InpaintError:
+    """What callers are told of a model that does not load: the library's own words as they are, others' introduced."""
+    if isinstance(error, InpaintError):
+        return error
+    # What the library raises names the argument and the mend; what the system raises has a number.
+    own = isinstance(error, ValueError | FileNotFoundError) and getattr(error, "errno", None) is None
+    named = InpaintError(str(error) if own else f"the model does not load: {type(error).__name__}: {error}")
+    named.__cause__ = error
+    return named

@@ -7,7 +7,6 @@ import dataclasses
 import functools
 import inspect
 import os
-import warnings
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -16,6 +15,7 @@ from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.core.reuse import Reuse
 from inpaint_transform.core.swaps import Swap
+from inpaint_transform.core.user_warning import warn_user
 from inpaint_transform.core.vocabulary import nearest
 from inpaint_transform.faces.schedule import Schedule
 from inpaint_transform.gates import Gate, gate_of
@@ -119,7 +119,7 @@ def known_only(ignored: Collection[str] = ()) -> Callable[[Initialise], Initiali
                 if name not in ignored:
                     raise TypeError(f"{kind} has no argument {name!r}{nearest(name, known)}")
                 del given[name]
-                warnings.warn(f"{kind} has no use for the argument {name!r}", UserWarning, stacklevel=2)
+                warn_user(f"{kind} has no use for the argument {name!r}", UserWarning)
             initialise(self, *args, **given)
 
         return cast(Initialise, checked)
@@ -160,7 +160,7 @@ def _check_own(stored: Mapping[str, Any]) -> None:
     check("log", isinstance(stored["log"], str | None), "a path or None")
     check("log_crops", isinstance(stored["log_crops"], bool), "True or False")
     if stored["log_crops"] and stored["log"] is None:
-        warnings.warn("log_crops=True without log=...: no crop is saved", UserWarning, stacklevel=2)
+        warn_user("log_crops=True without log=...: no crop is saved", UserWarning)
     check("on_error", stored["on_error"] in ON_ERROR, f"one of {', '.join(ON_ERROR)}")
     check("seed", seed is None or (isinstance(seed, int) and not isinstance(seed, bool)), "an int or None")
     check("p", isinstance(p, int | float) and 0 <= p <= 1, "a probability in [0, 1]")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import statistics
 import threading
-import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from inpaint_transform.core.edit import Outcome
 from inpaint_transform.core.labels import Label
+from inpaint_transform.core.user_warning import warn_user
 from inpaint_transform.core.vocabulary import nearest
 from inpaint_transform.serving.forks import call_after_fork
 
@@ -148,7 +148,7 @@ class Tally:
             if key in self._warned:
                 return
             self._warned.add(key)
-        warnings.warn(message, RuntimeWarning, stacklevel=3)
+        warn_user(message)
 
     def counts(self) -> dict[str, int]:
         """A snapshot of the counters."""

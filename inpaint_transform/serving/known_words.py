@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import json
 import re
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.core.user_warning import warn_user
 
 # In the folder of a checkpoint. A model that was trained with a handful of words names there what it can paint, and
 # what else each thing is called: {"name": "tiny", "knows": {"red blood cell": ["RBC", "erythrocyte"], "cone": []}}.
@@ -99,7 +99,7 @@ class Listener:
     def hear(self, prompts: Iterable[str]) -> None:
         """Warn where there is an advice."""
         if (advice := self.advice(prompts)) is not None:
-            warnings.warn(advice, RuntimeWarning, stacklevel=3)
+            warn_user(advice)
 
 
 def _plain(text: str) -> str:

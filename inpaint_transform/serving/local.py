@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from inpaint_transform.core.errors import InpaintError
+from inpaint_transform.core.errors import InpaintError, of_loading
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import Destination, InpaintRequest, InpaintResult, share_key
 from inpaint_transform.serving.engines import PaintingEngine, load_engine, memory_bytes
@@ -108,7 +108,7 @@ class LocalInpainter:
                 try:
                     self._engine = load_engine(self._spec)
                 except Exception as error:
-                    self._failures.append(f"the model does not load: {type(error).__name__}: {error}")
+                    self._failures.append(str(of_loading(error)))
                     raise InpaintError(self._failures[-1]) from error
         return self._engine
 

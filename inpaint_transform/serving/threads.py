@@ -11,12 +11,12 @@ from __future__ import annotations
 import os
 import sys
 import time
-import warnings
 from collections.abc import MutableMapping, Sequence
 from typing import TYPE_CHECKING
 
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
+from inpaint_transform.core.user_warning import warn_user
 from inpaint_transform.serving.placement import resolve_device
 
 if TYPE_CHECKING:
@@ -213,12 +213,10 @@ class _Watched(_Engine):
         # What sleeps, waits for something else than a core.
         times = self._slowdown.took(took / _work(requests)) if used > took / 4 else None
         if times is not None:
-            warnings.warn(
+            warn_user(
                 f"painting takes {times:.0f} times as long as at first: other processes keep the processor busy, and"
                 " the threads of this one wait for each other. Call torch.set_num_threads(1), or set OMP_NUM_THREADS=1"
-                f" or GOMP_SPINCOUNT={SPIN_COUNT} before Python starts, or use serving='shared', which minds it itself",
-                RuntimeWarning,
-                stacklevel=2,
+                f" or GOMP_SPINCOUNT={SPIN_COUNT} before Python starts, or use serving='shared', which minds it itself"
             )
         return results
 

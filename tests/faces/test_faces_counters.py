@@ -51,6 +51,13 @@ def test_samples_without_a_box_to_paint_are_said_once_and_counted(painter, argum
     assert transform.stats()["unpainted"] == {"samples": ENOUGH_SAMPLES + 19, reason: 2 * (ENOUGH_SAMPLES + 19)}
 
 
+def test_a_warning_points_at_the_line_that_called_the_pipeline(painter: Painter) -> None:
+    pipeline = compose(BBoxInpaint(p=1.0, log_key="name"))
+    with pytest.warns(RuntimeWarning, match="log_key='name' is no key") as caught:
+        pipeline(image=IMAGE, bboxes=[BOX], labels=["car"])
+    assert [warning.filename for warning in caught] == [__file__]
+
+
 def test_nothing_is_said_where_some_are_painted(painter: Painter) -> None:
     transform = BBoxInpaint(p=1.0, include_labels=["cat"])
     pipeline = compose(transform)

@@ -9,7 +9,6 @@ import os
 import sys
 import threading
 import time
-import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from typing import Any
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ModelSpec, ResolvedSpec
 from inpaint_transform.core.protocol import Destination, InpaintRequest, InpaintResult
+from inpaint_transform.core.user_warning import warn_user
 from inpaint_transform.serving.client.budget import MAX_FAILURES, Budget
 from inpaint_transform.serving.client.connection import WELCOME_S, Answer, Connection, NotServing
 from inpaint_transform.serving.client.launch import ensure_running
@@ -109,7 +109,7 @@ class SharedInpainter:
             with _named():
                 answer = self._paint(requests[start : start + step])
             if answer.advice:
-                warnings.warn(answer.advice, RuntimeWarning, stacklevel=2)
+                warn_user(answer.advice)
             results += answer.results
         return results
 

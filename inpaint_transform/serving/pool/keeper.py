@@ -7,7 +7,6 @@ import multiprocessing.util
 import os
 import threading
 import time
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import lmdb
 
 from inpaint_transform.core.errors import InpaintError
+from inpaint_transform.core.user_warning import warn_user
 from inpaint_transform.serving.forks import call_after_fork
 from inpaint_transform.serving.pool.contents import FULL, ROOM, Contents
 from inpaint_transform.serving.pool.store import Store
@@ -165,11 +165,7 @@ class Keeper:
         logger.debug("the pool %s is not written to: %s", self.store.path, why)
         if not self._warned:
             self._warned = True
-            warnings.warn(
-                f"reuse has path={str(self.store.path)!r}: what is painted is not kept: {why}",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+            warn_user(f"reuse has path={str(self.store.path)!r}: what is painted is not kept: {why}")
 
 
 _keepers: dict[str, Keeper] = {}

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from inpaint_transform.core.errors import InpaintError, of_engine
+from inpaint_transform.core.errors import InpaintError, of_engine, of_loading
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
 from inpaint_transform.serving.engines import EngineLostError, PaintingEngine, load_engine
@@ -55,13 +55,12 @@ class EngineThread(threading.Thread):
         try:
             engine = self._engine = load_engine(self._spec)
             ready = {"size": int(engine.size)}
-        except InpaintError as error:
-            logger.error("%s", error)
-            self._report(error)
-            return
         except BaseException as error:
-            logger.exception("the model does not load")
-            self._report(InpaintError(f"the model does not load: {type(error).__name__}: {error}"))
+            if isinstance(error, InpaintError):
+                logger.error("%s", error)
+            else:
+                logger.exception("the model does not load")
+            self._report(of_loading(error))
             return
         self._report(ready)
         # An engine without slots is touched by this thread only.
