@@ -5,16 +5,22 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import logging
+import os
 import re
 import runpy
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from golden_samples import BOXES, HEIGHT, LABELS, VOLATILE, WIDTH, Parts, picture, without
 from PIL import Image
+
+from inpaint_transform.serving import threads
 
 
 def _write_yolo(folder: Path) -> Path:
@@ -39,15 +45,19 @@ def _yolo_line(index: int, box: Sequence[int]) -> str:
 
 def _command(*arguments: Any) -> tuple[int, str]:
     """Run the command line in this process: its exit code and what it said."""
-    said, before = io.StringIO(), sys.argv
-    sys.argv = ["inpaint_transform", *map(str, arguments)]
-    try:
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(io.StringIO()):
+    said = io.StringIO()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(mock.patch.object(sys, "argv", ["inpaint_transform", *map(str, arguments)]))
+        # A command has its process for itself, and changes it; the tests after this one know nothing of that.
+        for owner, name in ((threads, "_ours"), (warnings, "showwarning"), (logging, "lastResort")):
+            stack.enter_context(mock.patch.object(owner, name, getattr(owner, name)))
+        stack.enter_context(mock.patch.dict(os.environ))
+        stack.enter_context(contextlib.redirect_stdout(said))
+        stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
+        try:
             runpy.run_module("inpaint_transform", run_name="__main__")
-    except SystemExit as end:
-        return int(end.code or 0), said.getvalue()
-    finally:
-        sys.argv = before
+        except SystemExit as end:
+            return int(end.code or 0), said.getvalue()
     return 0, said.getvalue()
 
 

@@ -129,6 +129,7 @@ def torch(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         count=2, get_num_threads=lambda: fake.count, set_num_threads=lambda n: setattr(fake, "count", n)
     )
     monkeypatch.setitem(sys.modules, "torch", fake)
+    monkeypatch.setattr(threads, "_ours", False)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     return fake
 
