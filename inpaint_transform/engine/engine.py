@@ -16,7 +16,7 @@ from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult, share_key
 from inpaint_transform.engine import adapters
-from inpaint_transform.engine.clip import Clip
+from inpaint_transform.engine.clip_scores import Clip
 from inpaint_transform.engine.devices import choose_dtype
 from inpaint_transform.engine.edges import canny_maps
 from inpaint_transform.engine.embeddings import PromptCache, TokenLimit

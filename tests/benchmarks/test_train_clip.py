@@ -15,7 +15,7 @@ from benchmarks.tiny import data, train_clip
 from inpaint_transform import tiny
 from inpaint_transform.core.boxes import Box, sides
 from inpaint_transform.core.protocol import Question
-from inpaint_transform.engine.clip import Clip
+from inpaint_transform.engine.clip_scores import Clip
 
 # Two cells and two cones in every picture.
 BOXES: list[Box] = [(10, 10, 40, 45), (60, 20, 95, 50)]

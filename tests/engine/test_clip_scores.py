@@ -20,7 +20,7 @@ from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult, Question
 from inpaint_transform.engine import Engine, clip
-from inpaint_transform.engine.clip import Clip
+from inpaint_transform.engine.clip_scores import Clip
 
 SIZE = pipelines.SIZE
 PICTURE = 24
