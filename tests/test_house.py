@@ -35,7 +35,6 @@ UPWARD: set[str] = set()
 TOO_LONG: set[str] = set()
 MISNAMED: set[str] = set()
 UNTESTED = {
-    "faces/albumentations_labels.py",
     "faces/torchvision_types.py",
 }
 # Modules whose tests stand elsewhere, and why.
