@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_plan import BOX, edits
 
@@ -56,8 +57,15 @@ def test_whatever_is_planned_is_json(edit: Edit) -> None:
     assert Edit.from_dict(json.loads(json.dumps(edit.to_dict()))) == edit
 
 
+# The ellipse in an outline follows from its four corners, also where these are all the same or no pixel is large.
+PIXEL = Edit(0, (0, 0, 1, 1), (0, 0, 1, 1), "car", "a car", "", 1.0, 5)
+
+
 @settings(deadline=None)
 @given(planned(), st.sampled_from(["box", "ellipse"]))
+@example(dataclasses.replace(PIXEL, outline=((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))), "ellipse")
+@example(dataclasses.replace(PIXEL, outline=((0.5, 0.5),) * 4), "ellipse")
+@example(dataclasses.replace(PIXEL, mask_runs=encode_rle(np.ones((1, 1), bool))), "ellipse")
 def test_what_is_painted_lies_in_the_box_and_outside_protected_boxes(edit: Edit, shape: str) -> None:
     mask = edit.mask(shape)
     width, height = sides(edit.window)
