@@ -19,7 +19,7 @@ from inpaint_transform import tiny
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult, Question
-from inpaint_transform.engine import Engine, clip
+from inpaint_transform.engine import Engine, clip_scores
 from inpaint_transform.engine.clip_scores import Clip
 
 SIZE = pipelines.SIZE
@@ -142,7 +142,7 @@ def test_an_answer_does_not_depend_on_the_other_texts_of_a_batch(folder: Path) -
 
 
 def test_texts_are_kept_within_bounds(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clip, "TEXTS_KEPT", 4)
+    monkeypatch.setattr(clip_scores, "TEXTS_KEPT", 4)
     model = Clip(str(folder), CPU, torch.float32)
     image = torch.zeros((1, 3, 8, 8), dtype=torch.uint8)
     first = model.answers(image, [Question((0, 0, 8, 8), ("a", "b"))])
@@ -166,7 +166,7 @@ def test_reproducible_answers(padded: bool, sd: Path, folder: Path) -> None:
 
 def test_rejected_images_have_no_answer(sd: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = make(sd, clip=str(folder))
-    monkeypatch.setattr("inpaint_transform.engine.engine.sanity", lambda images, masks: ["near constant", None])
+    monkeypatch.setattr("inpaint_transform.engine.engine.verdicts", lambda images, masks: ["near constant", None])
     question = Question((8, 8, 24, 24), TEXTS)
     one, other = engine.paint([request(0, question), request(1, question)])
     assert (one.rejected, one.answer) == ("near constant", None)

@@ -20,7 +20,7 @@ class Sample:
 
     def __init__(self, **fields: Any) -> None:
         params = A.BboxParams("pascal_voc", label_fields=list(fields))
-        self.processor = A.Compose([], bbox_params=params).processors["bboxes"]
+        self.processor = A.Compose([A.NoOp()], bbox_params=params).processors["bboxes"]
         self.data = {"image": np.zeros((80, 90, 3), np.uint8), "bboxes": BOXES.copy(), **fields}
         self.processor.preprocess(self.data)
 
