@@ -7,6 +7,8 @@ the scaled window sits in the upper left of the working crop and the rest repeat
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
@@ -43,7 +45,7 @@ def context_window(box: Box, height: int, width: int, context: float) -> Box:
 
 def _centre_inside(centre: float, length: int, limit: int) -> int:
     # floor, not round: a centred window as long as the box must start exactly where the box does.
-    return int(min(max(np.floor(centre - length / 2), 0), limit - length))
+    return int(min(max(math.floor(centre - length / 2), 0), limit - length))
 
 
 def working_size(window: Box, size: int) -> tuple[int, int]:

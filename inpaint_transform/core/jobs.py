@@ -54,7 +54,7 @@ class Job:
     milliseconds: float = 0.0
     painted: np.ndarray | None = None
     answer: tuple[float, ...] | None = None
-    alpha: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    alpha: np.ndarray | None = None
     _request: InpaintRequest | None = None
 
     # What is found in a pool needs neither.
@@ -88,7 +88,7 @@ class Job:
         self.painted = crops.uncrop(result.image, self.edit.window)
         if self.recipe.match_border:
             self.painted = blend.match_border(self.painted, self.original, self.mask)
-        if not self.alpha.size:
+        if self.alpha is None:
             blend_width = self.recipe.feather * min(sides(self.edit.box))
             self.alpha = feather_alpha(self.mask, blend_width, self.edit.window, *self.image.shape[:2])
         if mean_change(self.painted, self.original, self.mask) < MIN_CHANGE:
@@ -96,7 +96,7 @@ class Job:
 
     def after(self) -> np.ndarray | None:
         """The window as it would be: ``(h, w, 3)`` uint8."""
-        if self.painted is None:
+        if self.painted is None or self.alpha is None:
             return self._after_hit()
         window = self.original.copy()
         blend.blend_into(window, self.painted, (0, 0, *sides(self.edit.window)), self.alpha)
@@ -124,7 +124,7 @@ class Job:
 
     def blended(self) -> tuple[Box, np.ndarray]:
         """The bounding rectangle of the mask in the window, and what is put there: a part in the image's dtype."""
-        if self.painted is None:
+        if self.painted is None or self.alpha is None:
             raise RuntimeError("a job without a picture is to be blended")
         x, y = self.edit.window[:2]
         left, top, right, bottom = box = masks.bounds(self.mask)

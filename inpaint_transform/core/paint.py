@@ -86,7 +86,7 @@ def _composed(image: np.ndarray, jobs: Sequence[Job | None]) -> np.ndarray:
     """An image with what was accepted; the very same array where nothing was."""
     result = image
     for job in jobs:
-        if job is not None and job.accepted and job.painted is not None:
+        if job is not None and job.accepted and job.painted is not None and job.alpha is not None:
             if result is image:
                 result = image.copy()
             blend.blend_into(result, job.painted, job.edit.window, job.alpha)

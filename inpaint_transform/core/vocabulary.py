@@ -126,10 +126,12 @@ def check_case(given: Mapping[str, Collection[Any]], labels: Iterable[Label]) ->
     Raises:
         ValueError: There is one.
     """
+    spoken_labels = {label for label in labels if isinstance(label, str)}
     for argument, words in given.items():
-        folded = {word.casefold(): word for word in words if isinstance(word, str)}
-        for label in set(labels):
-            if isinstance(label, str) and label not in words and label.casefold() in folded:
+        unknown = [label for label in spoken_labels if label not in words]
+        folded = {word.casefold(): word for word in words if isinstance(word, str)} if unknown and words else {}
+        for label in unknown:
+            if label.casefold() in folded:
                 raise ValueError(
                     f"{argument} has {folded[label.casefold()]!r}, but a label is {label!r}; write it as the labels are"
                 )

@@ -205,7 +205,7 @@ class Editor:
                     f"Scale them to the whole range, or what is painted will not match",
                 )
         painted = list(images)
-        outcomes = [[failed(edit, "error") for edit in wanted] for wanted in edits]
+        outcomes: list[list[Outcome]] = []
         with self._boundary("painting failed and the original image is used"):
             # With a pool it is rarely asked, and to find out who paints takes as long as a hit.
             inpainter = self.inpainter if self.pool is None else OnDemand(lambda: self.inpainter)
@@ -214,6 +214,8 @@ class Editor:
             self.tally.count(flat, None if self.gate is None else repr(self.gate))
             if self.pool is not None:
                 self.pool.count(flat)
+        if len(outcomes) < len(edits):  # it failed
+            outcomes = [[failed(edit, "error") for edit in wanted] for wanted in edits]
         if self._log is not None:
             thresholds = {} if self.gate is None else self.gate.thresholds
             with self._boundary("the log cannot be written"):

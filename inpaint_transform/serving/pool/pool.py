@@ -29,6 +29,7 @@ from inpaint_transform.serving.pool import hints, records
 from inpaint_transform.serving.pool.contents import Contents, Slot, raw_key, size_of
 from inpaint_transform.serving.pool.keeper import Keeper, keeper_of
 from inpaint_transform.serving.pool.private import private_folder
+from inpaint_transform.serving.pool.store import Store
 from inpaint_transform.serving.pool.wishes import background_of
 from inpaint_transform.serving.session import Session
 
@@ -93,6 +94,24 @@ class View:
                 yield kept
 
 
+class Reading:
+    """A pool for the length of a ``with``.
+
+    Args:
+        store: Its files.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._using = store.reading()
+
+    def __enter__(self) -> View:
+        return View(Contents(self._using.__enter__(), self._store.dbs))
+
+    def __exit__(self, *failure: Any) -> None:
+        self._using.__exit__(*failure)
+
+
 class Pool:
     """What a transform has of the pool, in one process.
 
@@ -135,11 +154,9 @@ class Pool:
         self._own: Counter[str] = Counter()
         self._next_hint = float("-inf")
 
-    @contextlib.contextmanager
-    def reading(self) -> Iterator[View]:
+    def reading(self) -> Reading:
         """The pool at this moment."""
-        with self._keeper.store.reading() as transaction:
-            yield View(Contents(transaction, self._keeper.store.dbs))
+        return Reading(self._keeper.store)
 
     def foreign(self) -> str | None:
         """What to say where a pool is full of looks that this transform cannot use, because they are another's."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
 from typing import Any
 
@@ -45,7 +46,8 @@ def unpack_look(value: memoryview) -> Kept | None:
         return None
     values, pixels = found
     try:
-        return Kept(**{**values, "box": tuple(values["box"])}, pixels=pixels)
+        values["box"] = tuple(values["box"])
+        return Kept(**values, pixels=pixels)
     except (KeyError, TypeError):
         return None
 
@@ -90,7 +92,6 @@ def _unpack(value: memoryview) -> tuple[dict[str, Any], np.ndarray | None] | Non
             return None
         start = _HEAD.size + length
         start += -start % _ALIGN
-        count = int(np.prod(shape))
-        return values, np.frombuffer(value, dtype, count, start).reshape(shape)
+        return values, np.frombuffer(value, dtype, math.prod(shape), start).reshape(shape)
     except (struct.error, ValueError, AttributeError, TypeError):
         return None

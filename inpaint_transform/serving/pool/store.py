@@ -13,7 +13,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -65,15 +65,13 @@ class Store:
         self._users = 0
         self._closing = False
 
-    @contextlib.contextmanager
-    def reading(self) -> Iterator[lmdb.Transaction[Any]]:
+    def reading(self) -> Using:
         """A read transaction; what it gives are views that end with it. Not for code of others: it holds up forks.
 
         Raises:
             InpaintError: There is no pool, it is damaged, or it cannot be opened.
         """
-        with self._transaction(write=False) as transaction:
-            yield transaction
+        return Using(self, write=False)
 
     def write(
         self, work: Callable[[lmdb.Transaction[Any]], T], make_room: Callable[[lmdb.Transaction[Any], int], None]
@@ -89,12 +87,12 @@ class Store:
             lmdb.Error, OSError: The disk is full, or no room could be made.
         """
         for _ in range(MAX_EVICTIONS):
-            with contextlib.suppress(lmdb.MapFullError), self._transaction(write=True) as transaction:
+            with contextlib.suppress(lmdb.MapFullError), Using(self, write=True) as transaction:
                 return work(transaction)
             # Pages that are deleted in one transaction can be used again in the next.
-            with self._transaction(write=True) as transaction:
+            with Using(self, write=True) as transaction:
                 make_room(transaction, self.max_bytes // 10)
-        with self._transaction(write=True) as transaction:
+        with Using(self, write=True) as transaction:
             return work(transaction)
 
     def close(self) -> None:
@@ -108,18 +106,18 @@ class Store:
         self.frozen, self.max_bytes, self.create = False, max_bytes, create
         self._release()
 
-    @contextlib.contextmanager
-    def _transaction(self, write: bool) -> Iterator[lmdb.Transaction[Any]]:
+    def begin(self, write: bool) -> lmdb.Transaction[Any]:
+        """A transaction, until whose ``leave`` the files stay open; see ``Using``."""
         while True:
             env = self._enter()
             try:
                 transaction = _begin(env, write)
-                if transaction is not None:
-                    with transaction:
-                        yield transaction
-                    return
-            finally:
-                self._leave()
+            except BaseException:
+                self.leave()
+                raise
+            if transaction is not None:
+                return transaction
+            self.leave()
             # Another process, with a larger max_bytes, has grown the file beyond this process's map.
             self.close()
 
@@ -138,10 +136,12 @@ class Store:
             self._users += 1
             return self._env
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """Let go of what ``begin`` has taken."""
         with self._free:
             self._users -= 1
-            self._free.notify_all()
+            if self._closing:
+                self._free.notify_all()
 
     def _hold(self) -> None:
         """Wait until nobody uses the environment, close it, and keep everybody out until ``_release``."""
@@ -252,6 +252,29 @@ class Store:
             f"reuse has path={str(self.path)!r}, which cannot be opened: {error}; give a folder that you may write to, "
             f"or read a filled pool with frozen=True"
         )
+
+
+class Using:
+    """A transaction for the length of a ``with``; a class, for a hit has no time for a generator.
+
+    Args:
+        store: The store.
+        write: Whether to write.
+    """
+
+    def __init__(self, store: Store, write: bool) -> None:
+        self._store = store
+        self._write = write
+
+    def __enter__(self) -> lmdb.Transaction[Any]:
+        self._transaction = self._store.begin(self._write)
+        return self._transaction
+
+    def __exit__(self, *failure: Any) -> None:
+        try:
+            self._transaction.__exit__(*failure)
+        finally:
+            self._store.leave()
 
 
 def _begin(env: lmdb.Environment, write: bool) -> lmdb.Transaction[Any] | None:
