@@ -19,6 +19,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from inpaint_transform import BBoxInpaint, InpaintError, ModelSpec
 from inpaint_transform.batch import ConcurrentDataset
+from inpaint_transform.serving.pool.contents import Contents
+from inpaint_transform.serving.pool.store import Store
 from inpaint_transform.serving.registry import connect
 from inpaint_transform.serving.session import current_session
 
@@ -205,12 +207,27 @@ def test_two_jobs_at_once_on_one_pool(inverting, tmp_path: Path) -> None:
         assert sum(counts["edits"] for counts in found["epochs"].values()) == 12 * COUNT
 
 
+def looks_at(path: Path) -> int:
+    """How many looks a pool has, seen from outside of the job."""
+    try:
+        store = Store(path, 0, True)
+        with store.reading() as transaction:
+            return len(list(Contents(transaction, store.dbs).slots()))
+    except InpaintError:  # there is none yet
+        return 0
+    finally:
+        store.close()
+
+
 def test_a_job_that_is_killed_leaves_a_pool_that_another_goes_on_with(inverting, tmp_path: Path) -> None:
     for _ in range(2):
         process = job(tmp_path / "pool", 1000)
         assert process.stdout is not None
         process.stdout.readline()
-        time.sleep(3.0)
+        deadline = time.monotonic() + PATIENCE_S
+        while not looks_at(tmp_path / "pool") and time.monotonic() < deadline:
+            time.sleep(0.1)
+        time.sleep(1.0)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         process.stdout.close()

@@ -42,7 +42,9 @@ def check_place(path: Path, frozen: bool) -> None:
             f"reuse has path={str(path)!r}, which lies on a network file system ({kind}), where a pool that is written "
             f"to is not safe: give a folder on a local disk, or read a filled pool there with frozen=True"
         )
-    if path.is_dir() and not (path / DATA).exists() and any(path.iterdir()):
+    names = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
+    # Whoever is just making a pool here has made its lock already.
+    if names and not names & {DATA, LOCK}:
         raise InpaintError(
             f"reuse has path={str(path)!r}: other files lie there and no pool; give an empty or new folder"
         )

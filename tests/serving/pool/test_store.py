@@ -186,6 +186,13 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["picture.png"]
 
 
+def test_a_pool_that_another_process_is_just_making_is_waited_for(tmp_path: Path) -> None:
+    (tmp_path / place.LOCK).touch()  # LMDB makes it first
+    store = Store(tmp_path, SIZE, False)
+    put(store, b"a", b"value")
+    assert get(store, b"a") == b"value"
+
+
 @pytest.mark.parametrize("content", [b"", b"no pool" * 5000, bytes(20_000)])
 def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / place.DATA).write_bytes(content)
