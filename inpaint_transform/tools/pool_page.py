@@ -16,7 +16,7 @@ from inpaint_transform.reports import drawing
 from inpaint_transform.reports import page as pages
 from inpaint_transform.serving.pool.contents import Contents
 from inpaint_transform.serving.pool.keeper import keeper_of
-from inpaint_transform.serving.pool.pool import View
+from inpaint_transform.serving.pool.view import View
 
 
 @dataclass

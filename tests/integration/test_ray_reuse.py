@@ -18,7 +18,7 @@ from inpaint_transform.faces.albumentations import BBoxInpaint
 from inpaint_transform.serving.engines import ENGINE_VARIABLE
 from inpaint_transform.serving.pool.contents import Contents
 from inpaint_transform.serving.pool.keeper import keeper_of
-from inpaint_transform.serving.pool.pool import View
+from inpaint_transform.serving.pool.view import View
 from inpaint_transform.serving.ray import painters
 from inpaint_transform.serving.registry import load
 from inpaint_transform.tools import paint_ahead as ahead

@@ -27,7 +27,7 @@ from inpaint_transform.datasets.shards import Shard
 from inpaint_transform.serving.pool import merging
 from inpaint_transform.serving.pool.contents import Contents
 from inpaint_transform.serving.pool.keeper import keeper_of
-from inpaint_transform.serving.pool.pool import View
+from inpaint_transform.serving.pool.view import View
 from inpaint_transform.tools import paint_ahead as ahead
 
 pytest_plugins = ["commands"]

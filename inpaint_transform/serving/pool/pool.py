@@ -9,7 +9,7 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,15 @@ from inpaint_transform.core.edit import Edit, Look, Outcome
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.looks import KEY_BYTES, Kept, content_digest, look_key, look_rng
 from inpaint_transform.core.models import ModelSpec
-from inpaint_transform.core.protocol import Inpainter, InpaintRequest, InpaintResult, Judge
+from inpaint_transform.core.protocol import Inpainter, InpaintRequest, Judge
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.core.reuse import Reuse
 from inpaint_transform.serving.placement import portable
 from inpaint_transform.serving.pool import hints, records
-from inpaint_transform.serving.pool.contents import Contents, Slot, raw_key, size_of
+from inpaint_transform.serving.pool.contents import Contents, size_of
 from inpaint_transform.serving.pool.keeper import Keeper, keeper_of
 from inpaint_transform.serving.pool.private import private_folder
-from inpaint_transform.serving.pool.store import Store
+from inpaint_transform.serving.pool.view import Reading
 from inpaint_transform.serving.pool.wishes import background_of
 from inpaint_transform.serving.session import Session
 
@@ -64,52 +64,6 @@ def _words_of(value: Any) -> Any:
         return {"gate": type(value).__name__, **parts}
     # A function is known by its name only: whoever changes what it does takes a new pool.
     return f"{value.__module__}.{value.__qualname__}" if hasattr(value, "__qualname__") else value
-
-
-class View:
-    """A pool at one moment."""
-
-    def __init__(self, contents: Contents) -> None:
-        self._contents = contents
-
-    def find(self, key: bytes) -> Kept | None:
-        """The look that is kept under a key; its pixels are a view."""
-        value = self._contents.item(key)
-        return None if value is None else records.unpack_look(value)
-
-    def painted(self, key: bytes, attempt: int) -> InpaintResult | None:
-        """What was painted in the background and nobody has judged yet; copied."""
-        value = self._contents.item(raw_key(key, attempt))
-        return None if value is None else records.unpack_raw(value)
-
-    def slot(self, key: bytes) -> Slot | None:
-        """A slot, if a look of it has ever been judged."""
-        return self._contents.slot(key)
-
-    def looks(self) -> Iterator[Kept]:
-        """All looks that serve, in no order; the pixels are views."""
-        for _, slot in self._contents.slots():
-            kept = self.find(slot.look)
-            if kept is not None:
-                yield kept
-
-
-class Reading:
-    """A pool for the length of a ``with``.
-
-    Args:
-        store: Its files.
-    """
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._using = store.reading()
-
-    def __enter__(self) -> View:
-        return View(Contents(self._using.__enter__(), self._store.dbs))
-
-    def __exit__(self, *failure: Any) -> None:
-        self._using.__exit__(*failure)
 
 
 class Pool:
