@@ -9,8 +9,8 @@ import numpy as np
 
 from inpaint_transform.core.boxes import Box
 from inpaint_transform.core.edit import Edit
-from inpaint_transform.fit.evaluate import SAME_SIZE, sharpness
 from inpaint_transform.fit.pictures import Sample, read_picture
+from inpaint_transform.fit.sharpness import SAME_SIZE, sharpness
 
 # Of the blur, in pixels, and of what an unsharp mask adds: more would be visible as such.
 MAX_SIGMA, MAX_AMOUNT = 3.0, 4.0

@@ -16,8 +16,8 @@ from benchmarks.study.sets import StudySet, see
 from inpaint_transform.core.edit import Edit
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
 from inpaint_transform.fit import autoencoder, classifiers
-from inpaint_transform.fit.evaluate import sharpness as measured
 from inpaint_transform.fit.pictures import read_picture
+from inpaint_transform.fit.sharpness import sharpness as measured
 
 
 class Painter(painters._Painter):
