@@ -49,6 +49,7 @@ def test_beyond_the_exact_patterns_are_drawn(monkeypatch: pytest.MonkeyPatch) ->
     assert significance.sign_flip([1.0] * 40) == 1 / (significance.MONTE_CARLO + 1)
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(1e-6, 1), min_size=1, max_size=8), st.floats(1e-3, 0.5))
 def test_holm_rejects_what_its_procedure_rejects(values: list[float], alpha: float) -> None:
     rejected = set()

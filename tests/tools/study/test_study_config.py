@@ -182,7 +182,7 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.sampled_from([*GOOD, "data", "n", "draws", "seed", "devices", "depends", "name", "x"]), ANYTHING)
 def test_any_value_is_read_or_refused_in_words(key: str, value: Any) -> None:
     refused = None

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inpaint_transform import InpaintError
@@ -32,6 +32,7 @@ def test_the_last_row_of_a_run_and_the_last_header_count(tmp_path: Path) -> None
     assert rows.read(tmp_path / "new" / rows.NAME)[0] == {"name": "b"}
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.integers(0, 400))
 def test_a_torn_line_does_not_count_and_the_file_goes_on(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
     folder = tmp_path_factory.mktemp("rows")

@@ -204,9 +204,10 @@ def test_whatever_ends_it_no_process_stays_and_it_goes_on(tmp_path: Path, end: s
     with (out / rows.NAME).open("a") as file:
         file.write('{"run": "to')
     (tmp_path / "go").touch()
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert "12 runs, 4 of them finished" in done.stderr
-    assert "better beats nothing by 5.0 points" in done.stdout
+    told: list[str] = []
+    study = run_study(path, say=told.append, report=pytest.fail)
+    assert told[0].startswith("12 runs, 4 of them finished")
+    assert study.words()[0].startswith("better beats nothing by 5.0 points")
     after = results(out)
     assert after[:4] == finished
     assert len(after) == 12
