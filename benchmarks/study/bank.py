@@ -206,7 +206,7 @@ def _fit(samples: Sequence[Sample], painting: Painting, cache: Path, draw: int) 
             steps_of_autoencoder=autoencoder,
             steps_of_decoder=decoder,
             batch=16,
-            crops=max(200, denoiser // 2),
+            crops=max(64, denoiser // 2),
             seed=draw,
             edits=0,
             progress=True,

@@ -94,7 +94,7 @@ QUICK = Part(
     {**IDENTITY, "ours-gated-balanced": OURS["ours-gated-balanced"], "closed": CLOSED["closed"]},
     n=(6,),
     iterations=4,
-    draws=2,
+    draws=1,
 )
 QUICK_OPTIONS = "--batch 2 --variants 1 --fit-steps 2 2 2"
 
