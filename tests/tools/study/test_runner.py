@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -28,7 +27,7 @@ def test_each_device_has_one_job_at_a_time_and_every_job_its_turn(tmp_path: Path
     assert sorted(one.job for one in ended) == jobs
     assert [one.reason for one in ended] == [""] * 7
     assert {one.device for one in ended} == {"a", "b"}
-    assert all(0.04 < one.seconds < 30 for one in ended)
+    assert all(one.seconds >= 0.05 for one in ended)
     assert runner.tail(tmp_path / "job3.txt").startswith("job3 on ")
 
 
@@ -60,11 +59,9 @@ def test_nothing_is_left_when_nobody_listens(tmp_path: Path, end: str) -> None:
     running = runner.run(["quick", "a", "b", "quick"], ["x", "y"], commands(tmp_path, lines))
     assert next(running).job == "quick"
     pids = [int(wait_for(tmp_path / "a.pid")), int(wait_for(tmp_path / "a.sleeper"))]
-    begun = time.monotonic()
     if end == "close":
         running.close()
     else:
         with pytest.raises(KeyboardInterrupt):
             running.throw(KeyboardInterrupt)
-    assert time.monotonic() - begun < runner.END_S
     wait_until_gone(*pids)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -175,30 +176,49 @@ SLOW = TRAINING + (
 )
 
 
+@contextlib.contextmanager
+def command(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """The study command, in a process of its own."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "inpaint_transform", "study", str(path)],
+        cwd=path.parent,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # Where the tests run in the background of a script, Ctrl-C is ignored, and so it is by all of their processes.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
 def test_whatever_ends_it_no_process_stays_and_it_goes_on(tmp_path: Path, end: signal.Signals) -> None:
     config = configuration(tmp_path, training=SLOW, devices=["a", "b"])
     config["command"] = config["command"].replace("{args}", "& wait")  # a child of a child
     path = tmp_path / "s.yaml"
     path.write_text(yaml.safe_dump({**config, "out": str(config["out"])}))
-    command = [sys.executable, "-m", "inpaint_transform", "study", str(path)]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
     out = tmp_path / "study"
     pids: list[int] = []
-    deadline = time.monotonic() + 60
-    while len(pids) < 2:
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.02)
-        found = [path.read_text() for path in out.glob("runs/*-002-*/pid")]
-        pids = [int(text) for text in found if text.endswith("\n")]
-    os.kill(process.pid, end)
-    _, said = process.communicate(timeout=60)
+    deadline = time.monotonic() + 120
+    with command(path) as process:
+        while len(pids) < 2:
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.02)
+            found = [path.read_text() for path in out.glob("runs/*-002-*/pid")]
+            pids = [int(text) for text in found if text.endswith("\n")]
+        os.kill(process.pid, end)
+        _, said = process.communicate(timeout=60)
+        code = process.returncode
     wait_until_gone(*pids)
     finished = results(out)
     assert len(finished) == 4
     if end == signal.SIGINT:
-        assert process.returncode == 130
+        assert code == 130
         assert f"stopped; what is finished is in {out}, and the same command goes on" in said
     # A line that the kill has torn.
     with (out / rows.NAME).open("a") as file:

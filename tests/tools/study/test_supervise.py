@@ -20,7 +20,7 @@ def start(command: str) -> subprocess.Popen[bytes]:
 
 
 def wait_for(path: Path) -> str:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not (path.exists() and path.read_text().endswith("\n")):
         assert time.monotonic() < deadline, f"no {path}"
         time.sleep(0.01)
@@ -28,7 +28,7 @@ def wait_for(path: Path) -> str:
 
 
 def wait_until_gone(*pids: int) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids):
         assert time.monotonic() < deadline, f"still there: {pids}"
         time.sleep(0.01)
