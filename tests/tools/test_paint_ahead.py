@@ -81,6 +81,27 @@ def test_training_finds_what_the_command_has_painted(dataset: Path, model: str) 
     assert re.search(r"^[1-9]\d* looks painted", more, re.MULTILINE)
 
 
+def test_what_is_used_and_left_out_stands_at_the_end(dataset: Path, model: str) -> None:
+    picture = np.zeros((120, 160, 3), np.uint8)
+    for split in ("train", "val"):
+        for place in ("images", "labels"):
+            Path(place, split).mkdir()
+    for file in [*Path("images").glob("*.png"), *Path("labels").glob("*.txt")]:
+        file.rename(file.parent / "train" / file.name)
+    Image.fromarray(picture).save("images/val/v.png")
+    Path("labels/val/v.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    Path("images/train/broken.png").write_bytes(b"no picture")
+    code, said = command("--model", model, "--variants", 1, "--budget", "cone=1", "--only", "cone")
+    assert code == 1
+    assert "images/val -> val: 1 picture" in said
+    assert "broken.png: not a picture" in said
+    assert "5 seen, 3 used, 2 left out (1 unreadable, 1 of the split val)" in plain(said)
+    for wrong in (["--only", "conne"], ["--budget", "conne=1"]):
+        code, said = command("--model", model, *wrong)
+        assert code == 2
+        assert "no box is a 'conne'" in plain(said)
+
+
 def test_a_saved_pipeline_says_what_is_painted(dataset: Path, model: str) -> None:
     saved = A.Compose(
         [

@@ -76,7 +76,8 @@ def paint_ahead(
     ),
 ) -> None:
     """Fill a pool before training, so that no epoch is cold; run it again to go on where it stopped."""
-    from inpaint_transform.datasets import reading, shards
+    from inpaint_transform.datasets import reading, shards, splits
+    from inpaint_transform.datasets.balance_sheet import BalanceSheet
     from inpaint_transform.datasets.formats.base import Annotation
     from inpaint_transform.datasets.images import Pictures
     from inpaint_transform.faces.albumentations import BBoxInpaint
@@ -98,16 +99,24 @@ def paint_ahead(
     start = time.perf_counter()
     tell_of = Reporter()
     found = reading.find(source, box_format, boxes, class_names, wanted, clip)
-    pictures = Pictures()
+    warn(splits.table(found.parts, found.places))
+    pictures, balance, problems = Pictures(), BalanceSheet(), 0
     annotations: list[Annotation] = []
-    for item in found.read(pictures=pictures):
+    for item in found.read(balance, pictures):
         if not isinstance(item, Annotation):
+            problems += 1
             tell_of(item)
-        elif item.image not in found.places or found.places[item.image].split == "train":
+        elif (split := found.places[item.image].split) == splits.TRAIN:
             annotations.append(item)
+            balance.use(item)
+        else:
+            balance.lose(item, f"of the split {split}")
     before = None if asked.saved is None else asked.saved.pipeline_before
     with usage_errors():
-        arguments = asked.arguments(sorted({label for one in annotations for label in one.labels}))
+        labels = sorted({label for one in annotations for label in one.labels})
+        if unknown := sorted({*(recipes.only or ()), *limits} - set(labels)):
+            raise ValueError(f"no box is a {unknown[0]!r}; the labels are {', '.join(labels)}")
+        arguments = asked.arguments(labels)
         arguments["model"] = spec
         if max_bytes is not None:
             arguments["reuse"] = {**(arguments.get("reuse") or {}), "max_bytes": max_bytes}
@@ -148,11 +157,14 @@ def paint_ahead(
     say(f"{painted} looks painted, {rejected} rejected, {done.there} were there; they are in {looks.reuse.path}")
     for reason, count in done.reasons.most_common():
         warn(f"{count} rejected: {reason}")
+    warn(balance)
     if part is not None:
         merging.finish_part(looks, whole)
         say(f"when all {part.count} shards lie beside {pool}, run this command with --merge instead of --shard {part}")
-        return
-    _tell_training(pool, looks.reuse.variants)
+    else:
+        _tell_training(pool, looks.reuse.variants)
+    if problems:
+        raise typer.Exit(1)
 
 
 def _merge(folder: Path, looks: "Pool", whole: str) -> None:
