@@ -5,52 +5,73 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from reprlib import repr as shorten
 from typing import Any
 
 from inpaint_transform.core.presets import PRESET_FIELDS
+from inpaint_transform.core.service import Service, at_least, one_of
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
 DTYPES = ("auto", "float32", "float16", "bfloat16")
-SERVING = ("auto", "local", "shared", "ray")
+QUANTIZATIONS = ("int8",)
+
+# A file or folder and how much of it, or a word and the file that teaches it.
+Loras = str | Sequence[str | tuple[str, float]] | None
+Words = Mapping[str, str] | Sequence[tuple[str, str]] | None
 
 # The fields that may name a file or folder; they take a ``pathlib.Path`` too.
-PLACES = ("id", "lora", "vae", "controlnet", "clip", "address")
-NETWORK_ADDRESS = re.compile(r"\w+://|[\w.-]+:[0-9]+$")
+PLACES = ("id", "vae", "controlnet", "ip_adapter", "clip")
+SWITCHES = ("compile", "safety_checker", "reproducible", "vae_tiling", "vae_slicing")
 
-# Eleven days; a socket counts the milliseconds of its time-out in 32 bits.
-MAX_TIMEOUT_S = 1e6
+
+class _LeftOut:
+    """The default of a field, which is told apart from the same value given by hand: only that undoes a preset's."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return repr(self.value)
+
+
+_NONE: Any = _LeftOut(None)
+_FALSE: Any = _LeftOut(False)
+_AUTO: Any = _LeftOut("auto")
 
 
 @dataclass(frozen=True)
-class ModelSpec:
-    """A diffusers inpainting model and how to run it.
-
-    Every field is a JSON scalar, so a spec serialises, compares and hashes. A field left at None takes the preset's
-    value where ``id`` names a preset, and the library's or the checkpoint's default otherwise.
+class Model:
+    """Which model, and how it paints: everything that decides about pixels.
 
     Attributes:
         id: Preset name (see ``PRESETS``), hub id, local diffusers folder, or a ``.safetensors`` file with a whole
             Stable Diffusion or SDXL checkpoint.
         revision: Branch, tag or commit of a hub repository.
         variant: Weight file variant of a checkpoint, for instance ``"fp16"``.
-        device: ``"auto"`` (``cuda:LOCAL_RANK`` where there is CUDA, else the CPU), ``"cpu"``, ``"cuda"``,
-            ``"cuda:N"`` or ``"mps"``.
         dtype: ``"auto"`` (float16 on CUDA, float32 elsewhere), ``"float32"``, ``"float16"`` or ``"bfloat16"``.
+        quantize: ``"int8"`` keeps the denoiser's weights in eight bits, at half the memory of float16 and some detail;
+            needs torchao (any device) or bitsandbytes (CUDA). None leaves them as they are.
         size: Side of the square working crop in pixels; a multiple of the model's latent cell. Default: the
             checkpoint's own size.
         steps: Denoising steps, >= 1. Default 20.
         guidance_scale: Classifier-free guidance, >= 0; 1 or less turns it off. Default: the pipeline's own.
         scheduler: Name of a diffusers scheduler class that replaces the checkpoint's, for instance
             ``"LCMScheduler"``.
-        lora: LoRA folder, file or hub id, fused at load time.
+        lora: LoRA folder, file or hub id, fused at load time; or several, each with its weight:
+            ``[("style.safetensors", 0.6), "object.safetensors"]``.
+        textual_inversion: Words that prompts may use, and the file, folder or hub id that teaches each:
+            ``{"<my-cone>": "cone.safetensors"}``.
         vae: Folder or hub id of another autoencoder, for instance ``"madebyollin/taesd"``.
+        vae_tiling: Encode and decode large crops tile by tile, which takes less memory and shows faint seams.
+        vae_slicing: Encode and decode a batch one crop at a time, which takes less memory.
         controlnet: Folder or hub id of a ControlNet that reads Canny edges (for instance
             ``"lllyasviel/control_v11p_sd15_canny"``). What is painted then keeps the outlines of what was there; for
             Stable Diffusion and SDXL checkpoints.
+        ip_adapter: What lets a Stable Diffusion or SDXL checkpoint see the ``reference`` of a transform: the hub id or
+            folder of IP-Adapters (``"h94/IP-Adapter"``), or a ``.safetensors`` file of one with its ``image_encoder``
+            folder beside it.
+        ip_adapter_scale: How much it counts beside the prompt, >= 0. Default 0.6.
         clip: Folder or hub id of a transformers CLIP model that judges painted boxes (see ``gates.ClipGate``), or
             ``"tiny"``, the embedded one. It is loaded with the pipeline and stays beside it; a gate names its own,
             which is loaded at its first question, and needs nothing here.
@@ -59,20 +80,85 @@ class ModelSpec:
             minutes longer; worth it for long trainings on CUDA.
         channels_last: Keep weights in the channels-last memory format. Default: on CUDA only.
         safety_checker: Keep the checkpoint's safety checker; what it flags is rejected, never painted black.
-        max_batch_size: Most requests in one pipeline call, >= 1. Default 8.
-        max_wait_ms: Longest wait for a batch to fill while some worker has nothing in flight, >= 0. Default 10.
-        memory_fraction: Share of the CUDA device's memory that this model may take, in (0, 1].
-        device_share: Most of the device's time, in (0, 1], that painting in the background (see ``Reuse``) may take,
-            measured as busy time over wall time; for a device that also trains. Default 1. Painting that somebody
-            waits for is not limited.
         reproducible: Pad every pipeline call to ``max_batch_size``, so that a result does not depend on which
             requests shared its call.
-        serving: ``"local"`` (this process), ``"shared"`` (one server for all processes of a job), ``"ray"`` (that
-            server hands on to the painters of a Ray cluster) or ``"auto"`` (local in a main process on the CPU,
-            shared otherwise).
-        address: Socket folder of a server started by hand with ``inpaint-transform serve``. With ``serving="ray"`` the
-            cluster: ``"host:port"`` of its head, or ``"auto"`` (the default), the one that this machine belongs to.
-        timeout_s: Longest wait in seconds for one answer of the shared server, in (0, 1e6]. Default 600.
+
+    Raises:
+        ValueError: A field is out of its range; the message names the field, the value and the mend.
+    """
+
+    id: str
+    revision: str | None = _NONE
+    variant: str | None = _NONE
+    dtype: str = _AUTO
+    quantize: str | None = _NONE
+    size: int | None = _NONE
+    steps: int | None = _NONE
+    guidance_scale: float | None = _NONE
+    scheduler: str | None = _NONE
+    lora: Loras = _NONE
+    textual_inversion: Words = _NONE
+    vae: str | None = _NONE
+    vae_tiling: bool = _FALSE
+    vae_slicing: bool = _FALSE
+    controlnet: str | None = _NONE
+    ip_adapter: str | None = _NONE
+    ip_adapter_scale: float | None = _NONE
+    clip: str | None = _NONE
+    compile: bool = _FALSE
+    channels_last: bool | None = _NONE
+    safety_checker: bool = _FALSE
+    reproducible: bool = _FALSE
+
+    @property
+    def loras(self) -> tuple[tuple[str, float], ...]:
+        """Every LoRA with its weight."""
+        if self.lora is None or isinstance(self.lora, str):
+            return () if self.lora is None else ((self.lora, 1.0),)
+        return tuple((one, 1.0) if isinstance(one, str) else one for one in self.lora)
+
+    @property
+    def words(self) -> tuple[tuple[str, str], ...]:
+        """Every word of textual inversion with its place."""
+        found = self.textual_inversion
+        return tuple(found.items() if isinstance(found, Mapping) else found or ())
+
+    def _check_model(self) -> None:
+        for name in PLACES:
+            if isinstance(value := getattr(self, name), os.PathLike):
+                object.__setattr__(self, name, os.fspath(value))
+        if not isinstance(self.id, str) or not self.id:
+            raise ValueError(f"id={self.id!r}: give a preset name ({', '.join(PRESET_FIELDS)}), a hub id or a folder")
+        object.__setattr__(self, "lora", _read_loras(self.lora))
+        object.__setattr__(self, "textual_inversion", _read_words(self.textual_inversion))
+        one_of("dtype", self.dtype, DTYPES)
+        if self.quantize is not None:
+            one_of("quantize", self.quantize, QUANTIZATIONS)
+        for name in SWITCHES:
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name}={getattr(self, name)!r}: use True or False")
+        if not isinstance(self.channels_last, bool | None):
+            raise ValueError(f"channels_last={self.channels_last!r}: use True, False or None")
+        if self.clip is not None and (not isinstance(self.clip, str) or not self.clip):
+            raise ValueError(f"clip={self.clip!r}: give the folder or hub id of a CLIP model, 'tiny' or None")
+        if self.ip_adapter is not None and (not isinstance(self.ip_adapter, str) or not self.ip_adapter):
+            raise ValueError(f"ip_adapter={self.ip_adapter!r}: give a hub id, for instance 'h94/IP-Adapter', or None")
+        at_least("size", self.size, 8, whole=True)
+        at_least("steps", self.steps, 1, whole=True)
+        at_least("guidance_scale", self.guidance_scale, 0)
+        at_least("ip_adapter_scale", self.ip_adapter_scale, 0)
+
+
+@dataclass(frozen=True)
+class ModelSpec(Service, Model):
+    """A diffusers inpainting model and how to run it: the fields of ``Model`` and those of ``Service``.
+
+    Every field is a JSON value, so a spec serialises, compares and hashes. A field that is left out takes the preset's
+    value where ``id`` names a preset, and the library's or the checkpoint's default otherwise. A field that is given
+    counts also where it is None: ``ModelSpec("sd15", variant=None)`` undoes the preset's ``"fp16"``.
+
+    Attributes:
+        undone: The fields whose preset's value is undone; the constructor finds them, and copies keep them.
 
     Raises:
         ValueError: A field is out of its range; the message names the field, the value and the mend.
@@ -80,73 +166,29 @@ class ModelSpec:
     Examples:
         >>> ModelSpec("sd15", steps=8).resolved().id
         'stable-diffusion-v1-5/stable-diffusion-inpainting'
+        >>> ModelSpec("sd15", variant=None)
+        ModelSpec(id='sd15', variant=None)
     """
 
-    id: str
-    revision: str | None = None
-    variant: str | None = None
-    device: str = "auto"
-    dtype: str = "auto"
-    size: int | None = None
-    steps: int | None = None
-    guidance_scale: float | None = None
-    scheduler: str | None = None
-    lora: str | None = None
-    vae: str | None = None
-    controlnet: str | None = None
-    clip: str | None = None
-    compile: bool = False
-    channels_last: bool | None = None
-    safety_checker: bool = False
-    max_batch_size: int | None = None
-    max_wait_ms: float | None = None
-    memory_fraction: float | None = None
-    device_share: float | None = None
-    reproducible: bool = False
-    serving: str = "auto"
-    address: str | None = None
-    timeout_s: float | None = None
+    undone: frozenset[str] | None = None
 
     def __post_init__(self) -> None:
-        for name in PLACES:
-            if isinstance(value := getattr(self, name), os.PathLike):
-                object.__setattr__(self, name, os.fspath(value))
-        if not isinstance(self.id, str) or not self.id:
-            raise ValueError(f"id={self.id!r}: give a preset name ({', '.join(PRESETS)}), a hub id or a folder")
-        if not isinstance(self.device, str) or not (self.device in DEVICES or re.fullmatch("cuda:[0-9]+", self.device)):
-            raise ValueError(f"device={self.device!r}: use one of {', '.join(DEVICES)} or cuda:N")
-        _one_of("dtype", self.dtype, DTYPES)
-        _one_of("serving", self.serving, SERVING)
-        if not isinstance(self.compile, bool):
-            raise ValueError(f"compile={self.compile!r}: use True or False")
-        if not isinstance(self.channels_last, bool | None):
-            raise ValueError(f"channels_last={self.channels_last!r}: use True, False or None")
-        if self.clip is not None and (not isinstance(self.clip, str) or not self.clip):
-            raise ValueError(f"clip={self.clip!r}: give the folder or hub id of a CLIP model, 'tiny' or None")
-        if self.address is not None and (not isinstance(self.address, str) or not self.address):
-            raise ValueError(f"address={self.address!r}: give the folder that 'inpaint-transform serve' prints")
-        if self.serving == "ray" and self.address is not None and not is_cluster_address(self.address):
-            raise ValueError(
-                f"address={self.address!r}: with serving='ray' give 'auto' or the 'host:port' that 'ray start --head'"
-                " printed (not ray://, which is too slow for pixels)"
-            )
-        if self.address is not None and self.serving != "ray" and NETWORK_ADDRESS.match(self.address):
-            raise ValueError(
-                f"address={self.address!r}: a server is reached on its own machine only, by the folder that "
-                f"'inpaint-transform serve' prints there; for painters on other machines use serving='ray'"
-            )
-        _at_least("size", self.size, 8, whole=True)
-        _at_least("steps", self.steps, 1, whole=True)
-        _at_least("guidance_scale", self.guidance_scale, 0)
-        _at_least("max_batch_size", self.max_batch_size, 1, whole=True)
-        _at_least("max_wait_ms", self.max_wait_ms, 0)
-        for name in ("memory_fraction", "device_share"):
-            share = getattr(self, name)
-            if share is not None and not (isinstance(share, int | float) and 0 < share <= 1):
-                raise ValueError(f"{name}={share!r}: use a share in (0, 1]")
-        wait = self.timeout_s
-        if wait is not None and not (isinstance(wait, int | float) and 0 < wait <= MAX_TIMEOUT_S):
-            raise ValueError(f"timeout_s={wait!r}: use a number of seconds above 0 and at most {MAX_TIMEOUT_S:g}")
+        given = set()
+        for one in dataclasses.fields(Model):
+            value = getattr(self, one.name)
+            if isinstance(value, _LeftOut):
+                object.__setattr__(self, one.name, value.value)
+            elif isinstance(one.default, _LeftOut) and value == one.default.value:
+                given.add(one.name)
+        self._check_model()
+        self._check_service()
+        # A copy is given every field by its name, and what was undone before.
+        undone = given & PRESET_FIELDS.get(self.id, {}).keys() if self.undone is None else given & self.undone
+        object.__setattr__(self, "undone", frozenset(undone))
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}={value!r}" for name, value in self.to_dict().items())
+        return f"{type(self).__name__}({fields})"
 
     @classmethod
     def of(cls, model: str | os.PathLike[str] | Mapping[str, Any] | ModelSpec) -> ModelSpec:
@@ -165,29 +207,38 @@ class ModelSpec:
                 f"layout, or a ModelSpec; a pipeline that is loaded already cannot be shared with workers, so save it "
                 f"with save_pretrained(FOLDER) and give the folder"
             )
-        known = [field.name for field in dataclasses.fields(cls)]
-        unknown = sorted(set(model) - set(known))
+        unknown = sorted(set(model) - set(FIELDS))
         if unknown or "id" not in model:
             problem = f"unknown field {unknown[0]!r}" if unknown else "no 'id'"
-            raise ValueError(f"model={dict(model)!r}: {problem}; a model has the fields {', '.join(known)}")
+            raise ValueError(f"model={dict(model)!r}: {problem}; a model has the fields {', '.join(FIELDS)}")
         return cls(**model)
 
+    @classmethod
+    def typed(cls, model: str, **fields: Any) -> ModelSpec:
+        """A spec from a command line, where None means that a field was left out.
+
+        Raises:
+            ValueError: As in the constructor.
+        """
+        return cls(model, **{name: value for name, value in fields.items() if value is not None})
+
     def to_dict(self) -> dict[str, Any]:
-        """The fields that differ from those of ``ModelSpec(id)``, as JSON scalars; ``ModelSpec.of`` reads it back."""
+        """The fields that differ from those of ``ModelSpec(id)``, as JSON values; ``ModelSpec.of`` reads it back."""
         return {
-            field.name: getattr(self, field.name)
-            for field in dataclasses.fields(ModelSpec)
-            if getattr(self, field.name) != field.default
+            name: as_json(name, value)
+            for name, default in FIELDS.items()
+            if (value := getattr(self, name)) != default or name in (self.undone or ())
         }
 
     def resolved(self) -> ResolvedSpec:
         """The spec with its preset's values and the library's defaults filled in; ``id`` is what diffusers loads."""
-        preset = PRESETS.get(self.id)
-        own = {name: value for name, value in self.to_dict().items() if name != "id" or preset is None}
-        return ResolvedSpec(**{**(preset.to_dict() if preset else {}), **own})
+        preset = PRESET_FIELDS.get(self.id, {})
+        own = {name: value for name, value in self.to_dict().items() if name != "id" or not preset}
+        fields = {**preset, **own}
+        return ResolvedSpec(**{name: value for name, value in fields.items() if name not in (self.undone or ())})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ResolvedSpec(ModelSpec):
     """A spec in which nothing that the library decides is open any more; ``ModelSpec.resolved`` makes it."""
 
@@ -201,38 +252,67 @@ class ResolvedSpec(ModelSpec):
         return self
 
 
-def rank_device(count: int) -> int:
-    """Index of the CUDA device that belongs to this process's ``LOCAL_RANK``.
-
-    Args:
-        count: How many devices this process sees.
-
-    Raises:
-        ValueError: ``LOCAL_RANK`` is not a number.
-    """
-    rank = os.environ.get("LOCAL_RANK", "0")
-    if not rank.isdecimal():
-        raise ValueError(f"LOCAL_RANK={rank!r}: a launcher sets it to 0, 1, ...; unset it, or give device='cuda:N'")
-    # A launcher that shows each rank one device only numbers it 0 whatever the rank: hence the remainder.
-    return int(rank) % max(count, 1)
+def _read_loras(given: Any) -> str | tuple[tuple[str, float], ...] | None:
+    """One place as it is; several, or one with a weight, as pairs."""
+    if given is None or isinstance(given, str | os.PathLike):
+        places: list[tuple[str, float]] = [] if given is None else [(_place("lora", given), 1.0)]
+    elif isinstance(given, Sequence):
+        places = [_read_pair(given, one) for one in given]
+    else:
+        raise _no_lora(given)
+    if len(places) == 1 and places[0][1] == 1.0:
+        return places[0][0]
+    return tuple(places) or None
 
 
-def is_cluster_address(address: str) -> bool:
-    """Whether an address is that of a Ray cluster: ``"auto"`` or ``"host:port"``."""
-    host, _, port = address.rpartition(":")
-    named = re.fullmatch(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", host) is not None
-    return address == "auto" or (named and re.fullmatch("[0-9]{1,5}", port) is not None and 0 < int(port) < 65536)
+def _read_pair(given: Any, one: Any) -> tuple[str, float]:
+    place, weight = one if isinstance(one, tuple | list) and len(one) == 2 else (one, 1.0)
+    number = isinstance(weight, int | float) and not isinstance(weight, bool) and math.isfinite(weight)
+    if not isinstance(place, str | os.PathLike) or not number:
+        raise _no_lora(given)
+    return _place("lora", place), float(weight)
 
 
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name}={value!r}: use one of {', '.join(allowed)}")
+def _no_lora(given: Any) -> ValueError:
+    return ValueError(
+        f"lora={given!r}: give a file, folder or hub id, or a list of them, each alone or with its weight, e.g. "
+        f"[('style.safetensors', 0.6)]"
+    )
 
 
-def _at_least(name: str, value: float | None, least: float, whole: bool = False) -> None:
-    kind = int if whole else int | float
-    if value is not None and not (isinstance(value, kind) and math.isfinite(value) and value >= least):
-        raise ValueError(f"{name}={value!r}: use a {'whole ' if whole else ''}number of at least {least}")
+def _read_words(given: Any) -> tuple[tuple[str, str], ...] | None:
+    pairs = tuple(given.items()) if isinstance(given, Mapping) else given
+    if pairs is None or pairs == ():
+        return None
+    if not isinstance(pairs, tuple) or not all(_is_word(pair[0]) for pair in pairs):
+        raise ValueError(
+            f"textual_inversion={given!r}: give {{word: file}}, e.g. {{'<my-cone>': 'cone.safetensors'}}, each word "
+            f"without spaces"
+        )
+    return tuple((word, _place("textual_inversion", place)) for word, place in pairs)
 
 
+def _is_word(word: object) -> bool:
+    return isinstance(word, str) and word.split() == [word]
+
+
+def _place(name: str, place: Any) -> str:
+    if not isinstance(place, str | os.PathLike) or not os.fspath(place):
+        raise ValueError(f"{name}={place!r}: give a file, a folder or a hub id")
+    return str(os.fspath(place))
+
+
+def as_json(name: str, value: Any) -> Any:
+    """A field's value as JSON has it."""
+    if name == "lora" and isinstance(value, tuple):
+        return [list(pair) for pair in value]
+    return dict(value) if name == "textual_inversion" and value is not None else value
+
+
+# What ``ModelSpec(id)`` has in each field where ``id`` is no preset.
+FIELDS: dict[str, Any] = {
+    one.name: one.default.value if isinstance(one.default, _LeftOut) else one.default
+    for half in (Model, Service)
+    for one in dataclasses.fields(half)
+}
 PRESETS: dict[str, ModelSpec] = {name: ModelSpec(**fields) for name, fields in PRESET_FIELDS.items()}

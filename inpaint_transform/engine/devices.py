@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from inpaint_transform.core.errors import InpaintError
-from inpaint_transform.core.models import rank_device
+from inpaint_transform.core.service import rank_device
 
 
 def choose_device(device: str) -> torch.device:

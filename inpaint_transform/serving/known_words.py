@@ -45,12 +45,12 @@ class Words:
 def words_of(spec: ModelSpec) -> Words | None:
     """The words that a checkpoint's folder names; None for a model that knows all kinds of things.
 
-    With a LoRA there are none: it may bring words of its own.
+    With a LoRA or textual inversion there are none: they may bring words of their own.
 
     Args:
         spec: A resolved spec.
     """
-    if spec.lora is not None:
+    if spec.lora is not None or spec.textual_inversion is not None:
         return None
     try:
         found = json.loads((Path(spec.id).expanduser() / FILE).read_text(encoding="utf-8"))

@@ -7,16 +7,14 @@ import multiprocessing
 import sys
 from typing import Any
 
-from inpaint_transform.core.models import PRESETS, ModelSpec, rank_device
+from inpaint_transform.core.models import PRESETS, Model, ModelSpec, as_json
+from inpaint_transform.core.service import rank_device
 from inpaint_transform.serving.forks import is_forked
 from inpaint_transform.serving.isolation import foreign_dtype
 
-# How a model is run or waited for, and not what it paints: whoever started a server or painter by hand has decided
-# that for all who ask it.
-RUN_FIELDS = {
-    *("serving", "address", "timeout_s", "device"),
-    *("max_batch_size", "max_wait_ms", "memory_fraction", "device_share"),
-}
+# Fields that specs did not always have. They are left out where they say nothing, so that pools and painters of
+# before are still found.
+LATER_FIELDS = {"quantize", "textual_inversion", "vae_tiling", "vae_slicing", "ip_adapter", "ip_adapter_scale"}
 
 # A server is reached through a Unix socket, which Python has not on Windows.
 CAN_SHARE = sys.platform != "win32"
@@ -26,12 +24,16 @@ MIN_CALL, MAX_CALL = 8, 16
 
 
 def portable(spec: ModelSpec) -> dict[str, Any]:
-    """The fields that decide what is painted, as JSON scalars that mean the same on every machine."""
+    """The fields that decide what is painted, as JSON values that mean the same on every machine."""
     resolved = spec.resolved()
-    fields = {field.name: getattr(resolved, field.name) for field in dataclasses.fields(ModelSpec)}
+    fields = {one.name: as_json(one.name, getattr(resolved, one.name)) for one in dataclasses.fields(Model)}
     if resolved.id == PRESETS["tiny"].id:
         fields["id"] = "tiny"  # whose folder is another on every machine
-    return {name: value for name, value in fields.items() if name not in RUN_FIELDS}
+    return {name: value for name, value in fields.items() if name not in LATER_FIELDS or _says(value)}
+
+
+def _says(value: Any) -> bool:
+    return value is not None and value is not False
 
 
 def resolve_device(device: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import pickle
 from pathlib import Path
@@ -12,7 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inpaint_transform.core.models import PRESETS, ModelSpec, ResolvedSpec, rank_device
+from inpaint_transform.core.models import FIELDS, PRESETS, Model, ModelSpec, ResolvedSpec
+from inpaint_transform.core.presets import PRESET_FIELDS
+from inpaint_transform.core.service import Service
 from inpaint_transform.tiny import CHECKPOINT
 
 NAN = float("nan")
@@ -76,6 +79,27 @@ NAN = float("nan")
         ("compile", "max-autotune"),
         ("channels_last", 0),
         ("channels_last", "auto"),
+        ("quantize", "int4"),
+        ("quantize", ""),
+        ("offload", "cpu"),
+        ("offload", True),
+        ("vae_tiling", None),
+        ("vae_slicing", 1),
+        ("ip_adapter", ""),
+        ("ip_adapter", 3),
+        ("ip_adapter_scale", -0.1),
+        ("ip_adapter_scale", NAN),
+        ("lora", ""),
+        ("lora", 5),
+        ("lora", ("style.safetensors", 0.6)),
+        ("lora", [("style.safetensors", "0.6")]),
+        ("lora", [("style.safetensors", NAN)]),
+        ("lora", [("style.safetensors", True)]),
+        ("lora", [3]),
+        ("textual_inversion", "cone.safetensors"),
+        ("textual_inversion", {"my cone": "cone.safetensors"}),
+        ("textual_inversion", {"": "cone.safetensors"}),
+        ("textual_inversion", ["cone.safetensors"]),
     ],
 )
 def test_a_field_out_of_range_is_named_with_its_value(field: str, value: Any) -> None:
@@ -163,7 +187,6 @@ specs = st.builds(
     id=st.sampled_from([*PRESETS, "someone/some-model"]),
     revision=st.none() | st.text(),
     device=st.sampled_from(["auto", "cpu", "cuda:3"]),
-    dtype=st.sampled_from(["auto", "float32"]),
     size=st.none() | st.integers(8, 2048),
     steps=st.none() | st.integers(1, 100),
     guidance_scale=st.none() | st.floats(0, 50),
@@ -173,6 +196,11 @@ specs = st.builds(
     serving=st.sampled_from(["auto", "local", "shared"]),
     compile=st.booleans(),
     channels_last=st.sampled_from([None, True, False]),
+    lora=st.none() | st.lists(st.sampled_from(["a", "b/c"]) | st.tuples(st.just("d"), st.floats(-2, 2)), max_size=3),
+    textual_inversion=st.none() | st.dictionaries(st.sampled_from(["<a>", "b"]), st.just("file"), max_size=2),
+    variant=st.none() | st.just("other"),
+    dtype=st.sampled_from(["auto", "float32"]),
+    offload=st.sampled_from([None, "model"]),
 )
 
 
@@ -194,21 +222,6 @@ def test_resolving_keeps_what_was_asked_for(spec: ModelSpec) -> None:
             assert getattr(resolved, field) == value
     assert resolved.resolved() == resolved
     assert ModelSpec.of(resolved.to_dict()).resolved() == resolved
-
-
-@pytest.mark.parametrize(("rank", "count", "index"), [(None, 2, 0), ("1", 4, 1), ("5", 4, 1), ("3", 1, 0), ("2", 0, 0)])
-def test_a_rank_has_a_device_also_where_it_sees_one_only(rank: str | None, count: int, index: int) -> None:
-    with pytest.MonkeyPatch.context() as environment:
-        environment.delenv("LOCAL_RANK", raising=False)
-        if rank is not None:
-            environment.setenv("LOCAL_RANK", rank)
-        assert rank_device(count) == index
-
-
-def test_a_rank_that_is_no_number_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOCAL_RANK", "first")
-    with pytest.raises(ValueError, match="LOCAL_RANK='first'"):
-        rank_device(1)
 
 
 def test_to_dict_holds_only_what_differs() -> None:
@@ -239,23 +252,10 @@ def test_of_names_what_is_wrong_with_a_dict(model: dict[str, Any], problem: str)
         ModelSpec.of(model)
 
 
-@pytest.mark.parametrize("address", [None, "auto", "head:6379", "10.0.0.7:6379", "[::1]:6379", "a-b.c_d:1"])
-def test_addresses_of_a_cluster(address):
-    assert ModelSpec("sd15", serving="ray", address=address).resolved().address == address
-
-
-@pytest.mark.parametrize(
-    "address", ["ray://head:10001", "head", "head:", ":6379", "head:0", "head:70000", "/tmp/x", "a b:1"]
-)
-def test_what_is_no_address_of_a_cluster(address):
-    with pytest.raises(ValueError, match=r"address=.*host:port"):
-        ModelSpec("sd15", serving="ray", address=address)
-
-
 def test_a_path_is_a_place_too(tmp_path: Path) -> None:
     spec = ModelSpec.of(tmp_path)
     assert spec == ModelSpec(str(tmp_path)) == ModelSpec(tmp_path)  # type: ignore[arg-type] # at runtime it may be
-    parts = {name: tmp_path / name for name in ("lora", "vae", "controlnet", "clip", "address")}
+    parts = {name: tmp_path / name for name in ("lora", "vae", "controlnet", "ip_adapter", "clip", "address")}
     assert ModelSpec("tiny", **parts).to_dict() == {"id": "tiny", **{name: str(part) for name, part in parts.items()}}
 
 
@@ -265,12 +265,77 @@ def test_of_names_what_is_no_model_at_all(model: Any) -> None:
         ModelSpec.of(model)
 
 
-@pytest.mark.parametrize("address", ["gpu1:8000", "10.0.0.7:80", "http://gpu1/x", "tcp://gpu1:1", "localhost:8000"])
-def test_a_server_on_another_machine_cannot_be_reached(address: str) -> None:
-    with pytest.raises(ValueError, match=f"address='{address}': .*on its own machine only.*serving='ray'"):
-        ModelSpec("tiny", address=address)
+# Two halves
 
 
-@pytest.mark.parametrize("address", ["/run/user/1/inpaint-x", "servers/a", "C:\\servers\\a", "servers:old/1"])
-def test_folders_are_addresses(address: str) -> None:
-    assert ModelSpec("tiny", address=address).address == address
+def test_every_field_is_of_one_half() -> None:
+    """What decides about pixels, and what does not; whoever compares specs goes by the halves."""
+    halves = [{one.name for one in dataclasses.fields(half)} for half in (Model, Service)]
+    assert not halves[0] & halves[1]
+    assert halves[0] | halves[1] == set(FIELDS) == {one.name for one in dataclasses.fields(ModelSpec)} - {"undone"}
+    for fields in PRESET_FIELDS.values():
+        assert set(fields) <= halves[0], "a preset says which model, and nothing about this machine"
+
+
+# Undoing what a preset says
+
+
+def test_none_undoes_what_a_preset_says() -> None:
+    spec = ModelSpec("sd15", variant=None)
+    assert spec.to_dict() == {"id": "sd15", "variant": None}
+    assert spec != ModelSpec("sd15")
+    resolved = spec.resolved()
+    assert {**resolved.to_dict(), "variant": "fp16"} == ModelSpec("sd15").resolved().to_dict()
+    assert resolved.variant is None
+    assert ModelSpec.of(json.loads(json.dumps(spec.to_dict()))) == spec
+    assert repr(spec) == "ModelSpec(id='sd15', variant=None)"
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_any_field_of_a_preset_can_be_undone(name: str) -> None:
+    for field in PRESET_FIELDS[name].keys() - {"id"}:
+        undone = ModelSpec(name, **{field: FIELDS[field]})
+        assert field in undone.to_dict()
+        assert getattr(undone.resolved(), field) == (20 if field == "steps" else FIELDS[field])
+        for other in PRESET_FIELDS[name].keys() - {"id", field}:
+            assert getattr(undone.resolved(), other) == PRESET_FIELDS[name][other]
+
+
+def test_copies_undo_what_their_original_undoes_and_no_more() -> None:
+    plain, undone = ModelSpec("sd15"), ModelSpec("sd15", variant=None)
+    assert dataclasses.replace(plain, serving="local") == ModelSpec("sd15", serving="local")
+    assert dataclasses.replace(undone, serving="local") == ModelSpec("sd15", variant=None, serving="local")
+    assert dataclasses.replace(undone, variant="fp16") == ModelSpec("sd15", variant="fp16")
+    assert pickle.loads(pickle.dumps(undone)) == copy.deepcopy(undone) == undone
+
+
+def test_what_no_preset_says_is_not_undone() -> None:
+    assert ModelSpec("someone/some-model", variant=None) == ModelSpec("someone/some-model")
+    assert ModelSpec("sd15", vae=None, dtype="auto") == ModelSpec("sd15")
+
+
+def test_what_was_not_typed_is_not_given() -> None:
+    assert ModelSpec.typed("sd15", steps=None, size=256) == ModelSpec("sd15", size=256)
+
+
+# Several LoRAs, and words
+
+
+def test_one_lora_alone_stays_a_string() -> None:
+    assert ModelSpec("sd15", lora="a").lora == ModelSpec("sd15", lora=[("a", 1)]).lora == "a"
+    assert ModelSpec("sd15", lora=[]).lora is None
+    assert ModelSpec("sd15", lora="a").loras == (("a", 1.0),)
+    assert ModelSpec("sd15").loras == ()
+
+
+def test_several_loras_each_with_its_weight(tmp_path: Path) -> None:
+    spec = ModelSpec("sd15", lora=[(tmp_path / "a", 0.5), "b", ["c", -1]])
+    assert spec.loras == ((str(tmp_path / "a"), 0.5), ("b", 1.0), ("c", -1.0))
+    assert spec.to_dict()["lora"] == [[str(tmp_path / "a"), 0.5], ["b", 1.0], ["c", -1.0]]
+
+
+def test_words_are_kept_with_their_files(tmp_path: Path) -> None:
+    spec = ModelSpec("sd15", textual_inversion={"<cone>": tmp_path / "cone.safetensors"})
+    assert spec.words == (("<cone>", str(tmp_path / "cone.safetensors")),)
+    assert spec.to_dict()["textual_inversion"] == {"<cone>": str(tmp_path / "cone.safetensors")}
+    assert ModelSpec("sd15", textual_inversion={}) == ModelSpec("sd15")

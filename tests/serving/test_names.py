@@ -1,12 +1,14 @@
 """Which painters a server finds: those that paint the same, however they are run."""
 
 import dataclasses
+import json
 
 import pytest
 
-from inpaint_transform.core.models import PRESETS, ModelSpec
+from inpaint_transform.core.models import FIELDS, PRESETS, ModelSpec
+from inpaint_transform.core.service import Service
 from inpaint_transform.serving.engines import ENGINE_VARIABLE
-from inpaint_transform.serving.placement import RUN_FIELDS, portable
+from inpaint_transform.serving.placement import LATER_FIELDS, portable
 from inpaint_transform.serving.ray import names
 
 SPEC = ModelSpec("sd15", serving="ray")
@@ -19,7 +21,14 @@ OTHER = {
     "steps": 9,
     "guidance_scale": 3.0,
     "scheduler": "LCMScheduler",
-    "lora": "folder",
+    "quantize": "int8",
+    "lora": [("folder", 0.5), "other"],
+    "textual_inversion": {"<cone>": "folder"},
+    "vae_tiling": True,
+    "vae_slicing": True,
+    "ip_adapter": "folder",
+    "ip_adapter_scale": 0.0,
+    "offload": "model",
     "vae": "folder",
     "controlnet": "folder",
     "clip": "tiny",
@@ -38,13 +47,19 @@ OTHER = {
 }
 
 
-@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(ModelSpec)])
+@pytest.mark.parametrize("field", FIELDS)
 def test_painters_are_told_apart_by_what_they_paint(field):
-    other = dataclasses.replace(SPEC, **{field: OTHER.get(field, "folder")})
+    other = dataclasses.replace(SPEC, **{field: OTHER[field]})
     same = names.family(other) == names.family(SPEC)
-    assert same == (field in RUN_FIELDS)
-    differs = names.difference(SPEC, portable(other))
-    assert differs is None if same else differs.startswith(f"{field}=") or field == "id"
+    assert same == (field in {one.name for one in dataclasses.fields(Service)})
+    for wanted, there in ((SPEC, other), (other, SPEC)):
+        differs = names.difference(wanted, json.loads(json.dumps(portable(there))))
+        assert differs is None if same else differs.startswith(f"{field}=") or field == "id"
+
+
+def test_a_field_that_specs_did_not_always_have_changes_no_name_of_before():
+    assert not LATER_FIELDS & portable(SPEC).keys()
+    assert names.family(ModelSpec("sd15", vae_tiling=False)) == names.family(SPEC)
 
 
 def test_a_preset_is_what_it_stands_for():

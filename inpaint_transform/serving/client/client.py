@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from inpaint_transform.core.errors import InpaintError
-from inpaint_transform.core.models import ModelSpec, ResolvedSpec
+from inpaint_transform.core.models import Model, ModelSpec, ResolvedSpec
 from inpaint_transform.core.protocol import Destination, InpaintRequest, InpaintResult
 from inpaint_transform.core.user_warning import warn_user
 from inpaint_transform.serving.client.budget import MAX_FAILURES, Budget
@@ -25,7 +25,7 @@ from inpaint_transform.serving.client.launch import ensure_running
 from inpaint_transform.serving.engines import engine_name
 from inpaint_transform.serving.forks import call_after_fork
 from inpaint_transform.serving.known_words import Listener
-from inpaint_transform.serving.placement import MAX_CALL, MIN_CALL, RUN_FIELDS, resolve_device
+from inpaint_transform.serving.placement import MAX_CALL, MIN_CALL, resolve_device
 from inpaint_transform.serving.server_directory import NotPrivateError, ServerDirectory, directory_for
 from inpaint_transform.serving.session import Session
 from inpaint_transform.serving.transport import paint_frames, wire
@@ -318,9 +318,9 @@ class SharedInpainter:
         if self._folder is None:
             return
         wanted, there = self._spec, ModelSpec.of(served).resolved()
-        for field in dataclasses.fields(ModelSpec):
+        for field in dataclasses.fields(Model):
             mine, theirs = getattr(wanted, field.name), getattr(there, field.name)
-            if field.name not in RUN_FIELDS and mine != theirs:
+            if mine != theirs:
                 raise InpaintError(
                     f"{field.name}={mine!r}: the server at address={self._spec.address!r} runs with {theirs!r}; use"
                     f" {field.name}={theirs!r}, or start another server"

@@ -55,7 +55,8 @@ def difference(wanted: ModelSpec, there: dict[str, Any]) -> str | None:
         wanted: The spec.
         there: ``portable`` of the painter's, as it came.
     """
-    for name, mine in portable(wanted).items():
-        if there.get(name) != mine:
-            return f"{name}={mine!r}: the painters there run with {there.get(name)!r}"
+    mine = portable(wanted)
+    for name in {**mine, **there}:
+        if there.get(name) != mine.get(name):
+            return f"{name}={mine.get(name)!r}: the painters there run with {there.get(name)!r}"
     return None

@@ -13,8 +13,8 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from inpaint_transform.core.models import MAX_TIMEOUT_S
 from inpaint_transform.core.protocol import MAX_TEXTS, Destination, InpaintRequest, InpaintResult, Question
+from inpaint_transform.core.service import MAX_TIMEOUT_S
 from inpaint_transform.serving.transport.wire import (
     MAX_PAYLOAD,
     MAX_REQUESTS,

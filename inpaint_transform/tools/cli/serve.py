@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from inpaint_transform.core.errors import InpaintError
-from inpaint_transform.core.models import ModelSpec, is_cluster_address
+from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.core.service import is_cluster_address
 from inpaint_transform.serving import placement
 from inpaint_transform.tools.cli.asked import read_spec
 from inpaint_transform.tools.cli.options import Config, ModelArgument, ModelOptions, grouped, usage_errors
