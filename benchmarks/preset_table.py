@@ -36,8 +36,13 @@ NOTES = {
     "sd15-lcm": Notes("Stable Diffusion", "CreativeML OpenRAIL-M", "as above", f"{RANDOM}, with LoRA and scheduler"),
     "sd2": Notes("Stable Diffusion", "CreativeML OpenRAIL++-M"),
     "sd-turbo": Notes("Stable Diffusion, 4 channels", "Stability AI Community: **conditions on commercial use**"),
-    "sdxl": Notes("Stable Diffusion XL", "CreativeML OpenRAIL++-M", "10.5 GiB (fp16)"),
-    "flux-fill": Notes("FLUX Fill", "FLUX.1 [dev]: **not for commercial use**", remark="gated"),
+    "sdxl": Notes("Stable Diffusion XL", "CreativeML OpenRAIL++-M", "10.5 GiB (fp16)", f"{RANDOM}, with VAE"),
+    "sdxl-lcm": Notes(
+        "Stable Diffusion XL", "CreativeML OpenRAIL++-M", "as above", f"{RANDOM}, with LoRA, VAE and scheduler"
+    ),
+    "flux2-klein": Notes("FLUX.2 Klein", "Apache-2.0", '20 GB; 13 GB with `offload="model"` (bf16)'),
+    "z-image-turbo": Notes("Z-Image", "Apache-2.0", "fits 16 GB (bf16)"),
+    "flux-fill": Notes("FLUX Fill", "FLUX.1 [dev]: **not for commercial use**", "24 GB or more (bf16)", remark="gated"),
 }
 
 

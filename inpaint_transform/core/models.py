@@ -51,7 +51,7 @@ class Model:
         variant: Weight file variant of a checkpoint, for instance ``"fp16"``.
         dtype: ``"auto"`` (float16 on CUDA, float32 elsewhere), ``"float32"``, ``"float16"`` or ``"bfloat16"``.
         quantize: ``"int8"`` keeps the denoiser's weights in eight bits, at half the memory of float16 and some detail;
-            needs torchao (any device) or bitsandbytes (CUDA). None leaves them as they are.
+            needs torchao (``pip install torchao``). None leaves them as they are.
         size: Side of the square working crop in pixels; a multiple of the model's latent cell. Default: the
             checkpoint's own size.
         steps: Denoising steps, >= 1. Default 20.
@@ -182,6 +182,10 @@ class ModelSpec(Service, Model):
                 given.add(one.name)
         self._check_model()
         self._check_service()
+        if self.compile and self.offload is not None:
+            raise ValueError(
+                f"offload={self.offload!r}: use one of offload and compile=True, for what moves is not compiled"
+            )
         # A copy is given every field by its name, and what was undone before.
         undone = given & PRESET_FIELDS.get(self.id, {}).keys() if self.undone is None else given & self.undone
         object.__setattr__(self, "undone", frozenset(undone))

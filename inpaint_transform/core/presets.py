@@ -46,6 +46,32 @@ PRESET_FIELDS: dict[str, dict[str, Any]] = {
         "guidance_scale": 7.5,
         "vae": "madebyollin/sdxl-vae-fp16-fix",
     },
+    "sdxl-lcm": {
+        "id": "diffusers/stable-diffusion-xl-1.0-inpainting-0.1",
+        "variant": "fp16",
+        "size": 1024,
+        "steps": 4,
+        "guidance_scale": 1.0,
+        "scheduler": "LCMScheduler",
+        "lora": "latent-consistency/lcm-lora-sdxl",
+        "vae": "madebyollin/sdxl-vae-fp16-fix",
+    },
+    # Distilled: its class would run 50 steps with guidance 8.
+    "flux2-klein": {
+        "id": "black-forest-labs/FLUX.2-klein-4B",
+        "dtype": "bfloat16",
+        "size": 1024,
+        "steps": 4,
+        "guidance_scale": 1.0,
+    },
+    # Distilled: its class would run 50 steps with guidance 5.
+    "z-image-turbo": {
+        "id": "Tongyi-MAI/Z-Image-Turbo",
+        "dtype": "bfloat16",
+        "size": 1024,
+        "steps": 8,
+        "guidance_scale": 0.0,
+    },
     "flux-fill": {
         "id": "black-forest-labs/FLUX.1-Fill-dev",
         "dtype": "bfloat16",

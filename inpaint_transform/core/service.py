@@ -6,6 +6,7 @@ import math
 import os
 import re
 from dataclasses import dataclass
+from typing import Any
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 SERVING = ("auto", "local", "shared", "ray")
@@ -54,8 +55,9 @@ class Service:
     timeout_s: float | None = None
 
     def _check_service(self) -> None:
-        if isinstance(self.address, os.PathLike):
-            object.__setattr__(self, "address", os.fspath(self.address))
+        address: Any = self.address
+        if isinstance(address, os.PathLike):
+            object.__setattr__(self, "address", os.fspath(address))
         if not isinstance(self.device, str) or not (self.device in DEVICES or re.fullmatch("cuda:[0-9]+", self.device)):
             raise ValueError(f"device={self.device!r}: use one of {', '.join(DEVICES)} or cuda:N")
         one_of("serving", self.serving, SERVING)

@@ -7,7 +7,8 @@ import multiprocessing
 import sys
 from typing import Any
 
-from inpaint_transform.core.models import PRESETS, Model, ModelSpec, as_json
+from inpaint_transform.core.models import Model, ModelSpec, as_json
+from inpaint_transform.core.presets import PRESET_FIELDS
 from inpaint_transform.core.service import rank_device
 from inpaint_transform.serving.forks import is_forked
 from inpaint_transform.serving.isolation import foreign_dtype
@@ -27,7 +28,7 @@ def portable(spec: ModelSpec) -> dict[str, Any]:
     """The fields that decide what is painted, as JSON values that mean the same on every machine."""
     resolved = spec.resolved()
     fields = {one.name: as_json(one.name, getattr(resolved, one.name)) for one in dataclasses.fields(Model)}
-    if resolved.id == PRESETS["tiny"].id:
+    if resolved.id == PRESET_FIELDS["tiny"]["id"]:
         fields["id"] = "tiny"  # whose folder is another on every machine
     return {name: value for name, value in fields.items() if name not in LATER_FIELDS or _says(value)}
 

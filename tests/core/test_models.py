@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inpaint_transform.core.models import FIELDS, PRESETS, Model, ModelSpec, ResolvedSpec
+from inpaint_transform.core.models import FIELDS, PRESETS, Model, ModelSpec, ResolvedSpec, as_json
 from inpaint_transform.core.presets import PRESET_FIELDS
 from inpaint_transform.core.service import Service
 from inpaint_transform.tiny import CHECKPOINT
@@ -200,7 +200,7 @@ specs = st.builds(
     textual_inversion=st.none() | st.dictionaries(st.sampled_from(["<a>", "b"]), st.just("file"), max_size=2),
     variant=st.none() | st.just("other"),
     dtype=st.sampled_from(["auto", "float32"]),
-    offload=st.sampled_from([None, "model"]),
+    quantize=st.sampled_from([None, "int8"]),
 )
 
 
@@ -218,8 +218,10 @@ def test_a_spec_survives_every_way_of_copying_it(spec: ModelSpec) -> None:
 def test_resolving_keeps_what_was_asked_for(spec: ModelSpec) -> None:
     resolved = spec.resolved()
     for field, value in spec.to_dict().items():
-        if field != "id":
-            assert getattr(resolved, field) == value
+        if field == "steps":
+            assert resolved.steps == (20 if spec.steps is None else spec.steps)
+        elif field != "id":
+            assert as_json(field, getattr(resolved, field)) == value
     assert resolved.resolved() == resolved
     assert ModelSpec.of(resolved.to_dict()).resolved() == resolved
 

@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from inpaint_transform.core.models import FIELDS, PRESETS, ModelSpec
+from inpaint_transform.core.models import FIELDS, ModelSpec
+from inpaint_transform.core.presets import PRESET_FIELDS
 from inpaint_transform.core.service import Service
 from inpaint_transform.serving.engines import ENGINE_VARIABLE
 from inpaint_transform.serving.placement import LATER_FIELDS, portable
@@ -68,8 +69,8 @@ def test_a_preset_is_what_it_stands_for():
 
 def test_the_embedded_model_has_the_same_name_wherever_it_is_installed(monkeypatch):
     here = names.family(ModelSpec("tiny"))
-    elsewhere = dataclasses.replace(PRESETS["tiny"], id="/opt/other/site-packages/checkpoint")
-    monkeypatch.setitem(PRESETS, "tiny", elsewhere)
+    elsewhere = {**PRESET_FIELDS["tiny"], "id": "/opt/other/site-packages/checkpoint"}
+    monkeypatch.setitem(PRESET_FIELDS, "tiny", elsewhere)
     assert names.family(ModelSpec("tiny")) == here
     assert portable(ModelSpec("tiny"))["id"] == "tiny"
 
