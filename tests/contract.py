@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from painters import Painter, hand_in
+from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from inpaint_transform import InpaintError, ModelSpec
@@ -153,6 +154,26 @@ class Contract:
     def test_prompts_by_label(self, painter: Painter) -> None:
         self.run(self.make(prompts={3: "a cat", 7: ["a dog"]}, num_boxes=2, p=1.0), labels=(3, 7))
         assert [request.prompt for request in painter.calls[-1]] == ["a cat", "a dog"]
+
+    def test_references_by_label(self, painter: Painter, tmp_path: Path) -> None:
+        """Files and arrays; drawn for each edit, and for labels that have one."""
+        red, blue = np.full((30, 40, 3), (250, 0, 0), np.uint8), np.full((30, 40, 3), (0, 0, 250), np.uint8)
+        Image.fromarray(blue).save(tmp_path / "blue.png")
+        reference = {"cat": [red, tmp_path / "blue.png"]}
+        transform = self.make(prompts="a {label}", reference=reference, num_boxes=2, seed=1, p=1.0)
+        drawn = set()
+        for number in range(8):
+            image = IMAGE.copy()
+            image[0, 0] = number
+            self.run(transform, image)
+            cat, dog = painter.calls[-1]
+            assert dog.reference is None
+            drawn.add(tuple(cat.reference[5, 5]))
+        assert drawn == {(250, 0, 0), (0, 0, 250)}
+        assert f"reference={{'cat': ['array (30, 40, 3)', '{tmp_path / 'blue.png'}']}}" in repr(transform)
+        twin = pickle.loads(pickle.dumps(transform))
+        self.run(twin)
+        assert painter.calls[-1][0].reference is not None
 
     def test_a_sample_brings_its_own_slots(self, painter: Painter) -> None:
         transform = self.make(prompts="{label} {weather}", prompt_key="scene", include_labels=["cat"], p=1.0)
@@ -322,6 +343,9 @@ class Contract:
             ({"prompts": "a {label"}, "prompts='a {label'"),
             ({"attributes": {"color": "red"}}, "color"),
             ({"strength": 0}, "strength=0"),
+            ({"reference": {"cat": ["gone.png"]}}, "reference={'cat': ['gone.png']}: there is no such file"),
+            ({"reference": "photo.png"}, "reference='photo.png': give {label: [files or arrays]}"),
+            ({"reference": {"cat": "photo.png"}}, "reference={'cat': ...}: give a list"),
             ({"shape": "star"}, "shape='star'"),
             ({"on_error": "ignore"}, "on_error"),
             ({"seed": "x"}, "seed"),

@@ -12,6 +12,7 @@ import numpy as np
 from inpaint_transform.core import crops, masks
 from inpaint_transform.core.boxes import Box, Outline, intersection, relative, sides
 from inpaint_transform.core.labels import Label
+from inpaint_transform.core.references import Reference
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Edit:
         mask_runs: Run lengths of the part of the box that is painted, see ``masks.encode_rle``; None where the box, its
             shape or the outline say it.
         look: Which look of its object it shows, with ``reuse``; None without.
+        reference: The picture that it is painted after; None without.
     """
 
     index: int | None
@@ -65,6 +67,7 @@ class Edit:
     protected: tuple[Box, ...] = ()
     mask_runs: tuple[int, ...] | None = None
     look: Look | None = None
+    reference: Reference | None = None
 
     @property
     def target(self) -> Label:
@@ -77,11 +80,9 @@ class Edit:
         return relative(self.box, self.window)
 
     def to_dict(self) -> dict[str, Any]:
-        """The edit as JSON values; without a look it has no such entry."""
+        """The edit as JSON values; without a look or a reference it has no such entry."""
         values = dataclasses.asdict(self)
-        if self.look is None:
-            del values["look"]
-        return values
+        return {name: value for name, value in values.items() if name not in ("look", "reference") or value is not None}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Edit:
@@ -96,6 +97,7 @@ class Edit:
                 "protected": tuple(tuple(box) for box in values.get("protected", ())),
                 "mask_runs": lengths and tuple(lengths),
                 "look": Look(**values["look"]) if values.get("look") else None,
+                "reference": Reference(**values["reference"]) if values.get("reference") else None,
             }
         )
 

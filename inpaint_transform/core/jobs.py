@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from inpaint_transform.core import blend, crops, masks, seeds
+from inpaint_transform.core import blend, crops, masks, references, seeds
 from inpaint_transform.core.boxes import Box, sides
 from inpaint_transform.core.edit import Edit, Outcome
 from inpaint_transform.core.feather import feather_alpha
@@ -182,6 +182,7 @@ def make_request(
         edit.strength,
         seed,
         question,
+        None if edit.reference is None else references.find(recipe.reference, edit.reference),
     )
 
 

@@ -80,6 +80,8 @@ def look_key(edit: Edit, content: bytes, settings: bytes) -> bytes:
         "protected": [(x0 - left, y0 - top, x1 - left, y1 - top) for x0, y0, x1, y1 in edit.protected],
         "mask_runs": edit.mask_runs,
     }
+    if edit.reference is not None:
+        values["reference"] = edit.reference.digest
     digest = hashlib.blake2b(content + settings, digest_size=KEY_BYTES)
     digest.update(json.dumps(values, default=str).encode())
     return digest.digest()

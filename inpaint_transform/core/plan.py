@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from inpaint_transform.core import crops, masks, prompts, seeds, selection
+from inpaint_transform.core import crops, masks, prompts, references, seeds, selection
 from inpaint_transform.core.boxes import Box, Outline, intersection, sides
 from inpaint_transform.core.edit import Edit
 from inpaint_transform.core.labels import Label, lookup
@@ -186,6 +186,7 @@ class _Objects:
             negative_prompt=recipe.negative_prompt or "",
             strength=_draw_strength(recipe.strength, rng),
             seed=seeds.noise_seed(rng),
+            reference=references.draw(recipe.reference, target, rng),
             new_label=None if target == label else target,
             **region,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -13,6 +14,8 @@ from inpaint_transform.core.labels import Label
 
 # Of one question.
 MAX_TEXTS = 256
+# Pixels of a reference: what image encoders look at, and as much again for models that see all of it.
+REFERENCE_SIDE = 512
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class InpaintRequest:
         strength: How far to leave the old pixels, in (0, 1]; 1 ignores them.
         seed: Seed of the noise, in [0, 2**63).
         question: What to ask about the painted pixels, or None.
+        reference: A picture of what to paint, ``(REFERENCE_SIDE, REFERENCE_SIDE, 3)`` uint8, RGB; or None.
     """
 
     image: np.ndarray
@@ -52,10 +56,21 @@ class InpaintRequest:
     strength: float = 1.0
     seed: int = 0
     question: Question | None = None
+    reference: np.ndarray | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its pixels."""
+        return self.image.nbytes + self.mask.nbytes + (0 if self.reference is None else self.reference.nbytes)
+
+    def copy(self) -> InpaintRequest:
+        """The same with pixels of its own."""
+        own = None if self.reference is None else self.reference.copy()
+        return dataclasses.replace(self, image=self.image.copy(), mask=self.mask.copy(), reference=own)
 
 
 def share_key(request: InpaintRequest, steps: int) -> tuple[int, ...]:
-    """What requests must have in common to share one pipeline call: steps run, steps skipped, and the crop's size.
+    """What requests must have in common to share one pipeline call: steps run and skipped, size, reference or none.
 
     A pipeline makes whole steps of a strength, some classes by rounding down those to run, others those to skip. So
     most of the strengths of a range share a call, and whoever forms batches goes by this key and by nothing else.
@@ -65,7 +80,8 @@ def share_key(request: InpaintRequest, steps: int) -> tuple[int, ...]:
         steps: Denoising steps at strength 1.
     """
     run = steps * request.strength
-    return int(run), int(steps - run), *request.image.shape
+    key = int(run), int(steps - run), *request.image.shape
+    return key if request.reference is None else (*key, REFERENCE_SIDE)
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,17 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from inpaint_transform.core import prompts, vocabulary
+from inpaint_transform.core import prompts, references, vocabulary
 from inpaint_transform.core.labels import ClassNames, Label, noun
 from inpaint_transform.core.prompts import Prompts
+from inpaint_transform.core.references import References
 from inpaint_transform.core.swaps import Swap
 
 SHAPES = ("box", "ellipse", "mask")
 NO_BOX = ("skip", "random")
 STALE = ("keep", "skip", "clear")
 # The settings that speak of classes.
-CLASSES = ("include_labels", "exclude_labels", "box_p", "relabel")
+CLASSES = ("include_labels", "exclude_labels", "box_p", "relabel", "reference")
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Recipe:
     prompts: Prompts = "a photo of a {label}"
     negative_prompt: str | None = None
     attributes: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    reference: References | None = None
     class_names: ClassNames = None
     prompt_key: str | None = None
     num_boxes: int | tuple[int, int] = 1
@@ -57,6 +59,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         prompts.check(self.prompts, self.attributes, self.prompt_key is not None)
+        object.__setattr__(self, "reference", references.read(self.reference))
         self._check("negative_prompt", lambda text: text is None or isinstance(text, str), "a string or None")
         self._check("num_boxes", _is_count_range, "a count >= 1 or (least, most)")
         self._check("box_p", _are_probabilities, "a probability in [0, 1], or {label: probability}")
@@ -168,6 +171,8 @@ class Recipe:
             changes["box_p"] = vocabulary.spoken_keys("box_p", self.box_p, names, numbers)
         if isinstance(self.prompts, Mapping) and names is not None:
             changes["prompts"] = vocabulary.spoken_keys("prompts", self.prompts, names, numbers, strict=False)
+        if self.reference is not None and names is not None:
+            changes["reference"] = vocabulary.spoken_keys("reference", self.reference, names, numbers)
         if self.relabel is not None:
             changes["relabel"] = vocabulary.spoken_swap(self.relabel, names, numbers)
         return dataclasses.replace(self, **changes) if changes else self

@@ -33,6 +33,7 @@ class Adapter:
         guidance: The argument of classifier-free guidance.
         distilled_guidance: Guidance is an input of the model: there is no negative prompt.
         full_strength: What strength 1 becomes for a UNet that sees the masked image.
+        reference: The argument that takes latents of a picture of what is to be painted; None where there is none.
     """
 
     embeddings: Sequence[str | None] = ()
@@ -43,6 +44,7 @@ class Adapter:
     guidance: str = "guidance_scale"
     distilled_guidance: bool = False
     full_strength: float = 1.0
+    reference: str | None = None
 
 
 ADAPTERS = {
@@ -60,6 +62,7 @@ ADAPTERS = {
     "FluxInpaintPipeline": Adapter(_FLUX, latent_channels=16, distilled_guidance=True),
     "FluxFillPipeline": Adapter(_FLUX, distilled_guidance=True),
     "FluxKontextInpaintPipeline": Adapter(_FLUX, distilled_guidance=True),
+    "Flux2KleinInpaintPipeline": Adapter(reference="image_reference"),
     "QwenImageInpaintPipeline": Adapter(guidance="true_cfg_scale"),
     "QwenImageEditInpaintPipeline": Adapter(guidance="true_cfg_scale"),
 }

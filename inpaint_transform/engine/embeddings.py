@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,25 @@ import torch
 CACHE_BYTES = 128 * 2**20
 
 Embeddings = dict[str, torch.Tensor]
+
+
+class Recent:
+    """The results of the last keys, up to ``CACHE_BYTES`` of them."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Hashable, Embeddings] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, key: Hashable, make: Callable[[], Embeddings]) -> Embeddings:
+        """What is kept under a key, made at its first use."""
+        row = self._kept.get(key)
+        if row is None:
+            row = self._kept[key] = make()
+            self._bytes += _size(row)
+            while self._bytes > CACHE_BYTES and len(self._kept) > 1:
+                self._bytes -= _size(self._kept.popitem(last=False)[1])
+        self._kept.move_to_end(key)
+        return row
 
 
 class PromptCache:
@@ -26,14 +45,15 @@ class PromptCache:
         names: The ``__call__`` argument that takes each result of ``encode_prompt``, None for a result that
             nobody asks for.
         guided: Whether the negative prompt is needed.
+        device: Where the pipeline works.
     """
 
-    def __init__(self, pipeline: Any, names: Sequence[str | None], guided: bool) -> None:
+    def __init__(self, pipeline: Any, names: Sequence[str | None], guided: bool, device: torch.device) -> None:
         self._pipeline = pipeline
         self._names = names
         self._guided = guided
-        self._kept: OrderedDict[tuple[str, str], Embeddings] = OrderedDict()
-        self._bytes = 0
+        self._device = device
+        self._recent = Recent()
 
     def arguments(self, prompts: Sequence[tuple[str, str]]) -> Embeddings:
         """The embeddings of a batch, stacked.
@@ -48,16 +68,7 @@ class PromptCache:
         return {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
 
     def _row(self, prompt: str, negative: str) -> Embeddings:
-        key = (prompt, negative)
-        row = self._kept.get(key)
-        if row is None:
-            row = self._encode(prompt, negative)
-            self._kept[key] = row
-            self._bytes += _size(row)
-            while self._bytes > CACHE_BYTES and len(self._kept) > 1:
-                self._bytes -= _size(self._kept.popitem(last=False)[1])
-        self._kept.move_to_end(key)
-        return row
+        return self._recent.get((prompt, negative), lambda: self._encode(prompt, negative))
 
     @torch.no_grad()
     def _encode(self, prompt: str, negative: str) -> Embeddings:
@@ -69,7 +80,8 @@ class PromptCache:
             "prompt_3": None,
             # None rather than "": some SDXL checkpoints were trained on zeros there.
             "negative_prompt": [negative] if negative else None,
-            "device": self._pipeline.device,
+            # Not pipeline.device: a part that is offloaded is somewhere else.
+            "device": self._device,
             "num_images_per_prompt": 1,
             "do_classifier_free_guidance": self._guided,
         }
@@ -89,6 +101,7 @@ class TokenLimit:
     """
 
     def __init__(self, pipeline: Any) -> None:
+        self._pipeline = pipeline
         longest = inspect.signature(pipeline.__call__).parameters.get("max_sequence_length")
         self._readers: list[tuple[Any, int]] = []
         for suffix in ("", "_2", "_3"):
@@ -100,6 +113,11 @@ class TokenLimit:
             self._readers.append((tokenizer, limit))
         # Of a kept prompt only its excess is kept: 4096 of them weigh nothing.
         self._excess = functools.lru_cache(maxsize=4096)(self._measure)
+
+    def _spelt(self, prompt: str, tokenizer: Any) -> str:
+        """The prompt with every token of a word that was taught several."""
+        spell = getattr(self._pipeline, "maybe_convert_prompt", None)
+        return prompt if spell is None else str(spell(prompt, tokenizer))
 
     def check(self, argument: str, prompt: str) -> None:
         """Raise where a prompt is too long.
@@ -117,7 +135,7 @@ class TokenLimit:
 
     def _measure(self, prompt: str) -> tuple[int, int] | None:
         """Length and limit in tokens for the most patient reader, or None where it reads the whole prompt."""
-        lengths = [(_count(tokenizer, prompt), limit) for tokenizer, limit in self._readers]
+        lengths = [(_count(tokenizer, self._spelt(prompt, tokenizer)), limit) for tokenizer, limit in self._readers]
         if any(length <= limit for length, limit in lengths):
             return None
         return max(lengths, key=lambda pair: pair[1], default=None)

@@ -17,7 +17,7 @@ from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import Inpainter
 from inpaint_transform.faces.albumentations_hooks import Hooks, box_processor
 from inpaint_transform.faces.albumentations_sample import Sample
-from inpaint_transform.faces.arguments import arguments_of, known_only, shown
+from inpaint_transform.faces.arguments import arguments_of, holds_arrays, known_only, shown
 from inpaint_transform.faces.editor import Editor
 from inpaint_transform.faces.edits import Edits
 
@@ -42,6 +42,10 @@ class BBoxInpaint(Hooks, A.DualTransform):
             ``(label, slots, rng) -> str`` also works, but a transform that holds one does not serialise.
         negative_prompt (str | None): What to avoid.
         attributes (dict[str, list[str]] | None): Values to draw for the slots, e.g. ``{"color": ["red", "blue"]}``.
+        reference (dict[str, list] | None): Pictures of what to paint, by label, files or ``(h, w, 3)`` uint8 arrays:
+            ``{"police car": ["1.jpg", "2.jpg"]}``. One is drawn for each edit, as a prompt is. For ``flux2-klein``, and
+            Stable Diffusion 1 and SDXL with ``ModelSpec(ip_adapter=...)``. A transform that holds arrays does not
+            serialise.
         label_field (str | None): Which of ``BboxParams(label_fields=...)`` names the class. Default: the first.
         class_names (dict | list | None): Class id to noun, for integer labels.
         prompt_key (str | None): Sample key with more slot values for this image, e.g. ``{"weather": "in fog"}``.
@@ -136,6 +140,7 @@ class BBoxInpaint(Hooks, A.DualTransform):
 
     _targets = ALL_TARGETS
     prompts: Any
+    reference: Any
     gate: Any
     label_field: str | None
     mask_field: str | None
@@ -148,6 +153,7 @@ class BBoxInpaint(Hooks, A.DualTransform):
         prompts: Any = "a photo of a {label}",
         negative_prompt: str | None = None,
         attributes: dict[str, list[str]] | None = None,
+        reference: dict[Any, list[Any]] | None = None,
         label_field: str | None = None,
         class_names: Any = None,
         prompt_key: str | None = None,
@@ -270,6 +276,8 @@ class BBoxInpaint(Hooks, A.DualTransform):
             raise TypeError(
                 "prompts is a function, which does not serialise; use strings, lists or a dict to save this transform"
             )
+        if holds_arrays(self.reference):
+            raise TypeError("reference holds arrays, which do not serialise; give files to save this transform")
         if self.editor.gate is not None:
             self.editor.gate.to_dict()  # raises where it holds a function
         return dict(super().to_dict_private())

@@ -135,12 +135,26 @@ def _plain(name: str, value: Any) -> Any:
         return list(value)
     if isinstance(value, os.PathLike):
         return os.fspath(value)
+    if name == "reference" and isinstance(value, Mapping):
+        return {label: _pictures(pictures) for label, pictures in value.items()}
     if name == "gate" and isinstance(value, list | tuple):
         return [_plain(name, entry) for entry in value]
     if isinstance(value, Swap | Schedule | Gate | Reuse):
         with contextlib.suppress(TypeError):
             return value.to_dict()
     return value
+
+
+def _pictures(pictures: Any) -> Any:
+    """References of a label as JSON values, but for the arrays among them."""
+    if not isinstance(pictures, list | tuple):
+        return pictures  # which the recipe refuses
+    return [os.fspath(one) if isinstance(one, os.PathLike) else one for one in pictures]
+
+
+def holds_arrays(reference: Mapping[Any, Any] | None) -> bool:
+    """Whether references are not files only."""
+    return any(not isinstance(one, str) for pictures in (reference or {}).values() for one in pictures)
 
 
 def _check_own(stored: Mapping[str, Any]) -> None:
@@ -166,6 +180,16 @@ def _check_own(stored: Mapping[str, Any]) -> None:
     check("p", isinstance(p, int | float) and 0 <= p <= 1, "a probability in [0, 1]")
 
 
+def _short(name: str, value: Any) -> Any:
+    """A value as ``repr`` shows it: of arrays only their shapes."""
+    if name != "reference" or value is None:
+        return value
+    return {
+        label: [one if isinstance(one, str) else f"array {one.shape}" for one in pictures]
+        for label, pictures in value.items()
+    }
+
+
 def shown(face: type, values: Mapping[str, Any]) -> str:
     """Arguments as a ``repr`` shows them: the model first, then what differs from the defaults, then ``p``.
 
@@ -178,6 +202,6 @@ def shown(face: type, values: Mapping[str, Any]) -> str:
     words = words_of(ModelSpec.of(values["model"]).resolved())
     defaults = {name: parameter.default for name, parameter in inspect.signature(face.__init__).parameters.items()}  # type: ignore[misc] # of no instance
     changed = [name for name in values if name not in ("model", "p") and values[name] != defaults.get(name)]
-    rest = [f"{name}={values[name]!r}" for name in (*changed, "p")]
+    rest = [f"{name}={_short(name, values[name])!r}" for name in (*changed, "p")]
     knows = "" if words is None else f" (knows only {', '.join(words.things)})"
     return ", ".join([f"model={values['model']!r}{knows}", *rest])

@@ -48,6 +48,7 @@ class BBoxInpaint(v2.Transform):
         prompts: What to paint.
         negative_prompt: What to avoid.
         attributes: Values to draw for the slots.
+        reference: Pictures of what to paint, by label.
         class_names: Class id to noun, for integer labels.
         prompt_key: Key of the sample with more slot values.
         relabel: What boxes become. The new label is written into a copy of what holds the labels.
@@ -124,6 +125,7 @@ class BBoxInpaint(v2.Transform):
         prompts: Any = "a photo of a {label}",
         negative_prompt: str | None = None,
         attributes: dict[str, list[str]] | None = None,
+        reference: dict[Any, list[Any]] | None = None,
         label_field: str | None = None,
         class_names: Any = None,
         prompt_key: str | None = None,

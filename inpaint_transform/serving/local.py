@@ -179,8 +179,7 @@ class LocalInpainter:
         with self._wishes:
             for request, name in zip(requests, names, strict=True):
                 wish = _Wish(request, name, destination)
-                size = request.image.nbytes + request.mask.nbytes
-                self._background.add(wish, share_key(request, self._spec.steps), name, size)
+                self._background.add(wish, share_key(request, self._spec.steps), name, request.nbytes)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._paint_wishes, name="inpaint-wishes", daemon=True)
                 self._thread.start()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from inpaint_transform.core.edit import Edit, Look
 from inpaint_transform.core.looks import content_digest, look_key, look_rng
+from inpaint_transform.core.references import Reference
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8)
 BOX, WINDOW = (100, 80, 140, 110), (80, 60, 160, 140)
@@ -119,3 +120,13 @@ def test_an_edit_with_a_look_survives_json_and_one_without_is_as_before() -> Non
     edit = dataclasses.replace(EDIT, look=Look("00", "11", 1, 2))
     assert Edit.from_dict(edit.to_dict()) == edit
     assert "look" not in EDIT.to_dict()
+
+
+def test_the_reference_counts_by_its_pixels() -> None:
+    content = content_digest(IMAGE, BOX, WINDOW)
+    keys = [
+        look_key(dataclasses.replace(EDIT, reference=reference), content, b"")
+        for reference in (None, Reference("a", "one.png"), Reference("a", "moved/one.png"), Reference("b", "one.png"))
+    ]
+    assert keys[1] == keys[2]
+    assert len(set(keys)) == 3

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inpaint_transform.core.protocol import InpaintRequest, share_key
+from inpaint_transform.core.protocol import REFERENCE_SIDE, InpaintRequest, share_key
 
 
 def request(strength: float, size: int = 8) -> InpaintRequest:
@@ -29,3 +31,24 @@ def test_a_range_of_strengths_has_few_keys(steps: int) -> None:
 
 def test_sizes_do_not_mix() -> None:
     assert share_key(request(1.0, 8), 20) != share_key(request(1.0, 16), 20)
+
+
+def with_reference(level: int) -> InpaintRequest:
+    square = np.full((REFERENCE_SIDE, REFERENCE_SIDE, 3), level, np.uint8)
+    return dataclasses.replace(request(1.0), reference=square)
+
+
+def test_what_has_a_reference_does_not_mix_with_what_has_none() -> None:
+    assert share_key(with_reference(1), 20) == share_key(with_reference(2), 20) != share_key(request(1.0), 20)
+
+
+def test_a_copy_has_pixels_of_its_own() -> None:
+    for one in (request(1.0), with_reference(7)):
+        own = one.copy()
+        assert (
+            own.nbytes
+            == one.nbytes
+            == sum(part.nbytes for part in (one.image, one.mask, one.reference) if part is not None)
+        )
+        for part, its in ((one.image, own.image), (one.mask, own.mask), (one.reference, own.reference)):
+            assert (part is None and its is None) or (np.array_equal(part, its) and not np.shares_memory(part, its))

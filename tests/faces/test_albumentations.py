@@ -13,6 +13,7 @@ import pytest
 import torch
 from contract import FULL, IMAGE, Contract, Face, Result
 from painters import Painter
+from PIL import Image
 
 from inpaint_transform import BBoxInpaint, ModelSpec
 
@@ -173,6 +174,29 @@ def test_a_function_for_prompts_does_not_serialise() -> None:
     transform = compose(BBoxInpaint(prompts=lambda label, slots, rng: f"my {label}"))
     with pytest.raises(TypeError, match="prompts is a function"):
         A.to_dict(transform)
+
+
+@pytest.mark.parametrize("data_format", ["json", "yaml"])
+def test_references_of_files_are_saved_and_those_of_arrays_are_not(
+    painter: Painter, tmp_path: Path, data_format: str
+) -> None:
+    Image.fromarray(IMAGE[:40, :50]).save(tmp_path / "cat.png")
+    arguments = {"prompts": "a {label}", "num_boxes": 2, "seed": 3, "p": 1.0}
+    transform = compose(BBoxInpaint(reference={"cat": [tmp_path / "cat.png"]}, **arguments))
+    A.save(transform, tmp_path / "saved", data_format=data_format)
+    loaded = A.load(tmp_path / "saved", data_format=data_format)
+    loaded(**sample())
+    transform(**sample())
+    for calls in zip(*painter.calls[-2:], strict=True):
+        references = [request.reference for request in calls]
+        assert (references[0] is None) == (references[1] is None) == (calls[0].prompt == "a dog")
+        assert references[0] is None or np.array_equal(*references)
+    of_array = compose(BBoxInpaint(reference={"cat": [IMAGE]}, **arguments))
+    with pytest.raises(TypeError, match="reference holds arrays, which do not serialise; give files"):
+        A.to_dict(of_array)
+    (tmp_path / "cat.png").unlink()
+    with pytest.raises(ValueError, match=r"reference={'cat': .*there is no such file"):
+        A.load(tmp_path / "saved", data_format=data_format)
 
 
 def test_a_replay_is_json_and_paints_the_same(painter: Painter) -> None:

@@ -12,6 +12,7 @@ import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 import standins
 from serving import (
@@ -29,11 +30,15 @@ from serving import (
 
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.core.protocol import REFERENCE_SIDE, Destination
 from inpaint_transform.serving.client import launch
 from inpaint_transform.serving.client.client import SharedInpainter
 from inpaint_transform.serving.engines import ENGINE_VARIABLE
 from inpaint_transform.serving.known_words import Words, save_words
 from inpaint_transform.serving.local import LocalInpainter
+from inpaint_transform.serving.pool.contents import Contents
+from inpaint_transform.serving.pool.keeper import keeper_of
+from inpaint_transform.serving.pool.records import unpack_raw
 from inpaint_transform.serving.processes import Process
 from inpaint_transform.serving.registry import connect, shutdown
 from inpaint_transform.serving.server_directory import directories_of
@@ -742,3 +747,53 @@ def test_signals_to_the_server_end_it_cleanly(runtime):  # noqa: F811 - the fixt
     server = server_of(client)
     os.kill(server.pid, signal.SIGTERM)
     assert wait_until(lambda: not server.alive() and left_in(runtime) == [])
+
+
+def test_references_reach_the_server_with_their_requests(monkeypatch):
+    """Some have one, some share one, some have none; from many threads, in one batch or another."""
+    monkeypatch.setenv(ENGINE_VARIABLE, "standins:Copyist")
+    pictures = [np.full((REFERENCE_SIDE, REFERENCE_SIDE, 3), level, np.uint8) for level in (90, 200)]
+    client = shared(max_batch_size=4)
+
+    def ask(seed):
+        kinds = [None, pictures[seed % 2], pictures[seed % 2], pictures[(seed + 1) % 2]]
+        asked = [dataclasses.replace(request(seed=seed * 10 + i), reference=kind) for i, kind in enumerate(kinds)]
+        for one, result in zip(asked, client.paint(asked), strict=True):
+            color = 0 if one.reference is None else one.reference[0, 0, 0]
+            assert (result.image[one.mask] == color).all()
+            assert (result.image[~one.mask] == one.image[~one.mask]).all()
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(ask, range(8)))
+
+
+def test_a_reference_of_another_form_is_named_before_it_is_sent():
+    asked = dataclasses.replace(request(), reference=np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(ValueError, match="reference of shape"):
+        shared().paint([asked])
+
+
+def test_a_reference_for_later_is_kept_until_then(monkeypatch, tmp_path):
+    """The client's memory is used again as soon as a request is queued."""
+    monkeypatch.setenv(ENGINE_VARIABLE, "standins:Copyist")
+    client = shared(max_batch_size=1)
+    keeper = keeper_of(tmp_path / "pool", 1 << 24, False, 8)
+    with keeper.store.reading():
+        pass  # it is there
+    destination = Destination(str(tmp_path / "pool"), 1 << 24, 8)
+    asked = [
+        dataclasses.replace(request(seed=i), reference=np.full((REFERENCE_SIDE, REFERENCE_SIDE, 3), 40 * i, np.uint8))
+        for i in range(1, 5)
+    ]
+    names = [bytes([number]) * 17 for number in range(4)]
+    for one, name in zip(asked, names, strict=True):
+        client.paint_later([one], [name], destination)
+
+    def found():
+        with keeper.store.reading() as transaction:
+            contents = Contents(transaction, keeper.store.dbs)
+            return [None if (value := contents.item(name)) is None else unpack_raw(value).image for name in names]
+
+    assert wait_until(lambda: all(image is not None for image in found()), PATIENCE_S)
+    for one, image in zip(asked, found(), strict=True):
+        assert (image[one.mask] == one.reference[0, 0, 0]).all()

@@ -23,6 +23,7 @@ from PIL import Image
 from inpaint_transform.core.edit import Edit, Outcome
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.recipe import Recipe
+from inpaint_transform.core.references import Reference
 from inpaint_transform.reports import log as provenance
 from inpaint_transform.reports.log import Log, Record
 
@@ -75,6 +76,7 @@ edits = st.builds(
     new_label=labels,
     protected=st.lists(boxes, max_size=2).map(tuple),
     mask_runs=st.one_of(st.none(), st.lists(pixels, min_size=1, max_size=4).map(tuple)),
+    reference=st.none() | st.builds(Reference, texts, st.none() | texts),
 )
 made_up = st.builds(
     Record,

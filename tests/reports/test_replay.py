@@ -178,3 +178,28 @@ def test_whatever_a_record_says_it_is_painted_rejected_or_called_damaged(
     else:
         assert painted.shape == IMAGE.shape
         assert now.accepted or now.reason
+
+
+def test_a_line_names_its_reference_and_is_repainted_after_it(painter: Painter, tmp_path: Path) -> None:
+    picture = np.full((40, 60, 3), (9, 120, 240), np.uint8)
+    Image.fromarray(picture).save(tmp_path / "cube.png")
+    found = compose(tmp_path / "log.jsonl", reference={"cube": [tmp_path / "cube.png"]})(**sample())
+    [record] = records(tmp_path / "log.jsonl")
+    assert record.edit.reference is not None
+    assert record.edit.reference.source == str(tmp_path / "cube.png")
+    [asked] = painter.calls[-1]
+    painted, _ = replay(record, IMAGE, painter)
+    assert np.array_equal(painted, found["image"])
+    [again] = painter.calls[-1]
+    assert np.array_equal(again.reference, asked.reference)
+    assert (again.reference == picture[0, 0]).all()
+    Image.fromarray(picture[::-1] // 2).save(tmp_path / "cube.png")
+    with pytest.raises(ValueError, match=r"reference '.*cube.png': the file has changed"):
+        replay(record, IMAGE, painter)
+
+
+def test_a_line_that_was_painted_after_an_array_cannot_be_repainted(painter: Painter, tmp_path: Path) -> None:
+    compose(tmp_path / "log.jsonl", reference={"cube": [IMAGE]})(**sample())
+    [record] = records(tmp_path / "log.jsonl")
+    with pytest.raises(ValueError, match="painted after an array, .*give files to replay edits"):
+        replay(record, IMAGE, painter)

@@ -1,5 +1,6 @@
 """Requests and results as frames: what goes in comes out, and nothing else gets in."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -8,7 +9,7 @@ from frames import ENTRY, asking, head, memories, paint_frame, requests, through
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inpaint_transform.core.protocol import InpaintRequest, InpaintResult, Question
+from inpaint_transform.core.protocol import REFERENCE_SIDE, InpaintRequest, InpaintResult, Question
 from inpaint_transform.serving.transport import paint_frames, wire
 from inpaint_transform.serving.transport.wire import Kind, WireError
 
@@ -64,6 +65,43 @@ def test_results_may_be_the_requests_themselves():
     results = [InpaintResult(None, "flagged") if i == 2 else InpaintResult(one.image) for i, one in enumerate(got)]
     back = paint_frames.unpack_results(through_socket(paint_frames.pack_results(results, None, memory)), memory)
     assert [None if one.image is None else set(one.image.flat) for one in back] == [{1}, {2}, None, {4}, {5}]
+
+
+SQUARE = (REFERENCE_SIDE, REFERENCE_SIDE, 3)
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    st.lists(st.tuples(requests | asking, st.sampled_from([None, 0, 1])), min_size=1, max_size=5),
+    st.sampled_from([None, 100, 1 << 21]).map(lambda size: size and np.zeros(size, np.uint8)),
+)
+def test_references_survive_and_go_over_once(given_, memory):
+    pictures = [np.full(SQUARE, level, np.uint8) for level in (3, 200)]
+    pictures[0][0, 0] = 9
+    asked = [dataclasses.replace(one, reference=None if number is None else pictures[number]) for one, number in given_]
+    frame = through_socket(paint_frames.pack_requests(asked, 1.0, memory))
+    different = {number for _, number in given_ if number is not None}
+    crops = [dataclasses.replace(one, reference=None) for one in asked]
+    assert paint_frames.bytes_of(asked) == paint_frames.bytes_of(crops) + len(different) * wire.REFERENCE_BYTES
+    got, _ = paint_frames.unpack_requests(frame, memory)
+    for one, other in zip(asked, got, strict=True):
+        assert np.array_equal(one.image, other.image)
+        assert (one.reference is None) == (other.reference is None)
+        assert one.reference is None or np.array_equal(one.reference, other.reference)
+
+
+def test_results_leave_the_references_of_what_is_still_painted_alone():
+    memory = np.zeros(1 << 20, np.uint8)
+    asked = [
+        InpaintRequest(
+            np.full((9, 9, 3), i, np.uint8), np.ones((9, 9), bool), "", reference=np.full(SQUARE, 5, np.uint8)
+        )
+        for i in range(3)
+    ]
+    asked = [dataclasses.replace(one, reference=asked[0].reference) for one in asked]
+    got, _ = paint_frames.unpack_requests(through_socket(paint_frames.pack_requests(asked, 1.0, memory)), memory)
+    paint_frames.pack_results([InpaintResult(one.image) for one in asked], None, memory)
+    assert (got[0].reference == 5).all()
 
 
 def test_images_need_not_be_contiguous():
@@ -130,6 +168,14 @@ def test_images_need_not_be_contiguous():
                 {"box": {"x0": 0}, "texts": ["cone"]},
             )
         ),
+        *(paint_frame([ENTRY], references=count) for count in (-1, 65, "1", 1.0, True, None, [])),
+        paint_frame([ENTRY], references=1),
+        paint_frame([ENTRY], payload=50 + wire.REFERENCE_BYTES),
+        *(
+            paint_frame([{**ENTRY, "reference": number}], payload=50 + wire.REFERENCE_BYTES, references=1)
+            for number in (1, -1, "0", 0.0, False, [0], 10**400)
+        ),
+        paint_frame([{**ENTRY, "reference": 0}]),
         paint_frame([ENTRY], timeout=0),
         paint_frame([ENTRY], timeout=float("inf")),
         paint_frame([ENTRY], timeout=None),
@@ -162,6 +208,8 @@ def test_refuses_answers(answer):
         ("strength", 1.5, "strength=1.5"),
         ("strength", float("nan"), "strength=nan"),
         ("seed", -1, "seed=-1"),
+        ("reference", np.zeros((4, 4, 3), np.uint8), r"reference of shape \(4, 4, 3\)"),
+        ("reference", np.zeros(SQUARE, np.float32), "reference of shape .* float32"),
         ("question", Question((0, 0, 5, 4), ("a",)), r"the box \(0, 0, 5, 4\) is empty or not inside"),
         ("question", Question((0, 0, 4, 4), ("a",), "b" * 17_000), "more than 16384 characters"),
         ("question", Question((0, 0, 4, 4), ()), "question with 0 texts: use 1 to 256"),
@@ -178,4 +226,4 @@ def test_frames_stay_under_their_limits():
     big = InpaintRequest(np.zeros((4096, 4096, 3), np.uint8), np.zeros((4096, 4096), bool), "")
     per_frame = paint_frames.requests_per_frame([big] * 100)
     assert 1 <= per_frame < 100
-    assert per_frame * (big.image.nbytes + big.mask.size // 8) <= wire.MAX_PAYLOAD
+    assert per_frame * (big.image.nbytes + big.mask.size // 8 + wire.REFERENCE_BYTES) <= wire.MAX_PAYLOAD

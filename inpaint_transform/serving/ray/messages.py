@@ -19,7 +19,7 @@ from inpaint_transform.serving.transport.wire import Frame, Kind, WireError
 Message = tuple[str, np.ndarray]
 
 # Servers and painters whose messages differ refuse each other by it.
-VERSION = 1
+VERSION = 2
 
 _NO_PIXELS = np.empty(0, np.uint8)
 

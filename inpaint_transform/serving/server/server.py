@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import logging
 import os
@@ -247,11 +246,9 @@ class Server:
         """Queue requests for which nobody waits."""
         for request, name in zip(requests, later.names, strict=True):
             # The client uses its memory again as soon as it has its answer.
-            own = dataclasses.replace(request, image=request.image.copy(), mask=request.mask.copy())
+            own = request.copy()
             call = Call(None, [own], timeout, [None], 1, later=Later((name,), later.destination))
-            self._background.add(
-                Job(call, 0), share_key(own, self._spec.steps), name, own.image.nbytes + own.mask.nbytes
-            )
+            self._background.add(Job(call, 0), share_key(own, self._spec.steps), name, own.nbytes)
         peer.answer(wire.pack(Kind.QUEUED, {"ahead": self._background.ahead(self._engine.slots)}))
         self._start_batch()
 

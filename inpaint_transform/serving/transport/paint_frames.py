@@ -13,19 +13,28 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from inpaint_transform.core.protocol import MAX_TEXTS, Destination, InpaintRequest, InpaintResult, Question
+from inpaint_transform.core.protocol import (
+    MAX_TEXTS,
+    REFERENCE_SIDE,
+    Destination,
+    InpaintRequest,
+    InpaintResult,
+    Question,
+)
 from inpaint_transform.core.service import MAX_TIMEOUT_S
 from inpaint_transform.serving.transport.wire import (
     MAX_PAYLOAD,
     MAX_REQUESTS,
     MAX_SIDE,
     MAX_TEXT,
+    REFERENCE_BYTES,
     Frame,
     Kind,
     WireError,
     entries_of,
     pack,
     pixel_bytes,
+    references_of,
     request_bytes,
     side_of,
 )
@@ -58,13 +67,19 @@ def _pack_pixels(
 
 def bytes_of(requests: Sequence[InpaintRequest]) -> int:
     """How many bytes of pixels a PAINT frame with these requests has."""
-    return sum(request_bytes(request.image.shape[0]) for request in requests)
+    crops = sum(request_bytes(request.image.shape[0]) for request in requests)
+    return crops + len(_references(requests)) * REFERENCE_BYTES
+
+
+def _references(requests: Sequence[InpaintRequest]) -> dict[int, np.ndarray]:
+    """The references of some requests by their identity: what is the same array in several goes over once."""
+    return {id(request.reference): request.reference for request in requests if request.reference is not None}
 
 
 def requests_per_frame(requests: Sequence[InpaintRequest]) -> int:
     """How many requests of this kind one frame takes."""
     largest = max((request.image.shape[0] for request in requests), default=1)
-    return max(1, min(MAX_REQUESTS, MAX_PAYLOAD // request_bytes(largest)))
+    return max(1, min(MAX_REQUESTS, MAX_PAYLOAD // (request_bytes(largest) + REFERENCE_BYTES)))
 
 
 def check_request(request: InpaintRequest) -> None:
@@ -90,6 +105,9 @@ def check_request(request: InpaintRequest) -> None:
         raise ValueError(f"seed={request.seed!r}: use an integer in [0, 2**63)")
     if request.question is not None:
         _check_question(request.question, side)
+    reference, square = request.reference, (REFERENCE_SIDE, REFERENCE_SIDE, 3)
+    if reference is not None and (reference.shape != square or reference.dtype != np.uint8):
+        raise ValueError(f"reference of shape {reference.shape} and dtype {reference.dtype}: use uint8 of {square}")
 
 
 def _check_text(name: str, text: str) -> None:
@@ -141,6 +159,8 @@ def pack_requests(
         later: Where the results go if nobody waits for them; None to answer with them.
     """
     entries = []
+    references = _references(requests)
+    numbers = {identity: number for number, identity in enumerate(references)}
     for request in requests:
         entry: dict[str, Any] = {
             "side": request.image.shape[0],
@@ -153,9 +173,14 @@ def pack_requests(
             asked = request.question
             box = [int(corner) for corner in asked.box]
             entry["question"] = {"box": box, "texts": list(asked.texts), "clip": asked.clip}
+        if request.reference is not None:
+            entry["reference"] = numbers[id(request.reference)]
         entries.append(entry)
     pixels = [part for request in requests for part in (request.image, np.packbits(request.mask))]
+    pixels += references.values()
     header: dict[str, Any] = {"entries": entries, "timeout": timeout}
+    if references:
+        header["references"] = len(references)
     if later is not None:
         names = [name.hex() for name in later.names]
         header["later"] = {"names": names, **dataclasses.asdict(later.destination)}
@@ -198,6 +223,7 @@ def unpack_requests(frame: Frame, memory: np.ndarray | None = None) -> tuple[lis
         raise WireError(f"timeout={timeout!r} is not a number of seconds")
     requests = []
     start = 0
+    references = _unpack_references(frame, pixels)
     for entry in entries_of(frame.header):
         side = side_of(entry)
         middle = start + 3 * side**2
@@ -216,6 +242,7 @@ def unpack_requests(frame: Frame, memory: np.ndarray | None = None) -> tuple[lis
             strength=float(strength),
             seed=seed,
             question=_question_of(entry),
+            reference=_reference_of(entry, references),
         )
         try:
             check_request(request)
@@ -224,6 +251,23 @@ def unpack_requests(frame: Frame, memory: np.ndarray | None = None) -> tuple[lis
         requests.append(request)
         start = stop
     return requests, float(timeout)
+
+
+def _unpack_references(frame: Frame, pixels: np.ndarray) -> list[np.ndarray]:
+    """The references behind the crops of a PAINT frame."""
+    start = sum(request_bytes(side_of(entry)) for entry in entries_of(frame.header))
+    count = references_of(frame.header)
+    shape = (count, REFERENCE_SIDE, REFERENCE_SIDE, 3)
+    return list(pixels[start : start + count * REFERENCE_BYTES].reshape(shape))
+
+
+def _reference_of(entry: dict[str, Any], references: Sequence[np.ndarray]) -> np.ndarray | None:
+    number = entry.get("reference")
+    if number is None:
+        return None
+    if type(number) is not int or not 0 <= number < len(references):
+        raise WireError(f"reference={number!r} is none of the {len(references)} that came")
+    return references[number]
 
 
 def _question_of(entry: dict[str, Any]) -> Question | None:

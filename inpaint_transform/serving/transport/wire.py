@@ -21,14 +21,16 @@ from typing import Any
 import numpy as np
 
 from inpaint_transform.core.errors import InpaintError, of_engine
+from inpaint_transform.core.protocol import REFERENCE_SIDE
 
 MAGIC = b"INPT"
-VERSION = 3
+VERSION = 4
 _HEAD = struct.Struct("<4sBBIQ")  # magic, version, kind, header bytes, payload bytes
 HEAD_BYTES = _HEAD.size
 
 MAX_SIDE = 8192
 MAX_REQUESTS = 64
+REFERENCE_BYTES = 3 * REFERENCE_SIDE**2
 MAX_TEXT = 16_384
 MAX_HEADER = 32 << 20  # MAX_REQUESTS of the longest texts, six bytes a character
 MAX_PAYLOAD = 1 << 30
@@ -246,7 +248,8 @@ def pixel_bytes(kind: Kind, header: dict[str, Any]) -> int:
         WireError: Its entries are none.
     """
     if kind is Kind.PAINT:
-        return sum(request_bytes(side_of(entry)) for entry in entries_of(header))
+        crops = sum(request_bytes(side_of(entry)) for entry in entries_of(header))
+        return crops + references_of(header) * REFERENCE_BYTES
     if kind is Kind.PAINTED:
         return sum(3 * side_of(entry) ** 2 for entry in entries_of(header) if entry.get("rejected") is None)
     return 0
@@ -276,6 +279,18 @@ def side_of(entry: dict[str, Any]) -> int:
     if type(side) is not int or not 1 <= side <= MAX_SIDE:
         raise WireError(f"side={side!r} is not a number of pixels up to {MAX_SIDE}")
     return side
+
+
+def references_of(header: dict[str, Any]) -> int:
+    """How many references a PAINT header announces; they come after the crops, and several entries may share one.
+
+    Raises:
+        WireError: It is no such number.
+    """
+    count = header.get("references", 0)
+    if type(count) is not int or not 0 <= count <= MAX_REQUESTS:
+        raise WireError(f"references={count!r} is not a number up to {MAX_REQUESTS}")
+    return count
 
 
 def request_bytes(side: int) -> int:
