@@ -303,9 +303,9 @@ def save_autoencoder_asymmetric(folder: Path) -> Path:
     return folder
 
 
-def save_sd_lora(folder: Path, channels: int = 32) -> Path:
+def save_sd_lora(folder: Path, channels: int = 32, layer: str = "attn2.to_q") -> Path:
     """A LoRA of the SD pipeline's attention; ``channels`` other than 32 fit no layer of it."""
-    layer = "unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_q"
+    layer = f"unet.mid_block.attentions.0.transformer_blocks.0.{layer}"
     with _seeded():
         weights = {
             f"{layer}.lora_A.weight": torch.randn(4, channels) * 5,
@@ -315,6 +315,49 @@ def save_sd_lora(folder: Path, channels: int = 32) -> Path:
         folder, unet_lora_layers={name.removeprefix("unet."): tensor for name, tensor in weights.items()}
     )
     return folder
+
+
+def save_ip_adapter(folder: Path, xl: bool = False, width: int | None = None) -> Path:
+    """An IP-Adapter and its image encoder as ``h94/IP-Adapter`` has them, for the UNets of ``save_sd_inpaint``."""
+    text = 64 if xl else 32
+    unet = _unet(4, cross_attention_dim=text)
+    vision = transformers.CLIPVisionConfig(
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        image_size=30,
+        patch_size=15,
+        projection_dim=8,
+    )
+    width = width or text
+    with _seeded():
+        encoder = transformers.CLIPVisionModelWithProjection(vision)
+        weights = {
+            "image_proj.proj.weight": torch.randn(4 * width, 8),
+            "image_proj.proj.bias": torch.randn(4 * width),
+            "image_proj.norm.weight": torch.ones(width),
+            "image_proj.norm.bias": torch.zeros(width),
+        }
+        crossed = [name for name in unet.attn_processors if name.endswith("attn2.processor")]
+        for number, name in enumerate(crossed):
+            features = unet.get_submodule(name.removesuffix(".processor")).to_k.out_features
+            for part in ("to_k_ip", "to_v_ip"):
+                # Of the layers before an adapter, every other one reads the text.
+                weights[f"ip_adapter.{2 * number + 1}.{part}.weight"] = torch.randn(features, width)
+    place = folder / ("sdxl_models" if xl else "models")
+    encoder.save_pretrained(place / "image_encoder")
+    safetensors.torch.save_file(weights, place / f"ip-adapter_{'sdxl' if xl else 'sd15'}.safetensors")
+    return folder
+
+
+def save_word(file: Path, vectors: int = 1, width: int = 32, both: bool = False) -> Path:
+    """A textual inversion embedding; ``both`` for the two text encoders of SDXL."""
+    with _seeded():
+        embedding = torch.randn(vectors, width)
+    names = ("clip_l", "clip_g") if both else ("<learned>",)
+    safetensors.torch.save_file({name: embedding * (number + 1) for number, name in enumerate(names)}, file)
+    return file
 
 
 def safety_checker(flags: bool) -> Any:

@@ -23,6 +23,7 @@ from inpaint_transform.engine.embeddings import PromptCache, TokenLimit
 from inpaint_transform.engine.loading import load
 from inpaint_transform.engine.out_of_memory import BatchLimit, explained, release
 from inpaint_transform.engine.quiet import quiet
+from inpaint_transform.engine.references import References
 from inpaint_transform.engine.sanity import verdicts
 from inpaint_transform.engine.speed import batch_buckets, compile_parts, compiling, use_channels_last
 
@@ -71,9 +72,10 @@ class Engine:
         default = self._parameters.get(self._adapter.guidance)
         self._guidance = default.default if spec.guidance_scale is None and default else spec.guidance_scale
         self._guided = not self._adapter.distilled_guidance and (self._guidance or 0) > 1
-        self._limit = TokenLimit(self._pipeline)
+        self._limit: Any = TokenLimit(self._pipeline)
         names = self._adapter.embeddings
-        self._prompts = PromptCache(self._pipeline, names, self._guided) if names else None
+        self._prompts = PromptCache(self._pipeline, names, self._guided, self._device) if names else None
+        self._references: Any = References(self._pipeline, spec, self._guided, self._device, self.size)
         self._clips: dict[str, Clip | Exception] = {}
         if spec.clip is not None:
             self._clip(spec.clip)
@@ -86,7 +88,8 @@ class Engine:
         self._needs_pixels = isinstance(self._pipeline.vae, diffusers.AsymmetricAutoencoderKL)
 
         last = spec.channels_last
-        if self._device.type == "cuda" if last is None else last:
+        # The weights of layers that come one by one have no format here.
+        if (self._device.type == "cuda" if last is None else last) and spec.offload != "sequential":
             use_channels_last(self._pipeline)
         if spec.compile:
             self._compile()
@@ -143,6 +146,7 @@ class Engine:
         self._limit.check("prompt", request.prompt)
         if self._guided:
             self._limit.check("negative_prompt", request.negative_prompt)
+        self._references.check(request.reference)
         if request.question is not None:
             self._clip(request.question.clip).check(request.question, self.size)
 
@@ -192,7 +196,7 @@ class Engine:
 
     def close(self) -> None:
         """Free the model's memory; the engine cannot paint afterwards."""
-        self._pipeline = self._prompts = None
+        self._pipeline = self._prompts = self._limit = self._references = None
         self._clips = {}
         release(self._device)
 
@@ -242,6 +246,7 @@ class Engine:
             "output_type": "latent" if self._adapter.decode else "pt",
             "control_image": self._control(requests),
             **self._text(requests),
+            **self._references.arguments([request.reference for request in requests]),
             **self._pictures(pixels, masks, requests[0].strength),
         }
         if self._guidance is not None:

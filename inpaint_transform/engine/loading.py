@@ -15,11 +15,12 @@ import torch
 from packaging.version import Version
 
 from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.engine import ip_adapter, loras, memory, words
 from inpaint_transform.engine.devices import choose_device, choose_dtype, limit_memory
 from inpaint_transform.engine.out_of_memory import explained
 from inpaint_transform.engine.quiet import quiet
 from inpaint_transform.engine.single_file import VAE as SINGLE_FILE_VAE
-from inpaint_transform.engine.single_file import recognise
+from inpaint_transform.engine.single_file import SingleFile, recognise
 from inpaint_transform.engine.sources import check_place, hub_options, load_error, read_config
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,8 @@ UNMAPPED = {
     "FluxKontextPipeline": "FluxKontextInpaintPipeline",
     "Flux2KleinPipeline": "Flux2KleinInpaintPipeline",
 }
+# The fields of a spec that may name a folder each.
+PLACES = ("id", "vae", "controlnet", "ip_adapter")
 # The class that inpaints with a ControlNet, by the class that a checkpoint was saved as.
 CONTROLLED = {
     "StableDiffusionPipeline": "StableDiffusionControlNetInpaintPipeline",
@@ -53,28 +56,31 @@ def load(spec: ModelSpec) -> tuple[Any, torch.device]:
         The diffusers pipeline, in evaluation mode and silent, and its device.
 
     Raises:
-        FileNotFoundError: ``id``, ``vae`` or ``lora`` names a folder that does not exist or is not what it should be.
+        FileNotFoundError: A field names a folder that does not exist or is not what it should be.
         ValueError: The checkpoint cannot inpaint, or a field does not fit it.
         InpaintError: The hub cannot be reached, or the weights do not load or do not fit into memory.
     """
     spec = _with_home_folder(spec)
-    for argument in ("id", "vae", "lora", "controlnet"):  # before anything is downloaded
-        if getattr(spec, argument) is not None:
-            check_place(argument, getattr(spec, argument))
+    for argument, where in _places(spec):  # before anything is downloaded
+        check_place(argument, where)
     device = choose_device(spec.device)
     dtype = choose_dtype(spec.dtype, device)
     limit_memory(spec.memory_fraction, device)
     with explained(
-        f"id={spec.id!r} does not fit into the memory of {device}: use a smaller model, dtype='float16', a larger"
-        " memory_fraction, or a device with more free memory"
+        f"id={spec.id!r} does not fit into the memory of {device}: use offload='model', quantize='int8', a smaller model,"
+        " dtype='float16', a larger memory_fraction, or a device with more free memory"
     ):
         with quiet():
             pipeline = _load_pipeline(spec, dtype)
             if spec.scheduler is not None:
                 pipeline.scheduler = _scheduler_class(spec.scheduler).from_config(pipeline.scheduler.config)
-            if spec.lora is not None:
-                _fuse_lora(pipeline, spec.lora)
-        pipeline.to(device)
+            loras.fuse(pipeline, spec)
+            words.teach(pipeline, spec)
+            if spec.ip_adapter is not None:
+                ip_adapter.attach(pipeline, spec.ip_adapter)
+            memory.shrink(pipeline, spec)
+        memory.check(pipeline, spec, device)
+        memory.place(pipeline, spec, device)
     pipeline.set_progress_bar_config(disable=True)
     if hasattr(pipeline, "watermark"):
         # SDXL writes an invisible watermark where that package is installed; training data should not carry one.
@@ -86,13 +92,17 @@ def _with_home_folder(spec: ModelSpec) -> ModelSpec:
     def expand(path: str) -> str:
         return str(Path(path).expanduser()) if path.startswith("~") else path
 
-    return dataclasses.replace(
-        spec,
-        id=expand(spec.id),
-        vae=spec.vae and expand(spec.vae),
-        lora=spec.lora and expand(spec.lora),
-        controlnet=spec.controlnet and expand(spec.controlnet),
-    )
+    changed: dict[str, Any] = {name: expand(where) for name in PLACES if (where := getattr(spec, name)) is not None}
+    changed["lora"] = [(expand(where), weight) for where, weight in spec.loras]
+    changed["textual_inversion"] = {word: expand(where) for word, where in spec.words}
+    return dataclasses.replace(spec, **changed)
+
+
+def _places(spec: ModelSpec) -> list[tuple[str, str]]:
+    """Every place that a spec names, with the field that names it."""
+    found = [(name, where) for name in PLACES if (where := getattr(spec, name)) is not None]
+    found += [("lora", where) for where, _ in spec.loras]
+    return [*found, *(("textual_inversion", where) for _, where in spec.words)]
 
 
 def _load_pipeline(spec: ModelSpec, dtype: torch.dtype) -> Any:
@@ -102,11 +112,16 @@ def _load_pipeline(spec: ModelSpec, dtype: torch.dtype) -> Any:
         arguments = {**_arguments(spec.id, dtype), "revision": spec.revision}
     else:
         index, arguments = single.index(), {DTYPE_ARGUMENT: dtype}
-    loader = _loader(index.get("_class_name", ""), spec)
+    name = index.get("_class_name", "")
+    loader = _loader(name, spec)
+    if spec.loras:
+        loras.check(spec, name, _text_width(spec, single, index))
+    if spec.ip_adapter is not None:
+        ip_adapter.check(spec.ip_adapter, name)
     if spec.controlnet is not None:
         arguments["controlnet"] = _load_controlnet(spec.controlnet, dtype)
     if spec.vae is not None:
-        own = _vae_config(spec) if single is None else SINGLE_FILE_VAE
+        own = SINGLE_FILE_VAE if single is not None else _config_of(spec, "vae", diffusers.AutoencoderKL)
         arguments["vae"] = _load_vae(spec, spec.vae, dtype, own)
     if spec.safety_checker and (index.get("safety_checker") or [None])[0] is None:
         raise ValueError(f"safety_checker=True: the checkpoint {spec.id!r} has none; use safety_checker=False")
@@ -117,6 +132,25 @@ def _load_pipeline(spec: ModelSpec, dtype: torch.dtype) -> Any:
     try:
         return _from_pretrained(loader, spec.id, _present_variant(spec), arguments)
     except Exception as error:  # whatever a dozen loaders of three libraries raise
+        raise load_error("id", spec.id, error) from error
+
+
+def _text_width(spec: ModelSpec, single: SingleFile | None, index: Mapping[str, Any]) -> int | None:
+    """The width of the text that the checkpoint's UNet reads; None where it has none."""
+    if single is not None:
+        return single.text_width
+    if "unet" not in index:
+        return None
+    config = _config_of(spec, "unet", diffusers.UNet2DConditionModel)
+    width = config.get("cross_attention_dim")
+    return width if isinstance(width, int) else None
+
+
+def _config_of(spec: ModelSpec, part: str, loader: Any) -> dict[str, Any]:
+    """What a part of the checkpoint is, before its weights are loaded."""
+    try:
+        return dict(loader.load_config(spec.id, subfolder=part, revision=spec.revision, **hub_options(spec.id)))
+    except Exception as error:  # as in _load_pipeline
         raise load_error("id", spec.id, error) from error
 
 
@@ -172,18 +206,6 @@ def _load_controlnet(where: str, dtype: torch.dtype) -> Any:
         raise load_error("controlnet", where, error) from error
 
 
-def _vae_config(spec: ModelSpec) -> dict[str, Any]:
-    """What the checkpoint's own autoencoder is."""
-    try:
-        return dict(
-            diffusers.AutoencoderKL.load_config(
-                spec.id, subfolder="vae", revision=spec.revision, **hub_options(spec.id)
-            )
-        )
-    except Exception as error:  # as in _load_pipeline
-        raise load_error("id", spec.id, error) from error
-
-
 def _load_vae(spec: ModelSpec, where: str, dtype: torch.dtype, own: Mapping[str, Any]) -> Any:
     name = read_config("vae", where, diffusers.AutoencoderKL.config_name).get("_class_name")
     if name not in AUTOENCODERS:
@@ -211,26 +233,3 @@ def _scheduler_class(name: str) -> Any:
         f"scheduler={name!r}: diffusers {diffusers.__version__} has no such scheduler; did you mean"
         f" {', '.join(close) or 'DDIMScheduler, LCMScheduler or EulerDiscreteScheduler'}?"
     )
-
-
-def _fuse_lora(pipeline: Any, where: str) -> None:
-    """Add a LoRA's weights to the pipeline's own, so that it costs nothing afterwards."""
-    path = Path(where)
-    if not hasattr(pipeline, "load_lora_weights"):
-        raise ValueError(f"lora={where!r}: a {type(pipeline).__name__} takes no LoRA")
-    if path.is_dir() and not any(path.glob("*.safetensors")):
-        raise FileNotFoundError(f"lora={where!r}: the folder has no .safetensors file, so it is no LoRA")
-    try:
-        pipeline.load_lora_weights(where, use_safetensors=True, **hub_options(where))
-    except OSError as error:
-        raise load_error("lora", where, error) from error
-    except (ValueError, KeyError, RuntimeError) as error:
-        raise _no_lora(pipeline, where, str(error)) from error
-    if not pipeline.get_active_adapters():
-        raise _no_lora(pipeline, where, "none of its weights belongs to this model")
-    pipeline.fuse_lora()
-    pipeline.unload_lora_weights()
-
-
-def _no_lora(pipeline: Any, where: str, why: str) -> ValueError:
-    return ValueError(f"lora={where!r} is no LoRA for a {type(pipeline).__name__}: {' '.join(why.split())}")

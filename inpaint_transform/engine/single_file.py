@@ -37,11 +37,13 @@ class SingleFile:
         path: The file.
         family: ``"SD1"``, ``"SD2"`` or ``"SDXL"``.
         channels: Of the denoiser's input: 9 where it was trained to inpaint, else 4.
+        text_width: Features of the text that the denoiser reads; None where the file does not tell.
     """
 
     path: str
     family: str
     channels: int
+    text_width: int | None = None
 
     def index(self) -> dict[str, Any]:
         """What ``model_index.json`` of such a checkpoint says, as far as loading goes by it."""
@@ -105,4 +107,5 @@ def recognise(where: str) -> SingleFile:
             f"id={where!r}: of single files only Stable Diffusion 1, 2 and XL are read, for inpainting or not; give "
             f"this model as a folder in the diffusers layout, or by its id on the hub"
         )
-    return SingleFile(where, family, first[1])
+    reads = next((shape for name, shape in shapes.items() if name.endswith("attn2.to_k.weight")), None)
+    return SingleFile(where, family, first[1], reads[1] if reads else None)

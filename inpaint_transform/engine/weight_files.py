@@ -11,6 +11,7 @@ LORA = ("lora_", ".lora.", ".lora_A.", "hada_w", "lokr_w")
 # What a file holds, by how the name of one of its tensors begins; the first that is found. A whole checkpoint holds an
 # autoencoder and a text encoder too, so it is asked for before them.
 KINDS = (
+    (("image_proj.", "ip_adapter."), "an IP-Adapter"),
     (("control_model.", "controlnet_cond_embedding.", "input_hint_block."), "a ControlNet"),
     (("model.diffusion_model.", "double_blocks.", "joint_blocks."), CHECKPOINT),
     (("down_blocks.", "up_blocks.", "transformer_blocks."), "a denoiser alone"),
@@ -18,8 +19,12 @@ KINDS = (
     (("text_model.", "cond_stage_model.", "conditioner.", "encoder.block.", "encoder.layers."), "a text encoder"),
     (("emb_params", "string_to_param", "clip_l", "clip_g"), "a textual inversion embedding"),
 )
-# Where a part goes, once it is a folder.
+# Where a part goes, once it is a folder, or as the file that it is.
 FIELDS = {"a ControlNet": "controlnet", "an autoencoder (VAE)": "vae"}
+FILE_FIELDS = {
+    "an IP-Adapter": "ip_adapter={file!r}",
+    "a textual inversion embedding": "textual_inversion={{'<a word of your own>': {file!r}}}",
+}
 
 
 def contents(file: Path) -> str:
@@ -42,9 +47,14 @@ def contents(file: Path) -> str:
 def is_checkpoint(where: str) -> bool:
     """Whether a file is a whole checkpoint in a form that is read."""
     try:
-        return where.lower().endswith(".safetensors") and contents(Path(where)) == CHECKPOINT
+        return not pickled(where) and contents(Path(where)) == CHECKPOINT
     except ValueError:
         return False
+
+
+def pickled(where: str) -> bool:
+    """Whether a file is of a kind that can run code when it is opened."""
+    return not where.lower().endswith(".safetensors")
 
 
 def refusal(argument: str, where: str) -> ValueError:
@@ -55,7 +65,7 @@ def refusal(argument: str, where: str) -> ValueError:
         where: A file that exists.
     """
     place = f"{argument}={where!r}"
-    if not where.lower().endswith(".safetensors"):
+    if pickled(where):
         return ValueError(
             f"{place} is a file; give a folder in the diffusers layout. Weights in .ckpt, .pt and .bin files can run"
             " code when they are opened and are never read: look for the same weights as .safetensors, or load them"
@@ -69,6 +79,8 @@ def refusal(argument: str, where: str) -> ValueError:
         return ValueError(f"{place} is a LoRA, which changes a model and is none; give it as lora={where!r} beside id")
     if kind == CHECKPOINT:
         return ValueError(f"{place} is a whole checkpoint in a single file; give it as id={where!r}")
+    if (whole := FILE_FIELDS.get(kind)) is not None and argument != whole.partition("=")[0]:
+        return ValueError(f"{place} holds {kind}; give it as {whole.format(file=where)} beside id")
     field = FIELDS.get(kind)
     into = f", and the folder as {field}=FOLDER" if field else ""
     return ValueError(
