@@ -26,7 +26,7 @@ class Service:
             ``"cuda:N"`` or ``"mps"``.
         offload: For a card that is too small: ``"model"`` keeps on the device only the part of the model that works
             (text encoder, denoiser or autoencoder), ``"sequential"`` only the layer that does, which is far slower.
-            None keeps all of it there.
+            None keeps all of it there. On the CPU nothing moves.
         max_batch_size: Most requests in one pipeline call, >= 1. Default 8.
         max_wait_ms: Longest wait for a batch to fill while some worker has nothing in flight, >= 0. Default 10.
         memory_fraction: Share of the CUDA device's memory that this model may take, in (0, 1].

@@ -28,6 +28,8 @@ from inpaint_transform.engine.sanity import verdicts
 from inpaint_transform.engine.speed import batch_buckets, compile_parts, compiling, use_channels_last
 
 logger = logging.getLogger(__name__)
+# With fewer, the step that a strength below 1 skips is a large part of them all, and what is painted begins as grey.
+FEW_STEPS = 8
 # Beside one pipeline; more is a mistake in somebody's gates, and would fill the device.
 MAX_CLIPS = 4
 
@@ -88,7 +90,7 @@ class Engine:
         self._needs_pixels = isinstance(self._pipeline.vae, diffusers.AsymmetricAutoencoderKL)
 
         last = spec.channels_last
-        # The weights of layers that come one by one have no format here.
+        # Layers that come one by one have no weights here.
         if (self._device.type == "cuda" if last is None else last) and spec.offload != "sequential":
             use_channels_last(self._pipeline)
         if spec.compile:
@@ -292,7 +294,7 @@ class Engine:
             return {**arguments, "image": pixels}
         if strength < 1:
             return {**arguments, "image": adapters.scale(vae, adapters.encode(vae, known, upcast))}
-        if int(self._steps * self._adapter.full_strength) >= 1:
+        if self._steps >= FEW_STEPS:
             arguments["strength"] = self._adapter.full_strength
         return {**arguments, "image": scaled}
 

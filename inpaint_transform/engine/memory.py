@@ -25,9 +25,11 @@ def shrink(pipeline: Any, spec: ModelSpec) -> None:
     for name, switch in (("vae_tiling", "enable_tiling"), ("vae_slicing", "enable_slicing")):
         if not getattr(spec, name):
             continue
-        if not hasattr(pipeline.vae, switch):
-            raise ValueError(f"{name}=True: an {type(pipeline.vae).__name__} has no such switch; use {name}=False")
-        getattr(pipeline.vae, switch)()
+        try:
+            getattr(pipeline.vae, switch)()
+        except (AttributeError, NotImplementedError) as error:
+            kind = type(pipeline.vae).__name__
+            raise ValueError(f"{name}=True: an {kind} has no such switch; use {name}=False") from error
     if spec.quantize is not None:
         _quantize(denoiser_of(pipeline))
 
@@ -118,12 +120,12 @@ def _gib(size: int) -> str:
 
 
 def place(pipeline: Any, spec: ModelSpec, device: torch.device) -> None:
-    """Put a pipeline onto its device, whole or as far as it works just now.
+    """Put a pipeline onto its device, whole or as far as it works just now; on the CPU it is there already.
 
     Raises:
         ValueError: A package is missing.
     """
-    if spec.offload is None:
+    if spec.offload is None or device.type == "cpu":
         pipeline.to(device)
         return
     try:

@@ -125,6 +125,8 @@ def test_equals_the_plain_pipeline(name: str, strength: float, folder: Callable[
         vae = {"latent_channels": channels, "scaling_factor": 1.5, "shift_factor": shift}
         fields["vae"] = str(pipelines.save_autoencoder_tiny(tmp_path / "vae", **vae))
     requests = [request(seed, strength=strength, negative_prompt="bad") for seed in range(2)]
+    sharper = name == "StableDiffusionXLInpaintPipeline-9" and strength == 1
+    steps = fields["steps"] = 2 * STEPS if sharper else STEPS
     ours = make(path, **fields).paint(requests)
 
     unmapped = name in ("FluxFillPipeline", "Flux2KleinInpaintPipeline")
@@ -139,7 +141,7 @@ def test_equals_the_plain_pipeline(name: str, strength: float, folder: Callable[
         arguments = {"true_cfg_scale": 3.0, "strength": strength}
     if not name.startswith("Flux"):
         arguments["negative_prompt"] = ["bad", "bad"]
-    if name == "StableDiffusionXLInpaintPipeline-9" and strength == 1:
+    if sharper:
         # Its own default, with nothing of the old object in the picture.
         arguments["strength"] = 0.9999
         images[masks > 0] = 0.5
@@ -149,7 +151,7 @@ def test_equals_the_plain_pipeline(name: str, strength: float, folder: Callable[
         mask_image=masks,
         height=SIZE,
         width=SIZE,
-        num_inference_steps=STEPS,
+        num_inference_steps=steps,
         generator=[torch.Generator().manual_seed(each.seed) for each in requests],
         output_type="latent" if name == "StableDiffusion3InpaintPipeline" else "np",
         **arguments,
@@ -324,9 +326,12 @@ def test_nothing_of_the_old_object_gets_in(name: str, folder: Callable[[str], Pa
     assert difference(before, sanity) > 0
 
 
-def test_a_single_step_paints_at_full_strength(folder: Callable[[str], Path]) -> None:
-    engine = make(folder("StableDiffusionXLInpaintPipeline-9"), steps=1)
+@pytest.mark.parametrize(("steps", "run"), [(1, 1), (4, 4), (8, 7)])
+def test_few_steps_all_run(steps: int, run: int, folder: Callable[[str], Path]) -> None:
+    engine = make(folder("StableDiffusionXLInpaintPipeline-9"), steps=steps)
+    calls = count_calls(engine._pipeline.unet)
     assert pixels(engine.paint([request()])[0]).std() > 1
+    assert len(calls) == run
 
 
 @pytest.mark.parametrize("flags", [True, False])

@@ -15,7 +15,7 @@ from crop_requests import difference, make, pixels, request
 
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ModelSpec
-from inpaint_transform.engine import memory
+from inpaint_transform.engine import Engine, memory
 
 SAVERS = {
     "sd": pipelines.save_sd_inpaint,
@@ -33,17 +33,46 @@ def sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pipelines.save_sd_inpaint(tmp_path_factory.mktemp("sd") / "checkpoint")
 
 
-@pytest.mark.parametrize("offload", ["model", "sequential"])
+def offload(engine: Engine) -> None:
+    """What ``offload="model"`` does on a card. Layer by layer accelerate cannot move from the CPU to the CPU."""
+    engine._pipeline.enable_model_cpu_offload(device=torch.device("cpu"))
+    assert any(hasattr(part, "_hf_hook") for part in engine._pipeline.components.values())
+
+
 @pytest.mark.parametrize("kind", SAVERS)
-def test_a_model_that_comes_part_by_part_paints_the_same(kind: str, offload: str, tmp_path: Path) -> None:
-    """Here the parts come from the memory of the CPU to the CPU; the hooks are those of a card."""
-    checkpoint = SAVERS[kind](tmp_path)
+def test_a_model_that_comes_part_by_part_paints_the_same(kind: str, tmp_path: Path) -> None:
+    engine = make(SAVERS[kind](tmp_path))
     asked = [request(0), request(1), request(2, strength=0.6)]
-    plain, moving = make(checkpoint), make(checkpoint, offload=offload)
+    plain = engine.paint(asked)
+    offload(engine)
     for _ in range(2):
-        for one, other in zip(plain.paint(asked), moving.paint(asked), strict=True):
+        for one, other in zip(plain, engine.paint(asked), strict=True):
             assert difference(one, other) <= 1
-    assert any(hasattr(part, "_hf_hook") for part in moving._pipeline.components.values())
+
+
+class Moved:
+    """A pipeline that notes how it is placed."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Any]] = []
+
+    def to(self, device: torch.device) -> None:
+        self.calls.append(("to", device))
+
+    def enable_model_cpu_offload(self, device: torch.device) -> None:
+        self.calls.append(("model", device))
+
+    def enable_sequential_cpu_offload(self, device: torch.device) -> None:
+        self.calls.append(("sequential", device))
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda:1"])
+@pytest.mark.parametrize("wanted", [None, "model", "sequential"])
+def test_a_pipeline_is_placed_as_the_spec_says(wanted: str | None, device: str) -> None:
+    pipeline = Moved()
+    memory.place(pipeline, ModelSpec("some/model", offload=wanted).resolved(), torch.device(device))
+    how = "to" if wanted is None or device == "cpu" else wanted
+    assert pipeline.calls == [(how, torch.device(device))]
 
 
 def test_what_comes_part_by_part_goes_with_the_rest(sd: Path, tmp_path: Path) -> None:
@@ -54,10 +83,11 @@ def test_what_comes_part_by_part_goes_with_the_rest(sd: Path, tmp_path: Path) ->
         "ip_adapter": str(pipelines.save_ip_adapter(tmp_path / "adapter")),
     }
     asked = [request(0, prompt="a <cone>", reference=np.full((512, 512, 3), 90, np.uint8))]
-    [expected] = make(sd, **fields).paint(asked)
-    for offload in ("model", "sequential"):
-        [found] = make(sd, **fields, offload=offload).paint(asked)
-        assert difference(found, expected) <= 1
+    engine = make(sd, **fields)
+    [expected] = engine.paint(asked)
+    offload(engine)
+    [found] = engine.paint(asked)
+    assert difference(found, expected) <= 1
 
 
 def test_slices_are_the_same_and_tiles_nearly(sd: Path) -> None:
@@ -98,10 +128,12 @@ def test_what_is_missing_for_eight_bits_is_named(sd: Path, monkeypatch: pytest.M
         make(sd, quantize="int8")
 
 
-def test_what_is_missing_for_moving_is_named(sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("wanted", ["model", "sequential"])
+def test_what_is_missing_for_moving_is_named(sd: Path, wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(diffusers.pipelines.pipeline_utils, "is_accelerate_available", lambda: False)
-    with pytest.raises(ValueError, match="offload='model' needs accelerate: pip install accelerate"):
-        make(sd, offload="model")
+    spec = ModelSpec("some/model", offload=wanted).resolved()
+    with pytest.raises(ValueError, match=f"offload='{wanted}' needs accelerate: pip install accelerate"):
+        memory.place(make(sd)._pipeline, spec, torch.device("cuda:0"))
 
 
 def test_what_moves_is_not_compiled() -> None:

@@ -62,9 +62,11 @@ def test_a_preset_runs_as_it_says(
     for result in engine.paint([request(0), request(1)]):
         pixels(result)
     [arguments] = called
-    assert arguments["num_inference_steps"] == len(steps) == preset["steps"], "guidance goes with the same evaluation"
+    assert arguments["num_inference_steps"] == preset["steps"]
+    # SDXL's authors found the first of many steps to do harm.
+    assert len(steps) == preset["steps"] - (name == "sdxl")
     assert arguments["guidance_scale"] == preset["guidance_scale"]
-    # SDXL's authors found 1 less sharp; no class's own default (0.8 for FLUX.2, 0.6 for FLUX) ever counts.
+    # No class's own default (0.8 for FLUX.2, 0.6 for FLUX) ever counts.
     assert arguments.get("strength", 1.0) >= 0.9999
     if "scheduler" in preset:
         assert type(engine._pipeline.scheduler).__name__ == preset["scheduler"]
