@@ -217,15 +217,6 @@ class ModelSpec(Service, Model):
             raise ValueError(f"model={dict(model)!r}: {problem}; a model has the fields {', '.join(FIELDS)}")
         return cls(**model)
 
-    @classmethod
-    def typed(cls, model: str, **fields: Any) -> ModelSpec:
-        """A spec from a command line, where None means that a field was left out.
-
-        Raises:
-            ValueError: As in the constructor.
-        """
-        return cls(model, **{name: value for name, value in fields.items() if value is not None})
-
     def to_dict(self) -> dict[str, Any]:
         """The fields that differ from those of ``ModelSpec(id)``, as JSON values; ``ModelSpec.of`` reads it back."""
         return {

@@ -67,8 +67,8 @@ def load(spec: ModelSpec) -> tuple[Any, torch.device]:
     dtype = choose_dtype(spec.dtype, device)
     limit_memory(spec.memory_fraction, device)
     with explained(
-        f"id={spec.id!r} does not fit into the memory of {device}: use offload='model', quantize='int8', a smaller model,"
-        " dtype='float16', a larger memory_fraction, or a device with more free memory"
+        f"id={spec.id!r} does not fit into the memory of {device}: use offload='model', quantize='int8', a smaller"
+        " model, dtype='float16', a larger memory_fraction, or a device with more free memory"
     ):
         with quiet():
             pipeline = _load_pipeline(spec, dtype)

@@ -316,10 +316,6 @@ def test_what_no_preset_says_is_not_undone() -> None:
     assert ModelSpec("sd15", vae=None, dtype="auto") == ModelSpec("sd15")
 
 
-def test_what_was_not_typed_is_not_given() -> None:
-    assert ModelSpec.typed("sd15", steps=None, size=256) == ModelSpec("sd15", size=256)
-
-
 # Several LoRAs, and words
 
 
