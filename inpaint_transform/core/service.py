@@ -22,8 +22,8 @@ class Service:
     """Where a model runs, how much it may take, and who shares it.
 
     Attributes:
-        device: ``"auto"`` (``cuda:LOCAL_RANK`` where there is CUDA, else the CPU), ``"cpu"``, ``"cuda"``,
-            ``"cuda:N"`` or ``"mps"``.
+        device: ``"auto"`` (``cuda:LOCAL_RANK`` where there is CUDA, else a Mac's Metal device, else the CPU),
+            ``"cpu"``, ``"cuda"``, ``"cuda:N"`` or ``"mps"``.
         offload: For a card that is too small: ``"model"`` keeps on the device only the part of the model that works
             (text encoder, denoiser or autoencoder), ``"sequential"`` only the layer that does, which is far slower.
             None keeps all of it there. On the CPU nothing moves.
@@ -34,8 +34,8 @@ class Service:
             measured as busy time over wall time; for a device that also trains. Default 1. Painting that somebody
             waits for is not limited.
         serving: ``"local"`` (this process), ``"shared"`` (one server for all processes of a job), ``"ray"`` (that
-            server hands on to the painters of a Ray cluster) or ``"auto"`` (local in a main process on the CPU,
-            shared otherwise).
+            server hands on to the painters of a Ray cluster) or ``"auto"`` (local in a main process without CUDA, and
+            everywhere on Windows; shared otherwise).
         address: Socket folder of a server started by hand with ``inpaint-transform serve``. With ``serving="ray"`` the
             cluster: ``"host:port"`` of its head, or ``"auto"`` (the default), the one that this machine belongs to.
         timeout_s: Longest wait in seconds for one answer of the shared server, in (0, 1e6]. Default 600.

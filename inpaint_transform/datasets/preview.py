@@ -211,7 +211,7 @@ def plan_rows(
         for recipe in recipes:
             [drawn] = plan(recipe, Scene(height, width, [edit.box], [edit.label]), rng)
             # What is painted of the box depends on its neighbours, which the draw above knew.
-            what = ("prompt", "strength", "seed", "new_label")
+            what = ("prompt", "strength", "seed", "new_label", "reference")
             edits.append(dataclasses.replace(edit, **{name: getattr(drawn, name) for name in what}))
         rows.append(Row(annotation, index, tuple(edits)))
     return rows

@@ -98,9 +98,11 @@ def _model(about: About) -> str:
     said = [about.spec.id, f"{about.size} pixels", f"{spec.steps} steps"]
     if spec.guidance_scale is not None:
         said.append(f"guidance {spec.guidance_scale:g}")
+    said += [f"LoRA {place}{'' if weight == 1 else f' at {weight:g}'}" for place, weight in spec.loras]
+    said += [f"the word {word}" for word, _ in spec.words]
     # What else was set, by its name.
-    also = {**about.spec.to_dict(), "scheduler": spec.scheduler, "lora": spec.lora, "vae": spec.vae}
-    told = ("id", "size", "steps", "guidance_scale", "serving", "address")
+    also = {**about.spec.to_dict(), "scheduler": spec.scheduler, "vae": spec.vae}
+    told = ("id", "size", "steps", "guidance_scale", "lora", "textual_inversion", "serving", "address")
     said += [f"{name} {value}" for name, value in also.items() if name not in told and value not in (None, False)]
     return ", ".join(said)
 

@@ -46,13 +46,16 @@ def test_the_summary_stands_above(tmp_path: Path) -> None:
     rows = [dataclasses.replace(row, seconds=2.0) for row in painted(tmp_path, ["a {label}", "nonsense"])]
     text = made(
         rows,
-        spec=ModelSpec("sd15", steps=8, lora="style.safetensors"),
+        spec=ModelSpec("sd15", steps=8, lora=["style.safetensors", ("more", 0.6)], offload="model"),
         gate=ChangeGate() & ClipGate(min_margin=0.1, background=["sky"]),
         missing=["tree"],
         config=tmp_path / "recipe.json",
     )
     found = facts(text)
-    assert found["Model"] == "sd15, 512 pixels, 8 steps, guidance 7.5, lora style.safetensors"
+    assert (
+        found["Model"]
+        == "sd15, 512 pixels, 8 steps, guidance 7.5, LoRA style.safetensors, LoRA more at 0.6, offload model"
+    )
     # The threshold, and whatever else somebody has set.
     assert found["Gate"] == "change (min_inside 5.0) and clip (min_margin 0.1, background ('sky',))"
     assert found["Accepted"] == "2 of 4 variants (50%)"

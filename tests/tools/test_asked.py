@@ -12,6 +12,7 @@ import numpy as np
 import pipelines
 import pytest
 from commands import pixels, run
+from PIL import Image
 
 from inpaint_transform import BBoxInpaint
 from inpaint_transform.core.models import ModelSpec
@@ -90,7 +91,9 @@ def test_what_is_typed_replaces_that_one_thing(config: Path, capsys: pytest.Capt
 
 def test_another_model_is_another_altogether(config: Path) -> None:
     assert asked(config, model="sdxl").spec == ModelSpec("sdxl")
-    assert asked(config, model="sdxl", lora="other").spec == ModelSpec("sdxl", lora="other")
+    assert asked(config, model="sdxl", lora=["other", "a:b:0.5"]).spec == ModelSpec(
+        "sdxl", lora=["other", ("a:b", 0.5)]
+    )
 
 
 def test_a_saved_swap_paints_all_labels_and_a_typed_one_those_it_is_for(tmp_path: Path) -> None:
@@ -138,6 +141,17 @@ def test_ids_of_a_file_are_the_names_of_the_data_set(tmp_path: Path) -> None:
 def test_what_cannot_be_is_refused(typed: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         asked(**typed)
+
+
+def test_pictures_to_paint_after_reach_every_variant(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (64, 64)).save(tmp_path / name)
+    found = asked(reference=[f"cone={tmp_path / 'a.png'},{tmp_path / 'b.png'}"])
+    edits = [plan(found.recipe_for(), SCENE, random.Random(seed))[0] for seed in range(20)]
+    sources = {edit.reference.source for edit in edits if edit.reference is not None}
+    assert {Path(source).name for source in sources} == {"a.png", "b.png"}
+    assert all((edit.reference is not None) == (edit.label == "cone") for edit in edits)
+    assert set(BBoxInpaint(**found.arguments(["cone", "cube"])).editor.recipe.reference) == {"cone"}
 
 
 def test_masks_of_a_file_are_refused_and_the_mend_works(tmp_path: Path) -> None:

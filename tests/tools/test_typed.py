@@ -16,10 +16,13 @@ from inpaint_transform.tools.cli.typed import (
     read_budget,
     read_class_names,
     read_gates,
+    read_loras,
     read_numbers,
     read_prompts,
+    read_references,
     read_splits,
     read_swaps,
+    read_words,
 )
 
 
@@ -62,6 +65,23 @@ def test_attributes_are_slots_and_their_values() -> None:
     for wrong in ("color", "color=", "=red", "color=red,,blue", "my color=red"):
         with pytest.raises(ValueError, match="NAME=VALUE"):
             read_attributes([wrong])
+
+
+def test_loras_have_weights_and_words_their_files() -> None:
+    assert read_loras(["a.safetensors", "owner/name:0.6", "C:\\style.safetensors", "x:-1"]) == [
+        ("a.safetensors", 1.0),
+        ("owner/name", 0.6),
+        ("C:\\style.safetensors", 1.0),
+        ("x", -1.0),
+    ]
+    assert read_words(["<my-cone>=cone.safetensors", "x = y=z"]) == {"<my-cone>": "cone.safetensors", "x": "y=z"}
+    assert read_references(["police car=a.jpg, b.jpg", "police car=c.jpg"]) == {
+        "police car": ["a.jpg", "b.jpg", "c.jpg"]
+    }
+    for read in (read_words, read_references):
+        for wrong in ("cone", "=a.jpg", "cone="):
+            with pytest.raises(ValueError, match=r"give (WORD|LABEL)="):
+                read([wrong])
 
 
 def test_a_prompt_may_have_the_slots_that_have_values() -> None:

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from inpaint_transform.core import crops
 from inpaint_transform.core.boxes import Box, from_pixels
 from inpaint_transform.core.edit import Edit
+from inpaint_transform.core.jobs import make_request
 from inpaint_transform.core.plan import Scene, plan
 from inpaint_transform.core.protocol import InpaintRequest
 from inpaint_transform.core.recipe import Recipe
@@ -115,9 +115,9 @@ def requests_of(
         picture = pictures[len(requests) % len(pictures)]
         image, before = read_image(picture.file), len(requests)
         for edit in edits_of(picture, before, recipe):
-            crop = crops.crop(image, edit.window, size)
-            mask = crops.crop_mask(edit.mask(recipe.shape), size)
-            requests.append(InpaintRequest(crop, mask, edit.prompt, edit.negative_prompt, edit.strength, edit.seed))
+            x0, y0, x1, y1 = edit.window
+            mask = edit.mask(recipe.shape)
+            requests.append(make_request(recipe, edit, image[y0:y1, x0:x1], mask, edit.seed, size, None))
         if len(requests) == before:
             pictures = [other for other in pictures if other is not picture]
     return requests[:count]

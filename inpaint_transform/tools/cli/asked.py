@@ -11,7 +11,7 @@ from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.datasets.templates import Templates, painted_labels, plain_prompts, recipe_for
 from inpaint_transform.tools.cli.options import ModelOptions, RecipeOptions
 from inpaint_transform.tools.cli.terminal import warn
-from inpaint_transform.tools.cli.typed import read_attributes, read_gates, read_prompts, read_swaps
+from inpaint_transform.tools.cli.typed import read_attributes, read_gates, read_prompts, read_references, read_swaps
 
 if TYPE_CHECKING:
     from inpaint_transform.gates import Gate
@@ -85,6 +85,8 @@ def read_asked(model: str | None, config: Path | None, models: ModelOptions, rec
     }
     if recipes.attribute:
         changes["attributes"] = read_attributes(recipes.attribute)
+    if recipes.reference:
+        changes["reference"] = read_references(recipes.reference)
     if recipes.swap:
         changes["relabel"] = read_swaps(recipes.swap)
     if recipes.gate:

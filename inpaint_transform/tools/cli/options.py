@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from inpaint_transform.datasets.formats.base import BoxFormat
+from inpaint_transform.tools.cli.typed import read_loras, read_words
 
 Source = Annotated[
     Path, typer.Argument(metavar="SRC", help="A data set's folder; with --boxes a picture or a folder of pictures.")
@@ -93,14 +94,37 @@ class ModelOptions:
     steps: Annotated[int | None, _of_model("Denoising steps. Default: the model's.", min=1)] = None
     guidance_scale: Annotated[float | None, _of_model("Weight of the prompt. Default: the model's.", min=0)] = None
     scheduler: Annotated[str | None, _of_model("A diffusers scheduler class instead of its own.")] = None
-    lora: Annotated[str | None, _of_model("LoRA folder, file or hub id.")] = None
+    lora: Annotated[
+        list[str] | None,
+        _of_model("LoRA folder, file or hub id, and how much of it. Repeatable.", metavar="PLACE[:WEIGHT]"),
+    ] = None
+    textual_inversion: Annotated[
+        list[str] | None,
+        _of_model("A word for prompts, and the file that teaches it. Repeatable.", metavar="WORD=PLACE"),
+    ] = None
     vae: Annotated[str | None, _of_model("Folder or hub id of another autoencoder.")] = None
     controlnet: Annotated[str | None, _of_model("Folder or hub id of a ControlNet that reads Canny edges.")] = None
+    ip_adapter: Annotated[
+        str | None, _of_model("What lets Stable Diffusion and SDXL see --reference, such as h94/IP-Adapter.")
+    ] = None
+    ip_adapter_scale: Annotated[float | None, _of_model("How much it counts. Default: 0.6.", min=0)] = None
+    offload: Annotated[str | None, _of_model("For a small card: model, or sequential, which is far slower.")] = None
+    quantize: Annotated[str | None, _of_model("int8: the denoiser's weights in half the memory of float16.")] = None
+    vae_tiling: Annotated[bool | None, _of_model("Decode large crops tile by tile.", "--vae-tiling")] = None
+    vae_slicing: Annotated[bool | None, _of_model("Decode a batch one by one.", "--vae-slicing")] = None
     reproducible: Annotated[bool | None, _of_model("Results independent of the batch.", "--reproducible")] = None
 
     def typed(self) -> dict[str, Any]:
-        """What was typed, as fields of ``ModelSpec``."""
-        return {name: value for name, value in vars(self).items() if value is not None}
+        """What was typed, as fields of ``ModelSpec``.
+
+        Raises:
+            ValueError: A LoRA or a word cannot be read.
+        """
+        found = {name: value for name, value in vars(self).items() if value is not None}
+        for name, read in (("lora", read_loras), ("textual_inversion", read_words)):
+            if name in found:
+                found[name] = read(found[name])
+        return found
 
 
 @dataclass(frozen=True)
@@ -133,6 +157,13 @@ class RecipeOptions:
         ),
     ] = None
     negative_prompt: Annotated[str | None, _of_recipe("What to avoid.")] = None
+    reference: Annotated[
+        list[str] | None,
+        _of_recipe(
+            "Pictures of what to paint for a label, one of which is drawn for each painting. Repeatable.",
+            metavar="LABEL=FILE[,FILE...]",
+        ),
+    ] = None
     shape: Annotated[str | None, _of_recipe("box, or ellipse for the ellipse inside it. Default: box.")] = None
     strength: Annotated[float | None, _of_recipe("How far to leave the old pixels, in (0, 1]. Default: 1.")] = None
     context: Annotated[

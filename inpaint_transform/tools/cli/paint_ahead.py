@@ -44,11 +44,12 @@ COLUMNS = 6
 def paint_ahead(
     source: Source,
     box_format: Format,
-    models: ModelOptions,
-    recipes: RecipeOptions,
     pool: Annotated[Path, typer.Option(help="Folder of the pool; a new one, or one to go on with.")],
+    *,
     model: Model = None,
     config: Config = None,
+    models: ModelOptions,
+    recipes: RecipeOptions,
     variants: Annotated[
         int | None, typer.Option(min=1, help="Looks of each box. Default: the transform's, or 3.")
     ] = None,
@@ -106,11 +107,11 @@ def paint_ahead(
         if not isinstance(item, Annotation):
             problems += 1
             tell_of(item)
-        elif (split := found.places[item.image].split) == splits.TRAIN:
+        elif (where := found.places[item.image].split) == splits.TRAIN:
             annotations.append(item)
             balance.use(item)
         else:
-            balance.lose(item, f"of the split {split}")
+            balance.lose(item, f"of the split {where}")
     before = None if asked.saved is None else asked.saved.pipeline_before
     with usage_errors():
         labels = sorted({label for one in annotations for label in one.labels})

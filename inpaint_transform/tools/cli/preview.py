@@ -39,10 +39,11 @@ if TYPE_CHECKING:
 def preview(
     source: Source,
     box_format: Format,
-    models: ModelOptions,
-    recipes: RecipeOptions,
+    *,
     model: Model = None,
     config: Config = None,
+    models: ModelOptions,
+    recipes: RecipeOptions,
     boxes: Boxes = None,
     names: Names = None,
     split: Split = None,

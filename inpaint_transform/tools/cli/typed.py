@@ -69,6 +69,50 @@ def read_attributes(texts: Iterable[str]) -> dict[str, list[str]]:
     return attributes
 
 
+def read_references(texts: Iterable[str]) -> dict[str, list[str]]:
+    """Read reference pictures as they are typed: ``police car=a.jpg,b.jpg``.
+
+    Raises:
+        ValueError: One is not a label and its files.
+    """
+    references: dict[str, list[str]] = {}
+    for text in texts:
+        label, _, listed = text.partition("=")
+        files = [file.strip() for file in listed.split(",")]
+        if not label.strip() or not all(files):
+            raise ValueError(f"reference {text!r}: give LABEL=FILE or LABEL=FILE,FILE, for instance cone=a.jpg,b.jpg")
+        references.setdefault(label.strip(), []).extend(files)
+    return references
+
+
+def read_loras(texts: Iterable[str]) -> list[tuple[str, float]]:
+    """Read LoRAs as they are typed: ``style.safetensors`` or ``style.safetensors:0.6``.
+
+    What stands behind the last colon is a weight if it is a number, so a drive's letter is none.
+    """
+    loras = []
+    for text in texts:
+        place, _, weight = text.rpartition(":")
+        number = _number_or_text(weight)
+        loras.append((place, number) if place and isinstance(number, float) else (text, 1.0))
+    return loras
+
+
+def read_words(texts: Iterable[str]) -> dict[str, str]:
+    """Read words of textual inversion as they are typed: ``<my-cone>=cone.safetensors``.
+
+    Raises:
+        ValueError: One is not a word and its place.
+    """
+    words = {}
+    for text in texts:
+        word, _, place = text.partition("=")
+        if not word.strip() or not place.strip():
+            raise ValueError(f"textual inversion {text!r}: give WORD=PLACE, for instance '<my-cone>=cone.safetensors'")
+        words[word.strip()] = place.strip()
+    return words
+
+
 def read_swaps(texts: Iterable[str]) -> "Swap | None":
     """Read swaps as they are typed: ``cone=cube,ball`` draws one of the two for each cone; None without any.
 
