@@ -9,6 +9,11 @@ import tempfile
 from pathlib import Path
 
 import pytest
+
+# Before torch is loaded, and for every process that the tests start. Models as small as those of the tests gain nothing
+# from a second thread, and beside servers and workers the threads of OpenMP spin longer than they compute.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from painters import Painter, hand_in
 
 from inpaint_transform.serving.engines import ENGINE_VARIABLE

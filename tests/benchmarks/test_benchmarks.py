@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from benchmarks import scaling
+
 ROOT = Path(__file__).parents[2]
 HEAD = {"command", "date", "machine", "versions", "results"}
 
@@ -86,18 +88,20 @@ def test_the_growth_is_measured_and_drawn(tmp_path: Path) -> None:
         assert is_picture(tmp_path / f"scaling_{name}.png")
 
 
+@pytest.mark.slow
 def test_one_section_of_the_growth_can_be_asked_for(tmp_path: Path) -> None:
     assert set(run("scaling", tmp_path, "size", "--quick")) == {"size"}
     assert [file.name for file in tmp_path.glob("*.png")] == ["scaling_size.png"]
 
 
-def test_an_unknown_section_is_refused() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.scaling", "colour"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2
-    assert "colour" in done.stderr
-    assert "prompts" in done.stderr
+def test_an_unknown_section_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["scaling", "colour"])
+    with pytest.raises(SystemExit) as end:
+        scaling.main()
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert "colour" in said
+    assert "prompts" in said
 
 
 @pytest.mark.slow
@@ -117,6 +121,7 @@ def test_the_serving_is_measured(tmp_path: Path) -> None:
     assert results["neighbours"]["reproducible=True"]["unequal_images"] == 0
 
 
+@pytest.mark.slow
 def test_a_hit_is_measured(tmp_path: Path) -> None:
     results = run("reuse", tmp_path, "hit", "--quick")["hit"]
     assert [results[name]["looks"] for name in ("100 looks", "many looks")] == [101, 2001]
@@ -134,6 +139,7 @@ def test_reuse_is_measured_and_drawn(tmp_path: Path) -> None:
     assert is_picture(tmp_path / "reuse_tiny.png")
 
 
+@pytest.mark.slow
 def test_the_memory_of_a_fit_is_counted(tmp_path: Path) -> None:
     results = run("fit_memory", tmp_path, "--quick")
     for name in ("sd15", "sdxl"):

@@ -9,6 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from benchmarks import gpu
+from benchmarks.full_size import FULL, flops
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,19 +29,28 @@ def run(*arguments: str, timeout: float) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_without_cuda_it_says_so_and_writes_nothing(tmp_path: Path) -> None:
-    done = run("--out", str(tmp_path / "out"), timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert "no CUDA device" in done.stdout
-    assert len(done.stdout.splitlines()) == 1
+def test_without_cuda_it_says_so_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(sys, "argv", ["gpu", "--out", str(tmp_path / "out")])
+    gpu.main()
+    said = capsys.readouterr().out
+    assert "no CUDA device" in said
+    assert len(said.splitlines()) == 1
     assert not (tmp_path / "out").exists()
 
 
-def test_an_unknown_stage_is_named(tmp_path: Path) -> None:
-    done = run("sd15-slow", "--tiny", "--out", str(tmp_path), timeout=120)
-    assert done.returncode == 2
-    assert "'sd15-slow'" in done.stderr
-    assert "sd15-eager" in done.stderr
+def test_an_unknown_stage_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["gpu", "sd15-slow", "--tiny", "--out", str(tmp_path)])
+    with pytest.raises(SystemExit) as end:
+        gpu.main()
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert "'sd15-slow'" in said
+    assert "sd15-eager" in said
 
 
 @pytest.mark.slow
@@ -95,15 +108,10 @@ def networks(found: dict, vae: str, evaluations: int) -> float:
     return evaluations * cost["unet"] + cost[f"{vae}_encode"] + cost[f"{vae}_decode"]
 
 
+@pytest.mark.slow
 def test_the_counted_work_of_the_full_size_models() -> None:
-    code = (
-        "import json; from benchmarks.full_size import FULL, flops;"
-        "print(json.dumps({name: flops(model, model.size) for name, model in FULL.items()}))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     counted = {
-        model: {name: count / 1e12 for name, count in counts.items()}
-        for model, counts in json.loads(done.stdout).items()
+        name: {part: count / 1e12 for part, count in flops(model, model.size).items()} for name, model in FULL.items()
     }
     expected = {"unet": 0.803, "kl_encode": 1.117, "kl_decode": 2.515, "tiny_encode": 0.122, "tiny_decode": 0.141}
     assert counted["sd15"] == pytest.approx(expected, abs=1e-3)

@@ -115,7 +115,7 @@ def test_a_wrong_call_fails_alone(inverting):
     assert answers == [1, "wrong", 1, "the engine failed: RuntimeError: broken", 1]
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_with_a_seed_samples_equal_the_plain_path(inverting, start):
     transform = BBoxInpaint(spec("seeded", serving="shared"), p=0.5, seed=3)
     plain = Pictures(compose(transform), count=12)

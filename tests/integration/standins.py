@@ -82,6 +82,16 @@ class Holding(Invert):
         hold(3600)
 
 
+class Noise(Invert):
+    """Paints noise that the seed decides, as a real model does."""
+
+    size = 64  # that of tiny, for which it stands in: a client remembers the size
+
+    def _paint(self, request: InpaintRequest) -> InpaintResult:
+        noise = np.random.default_rng(request.seed).integers(0, 256, request.image.shape, np.uint8)
+        return InpaintResult(np.where(request.mask[:, :, None], noise, request.image))
+
+
 class NoOp(Invert):
     """Returns the image as it came, of any size."""
 

@@ -1,4 +1,7 @@
-"""``BBoxInpaint`` in real DataLoaders on the embedded model: one server, no leftovers, the same pixels everywhere."""
+"""``BBoxInpaint`` in real DataLoaders: one server, no leftovers, the same pixels everywhere.
+
+The slow tests are on the embedded model; for the others a stand-in paints, whose server is there in a second.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from inpaint_transform import BBoxInpaint, InpaintError, ModelSpec
 from inpaint_transform.batch import ConcurrentDataset
+from inpaint_transform.serving.engines import ENGINE_VARIABLE
 from inpaint_transform.serving.registry import shutdown
 from inpaint_transform.serving.server_directory import directories_of
 from inpaint_transform.serving.session import current_session
@@ -72,6 +76,12 @@ def run(dataset: Dataset, workers: int, start: str | None = "fork", epochs: int 
     return [[sample for batch in loader for sample in batch] for _ in range(epochs)]
 
 
+@pytest.fixture
+def noise(inverting: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stand-in engine that paints noise, in this process and in servers."""
+    monkeypatch.setenv(ENGINE_VARIABLE, "standins:Noise")
+
+
 def servers() -> list[int]:
     """Process ids of this job's servers."""
     return [server.pid for directory in directories_of(current_session()) if (server := directory.server())]
@@ -102,6 +112,7 @@ def test_any_number_of_workers_and_any_start_method_share_one_server(workers: in
     assert transform.stats()["inpainter"]["requests"] == COUNT
 
 
+@pytest.mark.usefixtures("noise")
 def test_the_main_process_sees_what_its_workers_server_counted() -> None:
     transform = BBoxInpaint(dataclasses.replace(model(), serving="auto"), p=1.0)
     assert "batches" in transform.stats()["inpainter"]
@@ -110,6 +121,7 @@ def test_the_main_process_sees_what_its_workers_server_counted() -> None:
     assert transform.stats()["inpainter"]["requests"] == COUNT
 
 
+@pytest.mark.usefixtures("noise")
 def test_workers_before_and_after_the_first_edit_and_several_loaders_meet() -> None:
     transform = BBoxInpaint(model(), p=1.0)
     dataset = Pictures(transform)
@@ -121,6 +133,7 @@ def test_workers_before_and_after_the_first_edit_and_several_loaders_meet() -> N
     assert transform.stats()["inpainter"]["requests"] == 2 * COUNT + 1
 
 
+@pytest.mark.usefixtures("noise")
 def test_one_server_for_copies_and_epochs_one_more_for_another_model() -> None:
     transform = BBoxInpaint(model(), p=1.0)
     for twin in (transform, copy.deepcopy(transform), BBoxInpaint(model(), p=0.9)):
@@ -176,6 +189,7 @@ def test_without_padding_the_batch_changes_hardly_a_grey_level(record_property) 
     assert largest <= 3
 
 
+@pytest.mark.usefixtures("noise")
 def test_without_a_seed_workers_and_epochs_differ() -> None:
     class Same(Pictures):
         def __getitem__(self, index: int):
@@ -226,7 +240,12 @@ def test_a_model_that_does_not_load_is_one_named_error_per_sample(tmp_path: Path
 
 
 @pytest.mark.parametrize("serving", ["shared", "local"])
-def test_skip_keeps_the_originals_counts_and_warns_once(tmp_path: Path, serving: str) -> None:
+def test_skip_keeps_the_originals_counts_and_warns_once(
+    tmp_path: Path, serving: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    if serving == "shared":
+        request.getfixturevalue("inverting")
+        monkeypatch.setenv(ENGINE_VARIABLE, "standins:Broken")
     spec = ModelSpec(str(tmp_path / "nothing"), serving=serving, device="cpu")
     transform = BBoxInpaint(spec, p=1.0, on_error="skip")
     with pytest.warns(RuntimeWarning, match="no such folder") as caught:
