@@ -121,10 +121,15 @@ for number, batch in enumerate(DataLoader(Pictures(), num_workers=3, multiproces
 """
 
 
+# Each starts a script that loads torch; what differs between the slow ones and the others is tried without torch above.
 @pytest.mark.parametrize(
     ("end", "number"),
-    [(os.kill, signal.SIGKILL), (os.kill, signal.SIGTERM), (os.killpg, signal.SIGINT), (os.killpg, signal.SIGTERM)],
-    ids=["owner killed", "owner ended", "Ctrl-C", "group ended"],
+    [
+        pytest.param(os.kill, signal.SIGKILL, id="owner killed"),
+        pytest.param(os.kill, signal.SIGTERM, id="owner ended", marks=pytest.mark.slow),
+        pytest.param(os.killpg, signal.SIGINT, id="Ctrl-C"),
+        pytest.param(os.killpg, signal.SIGTERM, id="group ended", marks=pytest.mark.slow),
+    ],
 )
 def test_workers_of_a_loader_start_no_server_after_their_owner(runtime, end, number):  # noqa: F811 - the fixture
     before = shared_memory()

@@ -89,7 +89,13 @@ def until_full(dataset, workers: int, start: str = "fork", persistent: bool = Fa
 
 @pytest.mark.parametrize(
     ("workers", "start", "persistent"),
-    [(0, "fork", False), (1, "fork", False), (8, "fork", True), (1, "spawn", True), (1, "forkserver", True)],
+    [
+        (0, "fork", False),
+        (1, "fork", False),
+        (8, "fork", True),
+        pytest.param(1, "spawn", True, marks=pytest.mark.slow),
+        pytest.param(1, "forkserver", True, marks=pytest.mark.slow),
+    ],
 )
 def test_a_cold_pool_fills_while_nobody_waits(
     inverting, tmp_path: Path, workers: int, start: str, persistent: bool
@@ -196,6 +202,7 @@ def job(path: Path, epochs: int, **reuse) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 def test_two_jobs_at_once_on_one_pool(inverting, tmp_path: Path) -> None:
     jobs = [job(tmp_path / "pool", 12, echo=3) for _ in range(2)]
     outs = [process.communicate(timeout=PATIENCE_S * 2)[0] for process in jobs]

@@ -176,6 +176,7 @@ def test_bad_input_is_one_clear_error(data: Path, arguments: list[str], code: in
     assert not (data / "bench.json").exists()
 
 
+@pytest.mark.slow
 def test_a_model_that_does_not_load_is_one_clear_error(data: Path) -> None:
     (data / "model").mkdir()
     code, said = bench("./model", *SMALL)

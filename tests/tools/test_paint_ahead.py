@@ -122,6 +122,7 @@ def test_a_saved_pipeline_says_what_is_painted(dataset: Path, model: str) -> Non
     assert "cube" not in said.replace("pool", "")
 
 
+@pytest.mark.slow
 def test_a_kill_loses_no_look_that_was_painted(dataset: Path, model: str) -> None:
     options = ["paint-ahead", "images", "--boxes", "labels", "--format", "yolo", "--names", "cone,cube"]
     options += ["--steps", "40", "--pool", "pool", "--model", model, "--variants", "40"]
