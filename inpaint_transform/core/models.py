@@ -304,10 +304,16 @@ def as_json(name: str, value: Any) -> Any:
     return dict(value) if name == "textual_inversion" and value is not None else value
 
 
+# Specs are written down in the order of before, so that what is written again is the same text. Newer fields follow.
+_WRITTEN = (
+    *("id", "revision", "variant", "device", "dtype", "size", "steps", "guidance_scale", "scheduler", "lora", "vae"),
+    *("controlnet", "clip", "compile", "channels_last", "safety_checker", "max_batch_size", "max_wait_ms"),
+    *("memory_fraction", "device_share", "reproducible", "serving", "address", "timeout_s"),
+)
+_HALVES = {one.name: one.default for half in (Model, Service) for one in dataclasses.fields(half)}
 # What ``ModelSpec(id)`` has in each field where ``id`` is no preset.
 FIELDS: dict[str, Any] = {
-    one.name: one.default.value if isinstance(one.default, _LeftOut) else one.default
-    for half in (Model, Service)
-    for one in dataclasses.fields(half)
+    name: default.value if isinstance(default := _HALVES[name], _LeftOut) else default
+    for name in dict.fromkeys((*_WRITTEN, *_HALVES))
 }
 PRESETS: dict[str, ModelSpec] = {name: ModelSpec(**fields) for name, fields in PRESET_FIELDS.items()}

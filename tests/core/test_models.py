@@ -279,6 +279,14 @@ def test_every_field_is_of_one_half() -> None:
         assert set(fields) <= halves[0], "a preset says which model, and nothing about this machine"
 
 
+def test_a_spec_is_written_down_in_the_order_of_before() -> None:
+    spec = ModelSpec(
+        "tiny", reproducible=True, max_batch_size=2, size=64, device="cpu", vae_tiling=True, serving="local"
+    )
+    names = ["id", "device", "size", "max_batch_size", "reproducible", "serving", "vae_tiling"]
+    assert list(spec.to_dict()) == names
+
+
 # Undoing what a preset says
 
 
