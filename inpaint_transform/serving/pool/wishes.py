@@ -54,6 +54,7 @@ class Background:
         self._asked: dict[bytes, float] = {}  # until when not to be asked for again
         self._failure: InpaintError | None = None
         self._handing_over = 0
+        self._pausing = False
 
     def ask(self, key: bytes, attempt: int, request: Callable[[int], InpaintRequest]) -> None:
         """Ask for a look; returns at once.
@@ -81,7 +82,8 @@ class Background:
 
     def _end(self) -> None:
         with self._news:
-            self._news.wait_for(lambda: not self._wishes and not self._handing_over, END_S)
+            # A painter that has enough to do is asked for no more.
+            self._news.wait_for(lambda: self._pausing or not (self._wishes or self._handing_over), END_S)
 
     def waiting(self) -> int:
         """How many wishes are not handed over yet."""
@@ -111,9 +113,11 @@ class Background:
                     self._failure = InpaintError(f"painting in the background failed: {type(error).__name__}: {error}")
             with self._news:
                 self._handing_over = 0
+                self._pausing = ahead > ENOUGH_S
                 self._news.notify_all()
-            if ahead > ENOUGH_S:
+            if self._pausing:
                 time.sleep(min(ahead / 2, MAX_PAUSE_S))
+                self._pausing = False
 
     def _remember(self, names: list[bytes], ahead: float) -> None:
         """Do not ask for these again before they should be there."""

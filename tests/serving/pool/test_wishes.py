@@ -90,3 +90,19 @@ def test_copies_of_a_transform_share_one(keeper: Keeper) -> None:
     first = background_of(keeper, "who", Painter)
     assert background_of(keeper, "who", Painter) is first
     assert background_of(keeper, "other", Painter) is not first
+
+
+def test_a_process_that_ends_does_not_wait_for_a_painter_with_enough_to_do(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "END_S", 3600.0)
+    painter = Slow()
+    painter.go.set()
+    background = Background(keeper, lambda: painter)
+    background.ask(b"a" * 16, 0, request)
+    wait_until(lambda: len(painter.later) == 1 and background._pausing)
+    for number in range(9):
+        background.ask(number.to_bytes(16, "big"), 0, request)
+    background._end()
+    assert len(painter.later) == 1
+    assert background.waiting() == 9
