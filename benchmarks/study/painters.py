@@ -33,7 +33,9 @@ class _Painter:
     def paint(self, requests: Sequence[InpaintRequest]) -> list[InpaintResult]:
         raise NotImplementedError
 
-    def paint_later(self, requests: Sequence[InpaintRequest], names: Sequence[bytes], destination: Destination) -> bool:
+    def paint_later(
+        self, requests: Sequence[InpaintRequest], names: Sequence[bytes], destination: Destination
+    ) -> float:
         """There is no background here."""
         raise NotImplementedError
 
