@@ -15,10 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
-from inpaint_transform.core import blend
 from inpaint_transform.core.labels import Label, lookup
 from inpaint_transform.core.protocol import REFERENCE_SIDE
 
@@ -171,6 +169,8 @@ def _open(path: str) -> Seen:
 
 @functools.lru_cache(maxsize=FILES_KEPT)
 def _decoded(path: str, changed: int, size: int) -> Seen:
+    import cv2
+
     del changed, size  # a file that was written anew is another key
     coded = np.fromfile(path, np.uint8)
     decoded = cv2.imdecode(coded, cv2.IMREAD_COLOR) if coded.size else None
@@ -183,6 +183,11 @@ def _decoded(path: str, changed: int, size: int) -> Seen:
 
 def _seen(picture: np.ndarray) -> Seen:
     """A picture whole, in the middle of a square whose rest continues its border."""
+    # Here, for whoever only looks at a recipe has no picture.
+    import cv2
+
+    from inpaint_transform.core import blend
+
     rgb = blend.to_rgb8(picture)
     height, width = rgb.shape[:2]
     scale = REFERENCE_SIDE / max(height, width)
