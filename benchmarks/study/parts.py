@@ -96,7 +96,7 @@ QUICK = Part(
     iterations=4,
     draws=1,
 )
-QUICK_OPTIONS = "--batch 2 --variants 1 --fit-steps 2 2 2"
+QUICK_OPTIONS = "--batch 2 --variants 1 --steps 2 --fit-steps 2 2 2"
 
 
 @dataclass(frozen=True)
