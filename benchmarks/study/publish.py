@@ -114,12 +114,11 @@ def _section(file: Path) -> str:
     header, rows = read_rows(file)
     draws = header["draws"]
     done = f"{study.finished} of {study.planned} runs"
-    partial = (
-        "" if study.finished == study.planned else f"**Partial: {done}; read nothing into the order of the arms.** "
-    )
+    if study.finished < study.planned:
+        done = f"**Partial: {done}; read nothing into the order of the arms**"
     parts = [
         f"### {header['name']}",
-        f"{partial}{done}, {draws} draws planned, {header['n'] or 'all'} pictures each.",
+        f"{done}. Draws planned: {draws}; pictures of each: {header['n'] or 'all'}.",
         study.table(markdown=True),
         " ".join(study.words()),
         _details(header, rows),
