@@ -25,7 +25,7 @@ from inpaint_transform.fit import lora
 from inpaint_transform.fit.trainer import adamw
 
 RANK = 16
-BATCHES = (1, 4, 8)
+BATCHES = (1, 4)
 
 
 class Alive(TorchDispatchMode):
