@@ -31,6 +31,8 @@ PATIENCE = 10
 # Where the pull of the critic on the last layer is brought to, over that of the reconstruction.
 CRITIC_SHARE = 0.5
 MAX_CRITIC_WEIGHT = 10.0
+# By how much the critic sees fine detail enlarged.
+DETAIL = 10.0
 
 
 class Pixels:
@@ -162,15 +164,25 @@ def sharpen(vae: Any, pixels: Pixels, steps: int, batch: int, seed: int, path: P
 
 
 class Critic(nn.Sequential):
-    """Says of each patch of 34 pixels whether it is real; ``(B, 3, H, W)`` to ``(B, 1, H/8 - 1, W/8 - 1)``."""
+    """Says of each patch of 34 pixels whether it is real; ``(B, 3, H, W)`` to ``(B, 1, H/8 - 1, W/8 - 1)``.
+
+    What blurred pictures lack is small beside what they show, so it is given fine detail apart and enlarged: it then
+    tells them from real ones after forty steps, otherwise hardly after hundreds.
+    """
 
     def __init__(self) -> None:
-        widths = (3, 32, 64, 96)
+        widths = (6, 32, 64, 96)
         blocks: list[nn.Module] = []
         for narrow, wide in pairwise(widths):
             convolution = nn.Conv2d(narrow, wide, 4, 2, 1)
             blocks += [nn.utils.parametrizations.spectral_norm(convolution), nn.LeakyReLU(0.2)]
         super().__init__(*blocks, nn.utils.parametrizations.spectral_norm(nn.Conv2d(widths[-1], 1, 4, 1, 1)))
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """See the class."""
+        coarse = functional.avg_pool2d(functional.pad(pixels, (1, 1, 1, 1), mode="replicate"), 3, 1)
+        answers: torch.Tensor = super().forward(torch.cat([pixels, DETAIL * (pixels - coarse)], dim=1))
+        return answers
 
 
 def _of_decoder(vae: Any) -> dict[str, nn.Parameter]:

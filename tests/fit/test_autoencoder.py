@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from inpaint_transform.fit import architecture, autoencoder
-from inpaint_transform.fit.autoencoder import Critic, Pixels
+from inpaint_transform.fit.autoencoder import SHARPEN_RATE, Critic, Pixels
 from inpaint_transform.fit.examples import Crops
 from inpaint_transform.fit.pictures import Sample
 
@@ -59,6 +60,21 @@ def test_sharpening_changes_the_decoder_only_and_resumes(pixels: Pixels, tmp_pat
 
 def test_the_critic_sees_patches() -> None:
     assert Critic()(torch.zeros(2, 3, 32, 32)).shape == (2, 1, 3, 3)
+
+
+def test_the_critic_soon_tells_faint_detail_from_none() -> None:
+    rng = torch.Generator().manual_seed(0)
+    coarse = functional.interpolate(torch.rand(16, 3, 8, 8, generator=rng) - 0.5, size=(32, 32), mode="bicubic")
+    fine = coarse + 0.03 * torch.randn(coarse.shape, generator=rng)
+    torch.manual_seed(0)
+    critic = Critic()
+    optimizer = torch.optim.Adam(critic.parameters(), SHARPEN_RATE, betas=(0.5, 0.9))
+    for _ in range(60):
+        optimizer.zero_grad()
+        (functional.relu(1 - critic(fine[:12])) + functional.relu(1 + critic(coarse[:12]))).mean().backward()
+        optimizer.step()
+    with torch.no_grad():
+        assert critic(fine[12:]).mean(dim=(1, 2, 3)).min() > critic(coarse[12:]).mean(dim=(1, 2, 3)).max()
 
 
 def test_normalised_latents_have_unit_variance_and_give_the_same_pictures(pixels: Pixels, vae: Any) -> None:
