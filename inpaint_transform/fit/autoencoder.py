@@ -181,7 +181,9 @@ class Critic(nn.Sequential):
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """See the class."""
         coarse = functional.avg_pool2d(functional.pad(pixels, (1, 1, 1, 1), mode="replicate"), 3, 1)
-        answers: torch.Tensor = super().forward(torch.cat([pixels, DETAIL * (pixels - coarse)], dim=1))
+        answers = torch.cat([pixels, DETAIL * (pixels - coarse)], dim=1)
+        for block in self:
+            answers = block(answers)
         return answers
 
 
