@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inpaint_transform.core.models import ModelSpec
-from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.datasets.templates import Templates, painted_labels, plain_prompts, recipe_for
 from inpaint_transform.tools.cli.options import ModelOptions, RecipeOptions
 from inpaint_transform.tools.cli.terminal import warn
 from inpaint_transform.tools.cli.typed import read_attributes, read_gates, read_prompts, read_references, read_swaps
 
 if TYPE_CHECKING:
+    from inpaint_transform.core.recipe import Recipe
     from inpaint_transform.gates import Gate
     from inpaint_transform.tools.pipeline_file import Saved
 
@@ -34,14 +34,14 @@ class Asked:
     """
 
     spec: ModelSpec
-    recipe: Recipe
+    recipe: "Recipe"
     templates: Templates | None
     only: Collection[str] | None
     gate: "Gate | None"
     changes: dict[str, Any]
     saved: "Saved | None"
 
-    def recipe_for(self, turn: int | None = None) -> Recipe:
+    def recipe_for(self, turn: int | None = None) -> "Recipe":
         """The recipe in full; ``turn`` as of ``templates.recipe_for``."""
         return recipe_for(self.recipe, self.templates, self.only, turn)
 
@@ -76,6 +76,8 @@ def read_asked(model: str | None, config: Path | None, models: ModelOptions, rec
         FileNotFoundError: There is no such file.
         ValueError: Something that was typed or is in the file cannot be; the message names it and the mend.
     """
+    from inpaint_transform.core.recipe import Recipe
+
     saved = _load(config)
     base = Recipe() if saved is None else saved.recipe
     changes: dict[str, Any] = {
