@@ -22,7 +22,8 @@ MIN_SNR_GAMMA = 5.0
 WEIGHT_OUTSIDE = 0.3
 # Held-out examples are the same ones each time, with the same noise.
 HELD_OUT_COUNT = 128
-_ENCODED_AT_ONCE = 16
+# An autoencoder at full size and precision takes gigabytes for a megapixel.
+_ENCODED_AT_ONCE, _PIXELS_AT_ONCE = 16, 2**20
 
 # (noisy latents with hole and masked latents, timesteps, captions) to the prediction.
 Predict = Callable[[torch.Tensor, torch.Tensor, list[str]], torch.Tensor]
@@ -163,6 +164,7 @@ def cache_latents(vae: Any, crops: Crops, count: int, seed: int, path: Path, pro
     masked, hole = torch.zeros_like(clean), torch.zeros((count, 1, side, side), dtype=torch.bool)
     labels: list[str | None] = [None] * count
     waiting: list[tuple[int, Example]] = []
+    at_once = min(_ENCODED_AT_ONCE, max(1, _PIXELS_AT_ONCE // crops.size**2))
 
     def encode() -> None:
         numbers = torch.tensor([number for number, _ in waiting])
@@ -177,7 +179,7 @@ def cache_latents(vae: Any, crops: Crops, count: int, seed: int, path: Path, pro
 
     for item in tqdm(crops.draw(count, seed), "encoding", count, unit="crop", disable=not progress):
         waiting.append(item)
-        if len(waiting) == _ENCODED_AT_ONCE:
+        if len(waiting) == at_once:
             encode()
     if waiting:
         encode()

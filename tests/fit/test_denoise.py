@@ -105,6 +105,25 @@ def test_latents_are_encoded_once(samples: list[Sample], tmp_path: Path, monkeyp
     assert again.labels == found.labels
 
 
+@pytest.mark.parametrize(("pixels", "most"), [(2**20, 16), (4 * 32**2, 4), (1, 1)])
+def test_large_crops_are_encoded_a_few_at_once(
+    samples: list[Sample], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pixels: int, most: int
+) -> None:
+    seen = []
+
+    def encoded(_: object, crops: torch.Tensor) -> torch.Tensor:
+        seen.append(len(crops))
+        return torch.zeros(len(crops), 4, 8, 8).half()
+
+    monkeypatch.setattr(denoise, "encoded", encoded)
+    monkeypatch.setattr(denoise, "_PIXELS_AT_ONCE", pixels)
+    denoise.cache_latents(
+        pipelines.autoencoder_kl(), Crops(samples, 32, 4), 18, 0, tmp_path / "latents.pt", progress=False
+    )
+    assert max(seen) == most
+    assert sum(seen) == 2 * 18
+
+
 def test_pixels_there_and_back() -> None:
     images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8)
     assert np.array_equal(denoise.to_images(denoise.to_pixels(images)), images)
