@@ -52,7 +52,7 @@ class Pixels:
             part = path.with_name(f"{path.name}.part")
             kept = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
             drawn = crops.draw(count, seed)
-            for number, example in tqdm(drawn, "cutting", count, unit="crop", disable=not progress):
+            for number, example in tqdm(drawn, "cutting", count, unit="crop", disable=None if progress else True):
                 kept[number, ..., :3], kept[number, ..., 3] = example.image, example.hole
             kept.flush()
             del kept

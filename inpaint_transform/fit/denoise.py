@@ -177,7 +177,7 @@ def cache_latents(vae: Any, crops: Crops, count: int, seed: int, path: Path, pro
             labels[number] = example.label
         waiting.clear()
 
-    for item in tqdm(crops.draw(count, seed), "encoding", count, unit="crop", disable=not progress):
+    for item in tqdm(crops.draw(count, seed), "encoding", count, unit="crop", disable=None if progress else True):
         waiting.append(item)
         if len(waiting) == at_once:
             encode()

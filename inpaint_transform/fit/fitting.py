@@ -103,7 +103,7 @@ def fit(
         edits: How many held-out boxes are painted for the page, at least; 0 leaves the evaluation out.
         licence: Of the pictures, for the card.
         command: How to do it again, for the card.
-        progress: Whether to show progress bars.
+        progress: Whether to show progress bars on a terminal; a log file gets lines only.
 
     Returns:
         What ``fit.json`` in the folder holds: data, plan, versions, warnings and measurements.
@@ -334,7 +334,9 @@ class _Run:
         if stage != self.stage:
             self.end()
             self.stage, self.held_out = stage, None
-            self.bar = tqdm(None, stage, total, initial=step.step - 1, unit="step", disable=not self.progress)
+            # None: on a terminal, and nothing in a log file, which has its lines.
+            hidden = None if self.progress else True
+            self.bar = tqdm(None, stage, total, initial=step.step - 1, unit="step", disable=hidden)
         self.held_out = step.held_out if step.held_out is not None else self.held_out
         shown = f"loss {step.loss:.4f}" + (f", held out {self.held_out:.4f}" if self.held_out is not None else "")
         self.bar.set_postfix_str(shown, refresh=False)
