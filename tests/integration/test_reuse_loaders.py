@@ -254,7 +254,7 @@ def test_a_failing_painter_is_told_and_with_skip_only_told(inverting, tmp_path: 
 def test_a_model_that_does_not_load_is_raised(inverting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INPAINT_TRANSFORM_ENGINE", "standins:Broken")
     dataset = Pictures(tmp_path / "pool")
-    with pytest.raises(InpaintError, match="does not load"):
+    with pytest.raises(InpaintError, match="there is no such folder"):
         until_full(dataset, 0)
 
 

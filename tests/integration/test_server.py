@@ -488,7 +488,7 @@ for child in children:
 @pytest.mark.parametrize(
     ("engine", "own_words"),
     [
-        ("Broken", "FileNotFoundError: id='stand-in 4': there is no such folder"),
+        ("Broken", "id='stand-in 4': there is no such folder (attempt of process"),
         ("TooLarge", "MemoryError: 'stand-in 4' wants 7 exbibytes"),
     ],
 )
