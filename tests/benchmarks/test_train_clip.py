@@ -65,6 +65,7 @@ def test_bent_pictures_keep_their_colours_and_lose_their_shape() -> None:
 
 
 @pytest.mark.skipif(not (tiny.CHECKPOINT / "model_index.json").exists(), reason="the embedded checkpoint is not here")
+@pytest.mark.slow
 def test_a_short_training_gives_a_model_that_loads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "set"
     (folder / "images").mkdir(parents=True)

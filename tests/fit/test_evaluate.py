@@ -51,6 +51,7 @@ class Drawer:
         """Nothing to free."""
 
 
+@pytest.mark.slow
 def test_the_measures(samples: list[Sample], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classifiers, "STEPS", 40)
     monkeypatch.setattr(classifiers, "BATCH", 12)
