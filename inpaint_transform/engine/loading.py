@@ -15,7 +15,7 @@ import torch
 from packaging.version import Version
 
 from inpaint_transform.core.models import ModelSpec
-from inpaint_transform.engine import ip_adapter, loras, memory, words
+from inpaint_transform.engine import footprint, ip_adapter, loras, words
 from inpaint_transform.engine.devices import choose_device, choose_dtype, limit_memory
 from inpaint_transform.engine.out_of_memory import explained
 from inpaint_transform.engine.quiet import quiet
@@ -78,9 +78,9 @@ def load(spec: ModelSpec) -> tuple[Any, torch.device]:
             words.teach(pipeline, spec)
             if spec.ip_adapter is not None:
                 ip_adapter.attach(pipeline, spec.ip_adapter)
-            memory.shrink(pipeline, spec)
-        memory.check(pipeline, spec, device)
-        memory.place(pipeline, spec, device)
+            footprint.shrink(pipeline, spec)
+        footprint.check(pipeline, spec, device)
+        footprint.place(pipeline, spec, device)
     pipeline.set_progress_bar_config(disable=True)
     if hasattr(pipeline, "watermark"):
         # SDXL writes an invisible watermark where that package is installed; training data should not carry one.

@@ -15,7 +15,7 @@ from crop_requests import difference, make, pixels, request
 
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ModelSpec
-from inpaint_transform.engine import Engine, memory
+from inpaint_transform.engine import Engine, footprint
 
 SAVERS = {
     "sd": pipelines.save_sd_inpaint,
@@ -70,7 +70,7 @@ class Moved:
 @pytest.mark.parametrize("wanted", [None, "model", "sequential"])
 def test_a_pipeline_is_placed_as_the_spec_says(wanted: str | None, device: str) -> None:
     pipeline = Moved()
-    memory.place(pipeline, ModelSpec("some/model", offload=wanted).resolved(), torch.device(device))
+    footprint.place(pipeline, ModelSpec("some/model", offload=wanted).resolved(), torch.device(device))
     how = "to" if wanted is None or device == "cpu" else wanted
     assert pipeline.calls == [(how, torch.device(device))]
 
@@ -114,7 +114,7 @@ def test_eight_bits_are_a_quarter_of_thirty_two_and_paint_nearly_the_same(tmp_pa
     checkpoint = pipelines.save_sd_inpaint(tmp_path / "checkpoint")
     lora = str(pipelines.save_sd_lora(tmp_path / "lora"))
     plain, small = make(checkpoint, lora=lora), make(checkpoint, lora=lora, quantize="int8")
-    sizes = [memory.parts_of(engine._pipeline)["unet"] for engine in (plain, small)]
+    sizes = [footprint.parts_of(engine._pipeline)["unet"] for engine in (plain, small)]
     assert sizes[1] < sizes[0]
     for one, other in zip(plain.paint([request(0)]), small.paint([request(0)]), strict=True):
         assert 0 < np.abs(pixels(one) - pixels(other)).mean() < 10
@@ -133,7 +133,7 @@ def test_what_is_missing_for_moving_is_named(sd: Path, wanted: str, monkeypatch:
     monkeypatch.setattr(diffusers.pipelines.pipeline_utils, "is_accelerate_available", lambda: False)
     spec = ModelSpec("some/model", offload=wanted).resolved()
     with pytest.raises(ValueError, match=f"offload='{wanted}' needs accelerate: pip install accelerate"):
-        memory.place(make(sd)._pipeline, spec, torch.device("cuda:0"))
+        footprint.place(make(sd)._pipeline, spec, torch.device("cuda:0"))
 
 
 def test_what_moves_is_not_compiled() -> None:
@@ -158,13 +158,13 @@ class Pipeline:
 
 
 def check(monkeypatch: pytest.MonkeyPatch, free: int | None, **fields: Any) -> None:
-    monkeypatch.setattr(memory, "free_bytes", lambda device: free)
-    memory.check(Pipeline(), ModelSpec("some/model", **fields).resolved(), torch.device("cuda", 0))
+    monkeypatch.setattr(footprint, "free_bytes", lambda device: free)
+    footprint.check(Pipeline(), ModelSpec("some/model", **fields).resolved(), torch.device("cuda", 0))
 
 
 def test_what_a_model_will_need() -> None:
-    assert memory.parts_of(Pipeline()) == {"unet": 3 << 30, "vae": 1 << 30}
-    assert [memory.needed(Pipeline(), offload) for offload in (None, "model", "sequential")] == [4 << 30, 3 << 30, 0]
+    assert footprint.parts_of(Pipeline()) == {"unet": 3 << 30, "vae": 1 << 30}
+    assert [footprint.needed(Pipeline(), offload) for offload in (None, "model", "sequential")] == [4 << 30, 3 << 30, 0]
 
 
 def test_it_is_said_against_what_is_free(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
@@ -189,5 +189,5 @@ def test_what_does_not_fit_is_refused_with_the_mends(monkeypatch: pytest.MonkeyP
 
 
 def test_what_is_free_here() -> None:
-    assert memory.free_bytes(torch.device("cpu")) > 0
-    assert memory.free_bytes(torch.device("meta")) is None
+    assert footprint.free_bytes(torch.device("cpu")) > 0
+    assert footprint.free_bytes(torch.device("meta")) is None
