@@ -1,6 +1,6 @@
 """What was typed, read: prompts, swaps, attributes, gates, budgets, splits, numbers and class names."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -59,14 +59,9 @@ def read_attributes(texts: Iterable[str]) -> dict[str, list[str]]:
     Raises:
         ValueError: One is not a slot and its values.
     """
-    attributes: dict[str, list[str]] = {}
-    for text in texts:
-        name, _, listed = text.partition("=")
-        values = [value.strip() for value in listed.split(",")]
-        if not name.strip().isidentifier() or not all(values):
-            raise ValueError(f"attribute {text!r}: give NAME=VALUE or NAME=VALUE,VALUE, for instance color=red,blue")
-        attributes.setdefault(name.strip(), []).extend(values)
-    return attributes
+    return _lists(
+        texts, str.isidentifier, "attribute {!r}: give NAME=VALUE or NAME=VALUE,VALUE, for instance color=red,blue"
+    )
 
 
 def read_references(texts: Iterable[str]) -> dict[str, list[str]]:
@@ -75,14 +70,7 @@ def read_references(texts: Iterable[str]) -> dict[str, list[str]]:
     Raises:
         ValueError: One is not a label and its files.
     """
-    references: dict[str, list[str]] = {}
-    for text in texts:
-        label, _, listed = text.partition("=")
-        files = [file.strip() for file in listed.split(",")]
-        if not label.strip() or not all(files):
-            raise ValueError(f"reference {text!r}: give LABEL=FILE or LABEL=FILE,FILE, for instance cone=a.jpg,b.jpg")
-        references.setdefault(label.strip(), []).extend(files)
-    return references
+    return _lists(texts, bool, "reference {!r}: give LABEL=FILE or LABEL=FILE,FILE, for instance cone=a.jpg,b.jpg")
 
 
 def read_loras(texts: Iterable[str]) -> list[tuple[str, float]]:
@@ -121,13 +109,7 @@ def read_swaps(texts: Iterable[str]) -> "Swap | None":
     """
     from inpaint_transform.core.swaps import Swap
 
-    targets: dict[str, list[str]] = {}
-    for text in texts:
-        old, _, new = text.partition("=")
-        names = [name.strip() for name in new.split(",")]
-        if not old.strip() or not all(names):
-            raise ValueError(f"swap {text!r}: give OLD=NEW or OLD=NEW,NEW, for instance cone=cube")
-        targets.setdefault(old.strip(), []).extend(names)
+    targets = _lists(texts, bool, "swap {!r}: give OLD=NEW or OLD=NEW,NEW, for instance cone=cube")
     return Swap(targets) if targets else None
 
 
@@ -199,6 +181,27 @@ def read_gates(texts: Iterable[str]) -> "Gate | None":
         except ValueError as error:
             raise ValueError(f"--gate {text}: {error}") from error
     return gate_of(gates or None)
+
+
+def _lists(texts: Iterable[str], fits: Callable[[str], bool], usage: str) -> dict[str, list[str]]:
+    """Read ``name=value,value``; what is typed for the same name adds up.
+
+    Args:
+        texts: What was typed.
+        fits: Whether something can be a name.
+        usage: What to say of a text that is something else.
+
+    Raises:
+        ValueError: One is something else.
+    """
+    found: dict[str, list[str]] = {}
+    for text in texts:
+        name, _, listed = text.partition("=")
+        values = [value.strip() for value in listed.split(",")]
+        if not fits(name.strip()) or not all(values):
+            raise ValueError(usage.format(text))
+        found.setdefault(name.strip(), []).extend(values)
+    return found
 
 
 def _number_or_text(text: str) -> float | str:
