@@ -9,7 +9,7 @@ from safetensors import safe_open
 
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.engine.sources import hub_options, load_error
-from inpaint_transform.engine.weight_files import contents, pickled
+from inpaint_transform.engine.weight_files import contents, never_read, pickled
 
 ENCODER = "image_encoder"
 KIND = "an IP-Adapter"
@@ -37,10 +37,7 @@ def check(where: str, pipeline: str) -> None:
     path = Path(where)
     if path.is_file():
         if pickled(where):
-            raise ValueError(
-                f"ip_adapter={where!r}: weights in .bin and .pt files can run code when they are opened and are never"
-                " read: look for the same IP-Adapter as .safetensors"
-            )
+            raise ValueError(f"ip_adapter={where!r}: {never_read('IP-Adapter')}")
         _check_contents(where, path)
     elif path.is_dir():
         file = path / subfolder / name

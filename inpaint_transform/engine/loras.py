@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.engine.sources import hub_options, load_error
-from inpaint_transform.engine.weight_files import contents, pickled
+from inpaint_transform.engine.weight_files import contents, never_read, pickled
 
 # What diffusers writes, and so what most of the hub has.
 FILE = "pytorch_lora_weights.safetensors"
@@ -112,10 +112,7 @@ def _file(where: str) -> Path | None:
     path = Path(where)
     if path.is_file():
         if pickled(where):
-            raise ValueError(
-                f"lora={where!r}: weights in .ckpt, .pt and .bin files can run code when they are opened and are never"
-                " read: look for the same LoRA as .safetensors"
-            )
+            raise ValueError(f"lora={where!r}: {never_read('LoRA')}")
         return path
     if path.is_dir():
         found = [path / FILE] if (path / FILE).is_file() else sorted(path.glob("*.safetensors"))

@@ -57,6 +57,18 @@ def pickled(where: str) -> bool:
     return not where.lower().endswith(".safetensors")
 
 
+def never_read(what: str) -> str:
+    """What to say of a file that can run code when it is opened.
+
+    Args:
+        what: What the file is to be.
+    """
+    return (
+        "weights in .ckpt, .pt and .bin files can run code when they are opened and are never read: look for the same"
+        f" {what} as .safetensors"
+    )
+
+
 def refusal(argument: str, where: str) -> ValueError:
     """What to say of a file where a folder is wanted: what it is, and where it goes.
 
@@ -67,9 +79,8 @@ def refusal(argument: str, where: str) -> ValueError:
     place = f"{argument}={where!r}"
     if pickled(where):
         return ValueError(
-            f"{place} is a file; give a folder in the diffusers layout. Weights in .ckpt, .pt and .bin files can run"
-            " code when they are opened and are never read: look for the same weights as .safetensors, or load them"
-            " with diffusers on a machine where you trust them, and call save_pretrained(FOLDER)"
+            f"{place} is a file; give a folder in the diffusers layout: {never_read('weights')}, or load them with"
+            " diffusers on a machine where you trust them, and call save_pretrained(FOLDER)"
         )
     try:
         kind = contents(Path(where))

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.engine.sources import hub_options, load_error
-from inpaint_transform.engine.weight_files import contents, pickled
+from inpaint_transform.engine.weight_files import contents, never_read, pickled
 
 # What diffusers writes.
 FILE = "learned_embeds.safetensors"
@@ -67,12 +67,7 @@ def _file(word: str, where: str) -> Path:
     path = Path(where)
     if path.is_file():
         if pickled(where):
-            raise _unusable(
-                word,
-                where,
-                "weights in .pt and .bin files can run code when they are opened and are never read: look for the same"
-                " as .safetensors",
-            )
+            raise _unusable(word, where, never_read("embedding"))
         return path
     if path.is_dir():
         found = sorted(path.glob("*.safetensors"))

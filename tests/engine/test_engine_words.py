@@ -80,7 +80,7 @@ def test_wrong_files_are_told_by_what_they_hold(sd: Path, tmp_path: Path) -> Non
     for suffix in (".pt", ".bin"):
         file = tmp_path / f"cone{suffix}"
         file.write_bytes(b"cos\nsystem\n(S'false'\ntR.")
-        assert "never read: look for the same as .safetensors" in refused(sd, file)
+        assert "never read: look for the same embedding as .safetensors" in refused(sd, file)
     assert "there is no such file" in refused(sd, tmp_path / "gone.safetensors", FileNotFoundError)
     (tmp_path / "empty").mkdir()
     assert "has 0 .safetensors files" in refused(sd, tmp_path / "empty", FileNotFoundError)
