@@ -124,7 +124,7 @@ class Sample:
         """The other targets that are not what they were, once edits are in the picture."""
         result = {} if self._editor.recipe.stale != "clear" else self._cleared(accepted)
         field, linked, names = self._labels.field, self._editor.linked_fields, self._editor.recipe.class_names
-        changes = new_labels(self._placed(accepted))
+        changes = new_labels(self._placed([edit for edit in accepted if edit.new_label is not None]))
         if changes and field is not None:
             rows = np.array(self._data["bboxes"])
             others = [other for other in self._labels.fields if other != field]
@@ -136,7 +136,7 @@ class Sample:
     def _placed(self, edits: Sequence[Edit]) -> Iterator[tuple[Edit, int]]:
         """The edits with their boxes' rows. A replay may be on other boxes: it leaves those alone."""
         rows = self._rows()
-        if not len(rows):
+        if not edits or not len(rows):
             return
         boxes, labels = self._boxes(rows), self._labels.read(rows)
         for edit in edits:

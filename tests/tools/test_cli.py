@@ -51,7 +51,8 @@ def test_demo_needs_no_argument(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(tmp_path)
     code, said = run("demo")
     assert code == 0, said
-    assert re.search(r"wrote before_after\.png in [\d.]+ s\n$", said)
+    assert re.search(r"^loading tiny, which knows only ", said, re.MULTILINE)
+    assert re.search(r"^wrote before_after\.png in [\d.]+ s$", said, re.MULTILINE)
     sheet = pixels("before_after.png")
     assert sheet.shape[1] > 960
     # The right half shows other pixels than the left one.
