@@ -5,6 +5,7 @@ Sections:
 - epochs: images/s and effective p over epochs for ``wait=True``, ``wait=False`` and without reuse, p = 0.25, boxes of
   about 200x200 pixels in 640x480 pictures, beside a loader with p = 0 that takes turns with them; a plot. The engine
   sleeps 20 ms + 50 ms a painting of 512 pixels, as a GPU would take;
+- empty: the same with ``wait=False`` while the first painting takes longer than all epochs together;
 - hit: the time from the decision to the finished image for a box of 256x256 pixels, beyond the copy of the image, and
   that of reading a look from the store, in pools of 100 and of 100,000 looks; opening the latter;
 - share: of the device's time that background painting takes with ``device_share=0.2``;
@@ -33,6 +34,7 @@ from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
 SIZE = (480, 640)
 P = 0.25
 ENGINE = "benchmarks.reuse:Sleeper"
+SLOW_ENGINE = "benchmarks.reuse:Slow"
 WAYS = {"wait=True": {"wait": True}, "wait=False": {"wait": False}, "without reuse": None}
 
 
@@ -59,6 +61,15 @@ class Sleeper:
 
     def close(self) -> None:
         """Nothing to free."""
+
+
+class Slow(Sleeper):
+    """Is not done with its first call before the measurement is over."""
+
+    def paint(self, requests: Sequence[InpaintRequest]) -> list[InpaintResult]:
+        """Sleep."""
+        time.sleep(3600.0)
+        return super().paint(requests)
 
 
 def pictures(folder: Path, count: int) -> None:
@@ -187,6 +198,36 @@ def epochs(engine: str, model: dict[str, Any], count: int, number: int, slow: in
         "slowest_way_images_per_s": min(row["images_per_s"] for row in found["without reuse"]),
     }
     return found
+
+
+def empty(count: int, number: int) -> dict[str, Any]:
+    """A pool in which nothing arrives, taking turns with a loader of p = 0."""
+    from inpaint_transform.serving.registry import shutdown
+
+    model = {"id": "tiny", "serving": "shared", "device": "cpu"}
+    with tempfile.TemporaryDirectory() as name, environment(SLOW_ENGINE):
+        folder = Path(name)
+        pictures(folder, count)
+        plain = dataset_of(folder, 0.0, model, None)
+        dataset = dataset_of(folder, P, model, {"variants": 1, "path": str(folder / "pool")})
+        bare, loader = loader_of(plain, 4), loader_of(dataset, 4)
+        epoch(bare, plain, 0)
+        epoch(loader, dataset, 0)
+        dataset.inpaint.editor.inpainter.size  # noqa: B018 - and so does the server
+        ratios = []
+        for turn in range(1, 1 + number):
+            before = epoch(bare, plain, turn)
+            rate = epoch(loader, dataset, turn)
+            ratios.append(rate / statistics.fmean((before, epoch(bare, plain, turn))))
+        del bare, loader
+        shutdown()
+    return {
+        "loader": {
+            "ratio": round(statistics.median(ratios), 4),
+            "first_epoch": round(ratios[0], 4),
+            "ratios": [round(ratio, 4) for ratio in ratios],
+        }
+    }
 
 
 def until_idle(dataset: Any) -> None:
@@ -418,6 +459,7 @@ def main() -> None:
     real = {"id": "tiny", "steps": 4, "serving": "shared", "device": "cpu"}
     sections: dict[str, Callable[[bool], dict[str, Any]]] = {
         "epochs": lambda quick: epochs(ENGINE, slept, *((48, 4, 1) if quick else (600, 36, 8))),
+        "empty": lambda quick: empty(*((48, 2) if quick else (600, 16))),
         "hit": lambda quick: hit(*((100, 2000) if quick else (3000, 100_000))),
         "share": lambda quick: share(3.0 if quick else 60.0),
         "memory": lambda quick: memory(32 if quick else 800),

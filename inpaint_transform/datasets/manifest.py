@@ -1,8 +1,8 @@
 """The manifest: how far an export has come, in a file that survives any end of the process or the machine.
 
 One JSON line with the export's arguments, then one for each picture that is there: for an original what tells it and
-its labels from any other, for a copy what was painted. A line is appended by a single write once the files that it
-speaks of are on the disk, so at worst the last one is torn; a torn line does not count, and its picture is made again.
+its labels from any other, for a copy what was painted. A line is appended once the files that it speaks of are on the
+disk; where it is torn, its picture is made again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import sys
-import threading
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,7 @@ from typing import Any
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.datasets.files import BrokenFileError
 from inpaint_transform.datasets.formats.base import Part
-
-if sys.platform != "win32":
-    import fcntl
+from inpaint_transform.datasets.json_lines import JsonLines, read_lines
 
 NAME = "export.jsonl"
 # Errors that are about the name of one file, and no reason to stop writing others.
@@ -49,35 +46,19 @@ class Manifest:
     def __init__(self, folder: Path, arguments: Mapping[str, Any]) -> None:
         self.records: dict[str, dict[str, Any]] = {}
         self._path = folder / NAME
-        self._lock = threading.Lock()
-        self._descriptor = -1
+        self._lines: JsonLines | None = None
         check(folder, arguments)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-            self._claim()
+            self._lines = JsonLines(self._path, f"another process is exporting to {folder}; wait for its end")
             check(folder, arguments)  # again: until now another process may have begun
-            self._read()
+            begun = self._lines.read()
         except BaseException:
             self.close()
             raise
-        if not self._begun:
+        self.records.update((line["key"], line) for line in begun[1:])
+        if not begun:
             self._write({"arguments": dict(arguments)})
-
-    def _claim(self) -> None:
-        if sys.platform == "win32":
-            return
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InpaintError(f"another process is exporting to {self._path.parent}; wait for its end") from error
-
-    def _read(self) -> None:
-        whole, lines = _whole_lines(self._path)
-        os.ftruncate(self._descriptor, whole)
-        self._begun = bool(lines)
-        for line in lines[1:]:
-            self.records[line["key"]] = line
 
     def add(self, records: Mapping[str, Mapping[str, Any]], files: Iterable[Path] = ()) -> None:
         """Note what is finished, by key.
@@ -95,21 +76,17 @@ class Manifest:
         self.records.update(lines)
 
     def _write(self, *lines: Mapping[str, Any]) -> None:
-        content = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
-        with self._lock:
-            before = os.fstat(self._descriptor).st_size
-            try:
-                while content:  # a full disk takes a part of it, and names the reason when asked to take the rest
-                    content = content[os.write(self._descriptor, content) :]
-            except OSError as error:
-                os.ftruncate(self._descriptor, before)  # another thread's line may follow, and is to be a whole one
-                raise unwritable(self._path, error) from error
+        if self._lines is None:
+            raise ValueError(f"{self._path} is closed")
+        try:
+            self._lines.append(*lines)
+        except OSError as error:
+            raise unwritable(self._path, error) from error
 
     def close(self) -> None:
         """Let go of the file."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        if self._lines is not None:
+            self._lines.close()
 
     def __enter__(self) -> Manifest:
         return self
@@ -125,7 +102,12 @@ def check(folder: Path, arguments: Mapping[str, Any]) -> None:
         ValueError: It holds other things, or an export with other arguments.
     """
     path = folder / NAME
-    lines = _whole_lines(path)[1] if path.exists() else []
+    lines = []
+    if path.exists():
+        try:
+            lines = read_lines(path)
+        except ValueError as error:
+            raise ValueError(f"{error}, so not the manifest of an export; export to another folder") from error
     if lines:
         begun, wanted = lines[0].get("arguments"), json.loads(json.dumps(arguments))
         if not isinstance(begun, dict):
@@ -153,16 +135,6 @@ def check_apart(target: Path, source: Path, parts: Iterable[Part]) -> None:
     for place in (source.resolve(), *places):
         if wanted == place or wanted in place.parents or place in wanted.parents:
             raise ValueError(f"{target} overlaps with {place}, which is read; export to a folder outside of it")
-
-
-def _whole_lines(path: Path) -> tuple[int, list[dict[str, Any]]]:
-    """The length of the file without a torn last line, and its lines."""
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    try:
-        return whole, [json.loads(line) for line in content[:whole].splitlines()]
-    except ValueError as error:
-        raise ValueError(f"{path}: not the manifest of an export ({error}); export to another folder") from error
 
 
 def _sync(files: Iterable[Path]) -> None:

@@ -91,7 +91,8 @@ class Background:
             return len(self._wishes) + self._handing_over
 
     def _run(self) -> None:
-        ahead = 0.0
+        # What the painter has to do it tells with the first wishes: until then it may have enough.
+        ahead = 2 * ENOUGH_S
         while True:
             with self._news:
                 self._news.wait_for(lambda: bool(self._wishes))
