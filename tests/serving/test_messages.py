@@ -49,8 +49,9 @@ def answers(draw):
 def test_requests_come_out_as_they_went_in(asked, timeout):
     text, pixels = messages.pack_requests(asked, timeout)
     assert json.loads(text)
-    assert (pixels.dtype, pixels.ndim) == (np.uint8, 1)
-    pixels.flags.writeable = False  # as arrays come from Ray
+    for part in pixels:
+        assert (part.dtype, part.ndim) == (np.uint8, 1)
+        part.flags.writeable = False  # as arrays come from Ray
     found, limit = messages.unpack_requests((text, pixels))
     assert limit == timeout
     for mine, theirs in zip(found, asked, strict=True):
@@ -92,10 +93,13 @@ REQUEST = InpaintRequest(np.zeros((4, 4, 3), np.uint8), np.ones((4, 4), np.bool_
         lambda text, pixels: ("[]", pixels),
         lambda text, pixels: ("{}", pixels),
         lambda text, pixels: (text, pixels[:-1]),
-        lambda text, pixels: (text, np.concatenate([pixels, pixels])),
-        lambda text, pixels: (text, pixels.astype(np.float32)),
-        lambda text, pixels: (text, pixels[None]),
-        lambda text, pixels: (text, pixels.tobytes()),
+        lambda text, pixels: (text, pixels + pixels),
+        lambda text, pixels: (text, [*pixels[:-1], pixels[-1][:-1]]),
+        lambda text, pixels: (text, [part.astype(np.float32) for part in pixels]),
+        lambda text, pixels: (text, [part[None] for part in pixels]),
+        lambda text, pixels: (text, [part.tobytes() for part in pixels]),
+        lambda text, pixels: (text, np.concatenate(pixels)),
+        lambda text, pixels: (text, None),
         lambda text, pixels: (text.replace('"side": 4', '"side": 8000'), pixels),
         lambda text, pixels: (text.replace('"strength": 1.0', '"strength": 7'), pixels),
         lambda text, pixels: (text.replace('"timeout": 1.0', '"timeout": -1'), pixels),
@@ -121,4 +125,4 @@ def test_anything_else_is_refused(spoil):
 )
 def test_anything_else_is_no_answer(text, count):
     with pytest.raises(WireError):
-        messages.unpack_answers((text, np.empty(0, np.uint8)), count)
+        messages.unpack_answers((text, []), count)

@@ -1,7 +1,7 @@
-"""What crosses between a node's server and a painter: JSON text beside one array of bytes, and nothing else.
+"""What crosses between a node's server and a painter: JSON text beside arrays of bytes, and nothing else.
 
 The entries and the order of the pixels are those of PAINT and PAINTED frames, written and checked by the same
-functions.
+functions. Each image is an array of its own: Ray copies arrays once, and joining them would be once more.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
 from inpaint_transform.serving.transport import paint_frames, wire
 from inpaint_transform.serving.transport.wire import Frame, Kind, WireError
 
-Message = tuple[str, np.ndarray]
+Message = tuple[str, list[np.ndarray]]
 
 # Servers and painters whose messages differ refuse each other by it.
-VERSION = 2
+VERSION = 3
 
 _NO_PIXELS = np.empty(0, np.uint8)
 
 
 def pack_requests(requests: Sequence[InpaintRequest], timeout: float) -> Message:
-    """Requests as JSON text and their pixels, ``(n,)`` uint8.
+    """Requests as JSON text and their pixels, each part ``(n,)`` uint8; the parts view the requests' images.
 
     Args:
         requests: At most ``wire.MAX_REQUESTS``.
@@ -35,17 +35,17 @@ def pack_requests(requests: Sequence[InpaintRequest], timeout: float) -> Message
 
 
 def unpack_requests(message: Message) -> tuple[list[InpaintRequest], float]:
-    """What ``pack_requests`` wrote; the images view the message's array.
+    """What ``pack_requests`` wrote; the images view the message's arrays.
 
     Raises:
         WireError: It is something else, or a request is not valid.
     """
     text, pixels = message
-    return paint_frames.unpack_requests(_frame(Kind.PAINT, load(text), pixels))
+    return paint_frames.unpack_requests(Frame(Kind.PAINT, load(text), _NO_PIXELS), parts=_checked(pixels))
 
 
 def pack_answers(answers: Sequence[InpaintResult | Exception]) -> Message:
-    """One answer a request: errors in the text, images in the array."""
+    """One answer a request: errors in the text, images in arrays."""
     errors = {
         str(index): load(_message(wire.pack_error(answer))[0])
         for index, answer in enumerate(answers)
@@ -53,13 +53,13 @@ def pack_answers(answers: Sequence[InpaintResult | Exception]) -> Message:
     }
     results = [answer for answer in answers if isinstance(answer, InpaintResult)]
     if not results:
-        return json.dumps({"errors": errors, "painted": None}), _NO_PIXELS
+        return json.dumps({"errors": errors, "painted": None}), []
     text, pixels = _message(paint_frames.pack_results(results, None, None))
     return json.dumps({"errors": errors, "painted": load(text)}), pixels
 
 
 def unpack_answers(message: Message, count: int) -> list[InpaintResult | Exception]:
-    """What ``pack_answers`` wrote; the images view the message's array, which may be read-only.
+    """What ``pack_answers`` wrote; the images view the message's arrays, which may be read-only.
 
     Args:
         message: The text and the pixels.
@@ -75,7 +75,8 @@ def unpack_answers(message: Message, count: int) -> list[InpaintResult | Excepti
         raise WireError("the errors of an answer are no objects")
     results: list[InpaintResult] = []
     if isinstance(painted, dict):
-        results = paint_frames.unpack_results(_frame(Kind.PAINTED, painted, pixels))
+        frame = Frame(Kind.PAINTED, painted, _NO_PIXELS)
+        results = paint_frames.unpack_results(frame, parts=_checked(pixels))
     if len(results) + len(errors) != count or not set(errors) <= set(map(str, range(count))):
         raise WireError(f"{len(results)} results and {len(errors)} errors for {count} requests")
     left = iter(results)
@@ -101,12 +102,10 @@ def load(text: object) -> dict[str, Any]:
 
 
 def _message(buffers: list[memoryview]) -> Message:
-    return str(buffers[0][wire.HEAD_BYTES :], "utf-8"), np.frombuffer(b"".join(buffers[1:]), np.uint8)
+    return str(buffers[0][wire.HEAD_BYTES :], "utf-8"), [np.frombuffer(part, np.uint8) for part in buffers[1:]]
 
 
-def _frame(kind: Kind, header: dict[str, Any], pixels: object) -> Frame:
-    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim != 1:
-        raise WireError("the pixels of a message are no array of bytes")
-    if pixels.size != wire.pixel_bytes(kind, header):
-        raise WireError(f"{pixels.size} bytes of pixels are not what the text announces")
-    return Frame(kind, header, pixels)
+def _checked(pixels: object) -> list[np.ndarray]:
+    if not isinstance(pixels, list) or not all(isinstance(part, np.ndarray) for part in pixels):
+        raise WireError("the pixels of a message are no list of arrays")
+    return pixels

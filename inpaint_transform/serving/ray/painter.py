@@ -112,17 +112,17 @@ class Painter:
         Args:
             server: Name of the server that asks.
             text: The message's text.
-            pixels: The message's array.
+            pixels: The message's arrays.
             alone: Whether no others may share their batches.
         """
         self._heard[server] = time.monotonic()
         try:
             requests, timeout = messages.unpack_requests((text, pixels))
         except WireError as error:
-            return json.dumps({"refused": str(error)}), pixels[:0]
+            return json.dumps({"refused": str(error)}), []
         await self._loaded.wait()
         if self._failure is not None or self._draining:
-            return json.dumps({"elsewhere": self._failure or "it is being removed"}), pixels[:0]
+            return json.dumps({"elsewhere": self._failure or "it is being removed"}), []
         now = time.monotonic()
         jobs = [_Job(request, server, timeout, self._loop.create_future()) for request in requests]
         self._calls += 1
@@ -133,7 +133,7 @@ class Painter:
         answers = [await job.answer for job in jobs]
         painted = [answer for answer in answers if answer is not None]
         if len(painted) < len(answers):
-            return json.dumps({"elsewhere": "it had not heard of this server for long"}), pixels[:0]
+            return json.dumps({"elsewhere": "it had not heard of this server for long"}), []
         return messages.pack_answers(painted)
 
     async def drain(self) -> None:

@@ -29,12 +29,12 @@ from inpaint_transform.serving.transport.wire import WireError
 
 logger = logging.getLogger(__name__)
 
-# Of the pixels of one call: beyond it copying takes longer than a call costs.
-MAX_CALL_BYTES = 4 << 20
+# Of the pixels of one call: a batch of eight crops of 512 pixels, so that painters get whole batches.
+MAX_CALL_BYTES = 8 << 20
 # Idle painters share a batch down to so few crops a call.
 MIN_CALL_CROPS = 4
-# In flight for every painter: one call is painted, one travels there and one back.
-CALLS_A_PAINTER = 3
+# In flight for every painter: one call is painted, the next one waits there, one travels there and one back.
+CALLS_A_PAINTER = 4
 GREET_S = 1.0
 FIND_S = 2.0
 # A painter that has not answered a greeting for so long is not asked any more.

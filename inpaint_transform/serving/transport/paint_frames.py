@@ -43,14 +43,40 @@ from inpaint_transform.serving.transport.wire import (
 MAX_NAME = 64
 
 
-def _pixels(frame: Frame, memory: np.ndarray | None) -> np.ndarray:
-    """Where a frame's pixels lie."""
-    if not frame.header.get("shared"):
-        return frame.payload
-    needed = pixel_bytes(frame.kind, frame.header)
-    if memory is None or needed > memory.size:
-        raise WireError(f"{needed} bytes of pixels are not in the shared memory")
-    return memory
+class _Pixels:
+    """The pixels of a frame, to be taken piece by piece from the front.
+
+    Args:
+        frame: The frame.
+        memory: Where they lie if it says so.
+        parts: The pieces themselves, where they came each for itself; None for where the frame says.
+    """
+
+    def __init__(self, frame: Frame, memory: np.ndarray | None, parts: Sequence[np.ndarray] | None) -> None:
+        self._parts = None if parts is None else iter(parts)
+        self._start = 0
+        self.shared = parts is None and bool(frame.header.get("shared"))
+        self._whole = frame.payload
+        if self.shared:
+            needed = pixel_bytes(frame.kind, frame.header)
+            if memory is None or needed > memory.size:
+                raise WireError(f"{needed} bytes of pixels are not in the shared memory")
+            self._whole = memory
+
+    def take(self, size: int) -> np.ndarray:
+        """The next bytes, ``(size,)`` uint8."""
+        if self._parts is None:
+            start, self._start = self._start, self._start + size
+            return self._whole[start : self._start]
+        part = next(self._parts, None)
+        if part is None or part.dtype != np.uint8 or part.shape != (size,):
+            raise WireError(f"a piece of {size} bytes of pixels is missing")
+        return part
+
+    def end(self) -> None:
+        """Nothing more is to be taken."""
+        if self._parts is not None and next(self._parts, None) is not None:
+            raise WireError("there are more pixels than the header announces")
 
 
 def _pack_pixels(
@@ -211,23 +237,34 @@ def later_of(frame: Frame) -> Later | None:
     return Later(names, destination)
 
 
-def unpack_requests(frame: Frame, memory: np.ndarray | None = None) -> tuple[list[InpaintRequest], float]:
-    """What ``pack_requests`` wrote; the images are views of the frame's payload or of the shared memory.
+def unpack_requests(
+    frame: Frame, memory: np.ndarray | None = None, parts: Sequence[np.ndarray] | None = None
+) -> tuple[list[InpaintRequest], float]:
+    """What ``pack_requests`` wrote; the images are views of the frame's payload, of the shared memory or of the parts.
+
+    Args:
+        frame: The frame.
+        memory: The shared memory, if there is some.
+        parts: The pixels as ``pack_requests`` gave them, each ``(n,)`` uint8, where they do not lie in the frame.
 
     Raises:
         WireError: A field is missing or out of its range.
     """
-    pixels = _pixels(frame, memory)
     timeout = frame.header.get("timeout")
     if not _is_number(timeout) or not 0 < timeout <= MAX_TIMEOUT_S:
         raise WireError(f"timeout={timeout!r} is not a number of seconds")
+    pixels = _Pixels(frame, memory, parts)
+    entries = entries_of(frame.header)
+    crops = []
+    for side in map(side_of, entries):
+        image = pixels.take(3 * side**2).reshape(side, side, 3)
+        bits = pixels.take(request_bytes(side) - 3 * side**2)
+        crops.append((image, np.unpackbits(bits, count=side**2).view(np.bool_).reshape(side, side)))
+    shape = (REFERENCE_SIDE, REFERENCE_SIDE, 3)
+    references = [pixels.take(REFERENCE_BYTES).reshape(shape) for _ in range(references_of(frame.header))]
+    pixels.end()
     requests = []
-    start = 0
-    references = _unpack_references(frame, pixels)
-    for entry in entries_of(frame.header):
-        side = side_of(entry)
-        middle = start + 3 * side**2
-        stop = start + request_bytes(side)
+    for entry, (image, mask) in zip(entries, crops, strict=True):
         prompt, negative = entry.get("prompt"), entry.get("negative_prompt")
         strength, seed = entry.get("strength"), entry.get("seed")
         if not isinstance(prompt, str) or not isinstance(negative, str) or max(len(prompt), len(negative)) > MAX_TEXT:
@@ -235,8 +272,8 @@ def unpack_requests(frame: Frame, memory: np.ndarray | None = None) -> tuple[lis
         if not _is_number(strength) or not isinstance(seed, int):
             raise WireError("strength or seed is not a number")
         request = InpaintRequest(
-            image=pixels[start:middle].reshape(side, side, 3),
-            mask=np.unpackbits(pixels[middle:stop], count=side**2).view(np.bool_).reshape(side, side),
+            image=image,
+            mask=mask,
             prompt=prompt,
             negative_prompt=negative,
             strength=float(strength),
@@ -249,16 +286,7 @@ def unpack_requests(frame: Frame, memory: np.ndarray | None = None) -> tuple[lis
         except ValueError as error:
             raise WireError(str(error)) from error
         requests.append(request)
-        start = stop
     return requests, float(timeout)
-
-
-def _unpack_references(frame: Frame, pixels: np.ndarray) -> list[np.ndarray]:
-    """The references behind the crops of a PAINT frame."""
-    start = sum(request_bytes(side_of(entry)) for entry in entries_of(frame.header))
-    count = references_of(frame.header)
-    shape = (count, REFERENCE_SIDE, REFERENCE_SIDE, 3)
-    return list(pixels[start : start + count * REFERENCE_BYTES].reshape(shape))
 
 
 def _reference_of(entry: dict[str, Any], references: Sequence[np.ndarray]) -> np.ndarray | None:
@@ -315,25 +343,30 @@ def pack_results(
     return _pack_pixels(Kind.PAINTED, {"entries": entries, "advice": advice}, images, memory)
 
 
-def unpack_results(frame: Frame, memory: np.ndarray | None = None) -> list[InpaintResult]:
+def unpack_results(
+    frame: Frame, memory: np.ndarray | None = None, parts: Sequence[np.ndarray] | None = None
+) -> list[InpaintResult]:
     """What ``pack_results`` wrote; the images stay as they are when the memory is used again.
 
+    Args:
+        frame: The frame.
+        memory: The shared memory, if there is some.
+        parts: As ``unpack_requests`` takes them.
+
     Raises:
-        WireError: The pixels are not in the shared memory, or an answer is none.
+        WireError: The pixels are not there, or an answer is none.
     """
-    pixels = _pixels(frame, memory)
+    pixels = _Pixels(frame, memory, parts)
     results = []
-    start = 0
     for entry in entries_of(frame.header):
         rejected = entry.get("rejected")
         if rejected is not None:
             results.append(InpaintResult(None, str(rejected)))
             continue
         side = side_of(entry)
-        stop = start + 3 * side**2
-        image = pixels[start:stop].reshape(side, side, 3)
-        results.append(InpaintResult(image.copy() if pixels is memory else image, answer=_answer_of(entry)))
-        start = stop
+        image = pixels.take(3 * side**2).reshape(side, side, 3)
+        results.append(InpaintResult(image.copy() if pixels.shared else image, answer=_answer_of(entry)))
+    pixels.end()
     return results
 
 
