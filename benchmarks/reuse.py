@@ -9,7 +9,7 @@ Sections:
 - hit: the time from the decision to the finished image for a box of 256x256 pixels, beyond the copy of the image, and
   that of reading a look from the store, in pools of 100 and of 100,000 looks; opening the latter;
 - share: of the device's time that background painting takes with ``device_share=0.2``;
-- memory: what eight workers have for themselves, with a full pool and without reuse;
+- memory: what eight workers have for themselves, with a small and a large pool and without reuse;
 - tiny: the same epochs with the embedded model.
 """
 
@@ -382,25 +382,27 @@ def share(seconds: float) -> dict[str, Any]:
 
 
 def memory(count: int) -> dict[str, Any]:
-    """What each of eight workers has for itself, in MiB: with every look in a pool, and without reuse."""
+    """What each of eight workers has for itself, in MiB: without reuse, with a small pool, and with a large one."""
     import psutil
 
     from inpaint_transform.serving.registry import shutdown
 
     found: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as name, environment(ENGINE):
-        folder = Path(name)
-        pictures(folder, count)
-        model = {"id": "tiny", "serving": "shared", "device": "cpu", "max_batch_size": 16}
-        reuse = {"variants": 2, "echo": 10**6, "wait": True, "path": str(folder / "pool")}
-        filling = dataset_of(folder, 1.0, model, reuse)
-        loader = loader_of(filling, 8)
-        for turn in range(1, 7):
-            epoch(loader, filling, turn)
-        size = filling.inpaint.stats()["reuse"]["bytes"]
-        del loader
-        for way, settings, p in (("without reuse", None, 0.0), ("with a pool", {**reuse, "wait": False}, 1.0)):
-            dataset = dataset_of(folder, p, model, settings)
+    model = {"id": "tiny", "serving": "shared", "device": "cpu", "max_batch_size": 16}
+    for way, number in (("without reuse", 0), ("with a small pool", count // 8), ("with a pool", count)):
+        with tempfile.TemporaryDirectory() as name, environment(ENGINE):
+            folder = Path(name)
+            pictures(folder, number or count)
+            reuse = {"variants": 2, "echo": 10**6, "wait": True, "path": str(folder / "pool")} if number else None
+            if reuse is not None:
+                filling = dataset_of(folder, 1.0, model, reuse)
+                loader = loader_of(filling, 8)
+                for turn in range(1, 7):
+                    epoch(loader, filling, turn)
+                size = filling.inpaint.stats()["reuse"]["bytes"]
+                del loader
+                reuse["wait"] = False
+            dataset = dataset_of(folder, 1.0 if number else 0.0, model, reuse)
             loader = loader_of(dataset, 8)
             batches = iter(loader)
             for turn in range(1, 4):
@@ -410,9 +412,10 @@ def memory(count: int) -> dict[str, Any]:
             workers = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
             private = sorted(_private(child) for child in workers)
             found[way] = {"private_mib": round(statistics.median(private[-8:]), 1), "processes": len(private)}
+            if number:
+                found[way]["pool_mib"] = round(size / 2**20, 1)
             del batches, loader
-        shutdown()
-    found["pool"] = {"mib": round(size / 2**20, 1)}
+            shutdown()
     return found
 
 
@@ -462,7 +465,7 @@ def main() -> None:
         "empty": lambda quick: empty(*((48, 2) if quick else (600, 16))),
         "hit": lambda quick: hit(*((100, 2000) if quick else (3000, 100_000))),
         "share": lambda quick: share(3.0 if quick else 60.0),
-        "memory": lambda quick: memory(32 if quick else 800),
+        "memory": lambda quick: memory(64 if quick else 800),
         "tiny": lambda quick: epochs("", real, *((16, 2, 1) if quick else (200, 24, 1))),
     }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -56,6 +56,7 @@ def find_base(base: str) -> Base:
     """
     if base == NOTHING:
         return Base(None, whole=True)
+    base = str(Path(base).expanduser()) if base.startswith("~") else base
     spec = ModelSpec(base).resolved()
     folder = Path(spec.id)
     if base == "tiny" or (folder / CARD).is_file() or known_words.words_of(spec) is not None:

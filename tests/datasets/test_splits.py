@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -176,6 +177,24 @@ def test_suffixes_in_capitals_are_the_same(tmp_path: Path) -> None:
         found, problems = read_all(place, box_format)
         assert problems == []
         assert [len(item.boxes) for _, item in found.values()] == [1]
+
+
+@pytest.mark.parametrize("of_picture", ["NFC", "NFD"])
+@pytest.mark.parametrize("box_format", ["yolo", "voc", "yolo declared"])
+def test_an_accent_of_its_own_is_the_same(tmp_path: Path, box_format: str, of_picture: str) -> None:
+    other = {"NFC": "NFD", "NFD": "NFC"}[of_picture]
+    source, suffix, labels = {
+        "yolo": ("images", "txt", "labels"),
+        "voc": ("JPEGImages", "xml", "Annotations"),
+        "yolo declared": ("set", "txt", "set"),
+    }[box_format]
+    (voc if box_format == "voc" else yolo)(tmp_path / source, tmp_path / labels, "a")
+    text(tmp_path / "data.yaml", f"names: [cone]\ntrain: {source}\n" if "declared" in box_format else "names: [cone]\n")
+    (tmp_path / source / "a.png").rename(tmp_path / source / unicodedata.normalize(of_picture, "Kühe né.png"))
+    (tmp_path / labels / f"a.{suffix}").rename(tmp_path / labels / unicodedata.normalize(other, f"Kühe né.{suffix}"))
+    found, problems = read_all(tmp_path, box_format.split()[0])
+    assert problems == []
+    assert [item.labels for _, item in found.values()] == [("cone",)]
 
 
 def test_the_name_of_the_data_sets_own_folder_counts_where_nothing_inside_says_a_split(tmp_path: Path) -> None:

@@ -24,6 +24,14 @@ def test_what_is_trained_of_which_base(tmp_path: Path) -> None:
     assert read_card(folder) == {}
 
 
+def test_a_base_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipelines.save_sd_inpaint(tmp_path / "model")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found = find_base("~/model")
+    assert found.spec is not None
+    assert found.spec.id == str(tmp_path / "model")
+
+
 @pytest.mark.parametrize(
     "name",
     [

@@ -8,6 +8,7 @@ demand. Boxes without area are kept: nothing ever selects them.
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -188,10 +189,16 @@ class Format(Protocol):
         """Path and text of the files that describe the data set as a whole, from the pictures of each split."""
 
 
-def with_any_case(path: Path, suffix: str) -> Path:
-    """A path with another suffix, in the case in which there is such a file: some cameras and tools write capitals."""
-    capitals = path.with_suffix(suffix.upper())
-    return capitals if exists(capitals) and not exists(path.with_suffix(suffix)) else path.with_suffix(suffix)
+def as_spelled(path: Path, suffix: str) -> Path:
+    """A path with another suffix, as the file's name is spelled where there is such a file.
+
+    Some cameras and tools write suffixes in capitals, and a Mac writes an accent as a character of its own.
+    """
+    wanted = path.with_suffix(suffix)
+    spellings = [wanted, path.with_suffix(suffix.upper())]
+    if not wanted.name.isascii():
+        spellings += [wanted.with_name(unicodedata.normalize(form, wanted.name)) for form in ("NFC", "NFD")]
+    return next(filter(exists, spellings), wanted)
 
 
 def labelled(corners: Corners, label: str, height: int, width: int, clip: bool = False) -> Labelled | LeftOut:

@@ -20,10 +20,10 @@ from inpaint_transform.datasets.formats.base import (
     Orphan,
     Part,
     around,
+    as_spelled,
     check_size,
     labelled,
     number,
-    with_any_case,
 )
 from inpaint_transform.datasets.images import is_picture, walk
 
@@ -113,7 +113,7 @@ class VocReader:
         if not part.boxes.is_dir():
             return part.boxes
         relative = picture.relative_to(part.images) if part.images.is_dir() else Path(picture.name)
-        return with_any_case(part.boxes / relative, ".xml")
+        return as_spelled(part.boxes / relative, ".xml")
 
     def has_entry(self, picture: Path) -> bool:
         """Whether there is a label file."""

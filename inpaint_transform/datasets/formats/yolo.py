@@ -20,9 +20,9 @@ from inpaint_transform.datasets.formats.base import (
     Orphan,
     Part,
     around,
+    as_spelled,
     labelled,
     number,
-    with_any_case,
 )
 from inpaint_transform.datasets.images import is_picture, walk
 
@@ -113,7 +113,7 @@ class YoloReader:
         if part.declared_by is not None and part.images == part.boxes:
             return yolo_data.label_file(picture)
         relative = picture.relative_to(part.images) if part.images.is_dir() else Path(picture.name)
-        return with_any_case(part.boxes / relative, ".txt")
+        return as_spelled(part.boxes / relative, ".txt")
 
     def has_entry(self, picture: Path) -> bool:
         """Whether there is a label file."""

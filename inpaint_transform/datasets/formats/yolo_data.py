@@ -12,7 +12,7 @@ from reprlib import repr as shorten
 from typing import Any
 
 from inpaint_transform.datasets.files import BrokenFileError, exists, read_text, read_yaml
-from inpaint_transform.datasets.formats.base import Part, number
+from inpaint_transform.datasets.formats.base import Part, as_spelled, number
 from inpaint_transform.datasets.images import is_picture, walk
 from inpaint_transform.datasets.splits import split_of_list
 
@@ -339,7 +339,7 @@ def label_file(picture: Path) -> Path:
     folders = list(picture.parent.parts)
     if "images" in folders:
         at = len(folders) - 1 - folders[::-1].index("images")
-        found = Path(*folders[:at], "labels", *folders[at + 1 :], picture.with_suffix(".txt").name)
+        found = as_spelled(Path(*folders[:at], "labels", *folders[at + 1 :], picture.name), ".txt")
         if exists(found) or not exists(picture.with_suffix(".txt")):
             return found
-    return picture.with_suffix(".txt")
+    return as_spelled(picture, ".txt")
