@@ -389,20 +389,22 @@ def memory(count: int) -> dict[str, Any]:
 
     found: dict[str, Any] = {}
     model = {"id": "tiny", "serving": "shared", "device": "cpu", "max_batch_size": 16}
-    for way, number in (("without reuse", 0), ("with a small pool", count // 8), ("with a pool", count)):
+    for way, mib in (("without reuse", 0), ("with a small pool", 24), ("with a pool", 1024)):
         with tempfile.TemporaryDirectory() as name, environment(ENGINE):
             folder = Path(name)
-            pictures(folder, number or count)
-            reuse = {"variants": 2, "echo": 10**6, "wait": True, "path": str(folder / "pool")} if number else None
-            if reuse is not None:
+            pictures(folder, count)
+            reuse = None
+            if mib:
+                path = str(folder / "pool")
+                reuse = {"variants": 2, "echo": 10**6, "wait": True, "path": path, "max_bytes": mib << 20}
                 filling = dataset_of(folder, 1.0, model, reuse)
                 loader = loader_of(filling, 8)
                 for turn in range(1, 7):
                     epoch(loader, filling, turn)
                 size = filling.inpaint.stats()["reuse"]["bytes"]
                 del loader
-                reuse["wait"] = False
-            dataset = dataset_of(folder, 1.0 if number else 0.0, model, reuse)
+                reuse |= {"frozen": True, "wait": False}
+            dataset = dataset_of(folder, 1.0 if mib else 0.0, model, reuse)
             loader = loader_of(dataset, 8)
             batches = iter(loader)
             for turn in range(1, 4):
@@ -412,7 +414,7 @@ def memory(count: int) -> dict[str, Any]:
             workers = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
             private = sorted(_private(child) for child in workers)
             found[way] = {"private_mib": round(statistics.median(private[-8:]), 1), "processes": len(private)}
-            if number:
+            if mib:
                 found[way]["pool_mib"] = round(size / 2**20, 1)
             del batches, loader
             shutdown()
@@ -465,7 +467,7 @@ def main() -> None:
         "empty": lambda quick: empty(*((48, 2) if quick else (600, 16))),
         "hit": lambda quick: hit(*((100, 2000) if quick else (3000, 100_000))),
         "share": lambda quick: share(3.0 if quick else 60.0),
-        "memory": lambda quick: memory(64 if quick else 800),
+        "memory": lambda quick: memory(32 if quick else 800),
         "tiny": lambda quick: epochs("", real, *((16, 2, 1) if quick else (200, 24, 1))),
     }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
