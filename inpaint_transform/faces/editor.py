@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -24,11 +25,12 @@ from inpaint_transform.faces.edits import Edits, edits_of
 from inpaint_transform.faces.epoch import SharedEpoch
 from inpaint_transform.faces.firing import Firing, Keyed
 from inpaint_transform.serving.placement import resolve_serving
-from inpaint_transform.serving.pool.pool import Pool
-from inpaint_transform.serving.pool.private import clear_at_end
 from inpaint_transform.serving.registry import OnDemand
 from inpaint_transform.serving.registry import connect as connect_inpainter
 from inpaint_transform.serving.session import Session, current_session
+
+if TYPE_CHECKING:
+    from inpaint_transform.serving.pool.pool import Pool
 
 Connect = Callable[[ModelSpec, Session | None], Inpainter]
 
@@ -84,9 +86,14 @@ class Editor:
         self._connect = connect
         self._session = current_session()
         self._pool: Pool | None = None
-        if self._reuse is not None and self._reuse.path is None:
-            # Here, for the pool itself may only ever be opened by workers.
-            clear_at_end(self._session)
+        if self._reuse is not None:
+            # Whoever does without it does without its imports; here, so that forked workers have them.
+            importlib.import_module("inpaint_transform.serving.pool.pool")
+            from inpaint_transform.serving.pool.private import clear_at_end
+
+            if self._reuse.path is None:
+                # Here, for the pool itself may only ever be opened by workers.
+                clear_at_end(self._session)
 
     def factor(self, scales: str) -> float:
         """What the schedule multiplies ``"p"`` or ``"box_p"`` by in this epoch."""
@@ -259,6 +266,8 @@ class Editor:
     def pool(self) -> Pool | None:
         """What of this transform is used again, in this process; None without ``reuse``."""
         if self._pool is None and self._reuse is not None:
+            from inpaint_transform.serving.pool.pool import Pool
+
             self._pool = Pool(
                 self._reuse,
                 self._spec,

@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import pydantic
-from PIL import Image
 
 from inpaint_transform.core.edit import Edit, Outcome
 from inpaint_transform.core.measure import coverage
@@ -254,6 +253,9 @@ class Log:
         folder = crops_of(self.path)
         folder.mkdir(parents=True, exist_ok=True)
         name = f"{time.time_ns():x}-{os.getpid()}-{next(_numbers)}.png"
+        # Takes longer to import than all of the transform, which imports this module, and few keep crops.
+        from PIL import Image
+
         Image.fromarray(crop).save(folder / name)
         return name
 
