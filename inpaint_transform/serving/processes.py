@@ -8,8 +8,11 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import psutil
+# Loaded where a process is looked at: it makes a third of the objects of which importing the transform would consist.
+if TYPE_CHECKING:
+    import psutil
 
 # Where the system does not tell of the end of a process.
 _POLL_S = 0.5
@@ -31,6 +34,8 @@ class Process:
     @classmethod
     def of(cls, pid: int) -> Process:
         """The process that has this pid now, or one that has ended."""
+        import psutil
+
         try:
             found = psutil.Process(pid)
             return cls(pid, 0 if found.status() == psutil.STATUS_ZOMBIE else _start_time(found))
@@ -55,6 +60,8 @@ class Process:
 
         Where the system does not say, for this process has no descriptor left to ask with, it does.
         """
+        import psutil
+
         if self.started == 0:
             return False
         try:
@@ -75,6 +82,8 @@ class Process:
 
     def kill(self) -> None:
         """Send SIGKILL if it still runs."""
+        import psutil
+
         if self.alive() and (found := _known.get(self)) is not None:
             with suppress(psutil.NoSuchProcess):
                 found.kill()
@@ -134,6 +143,8 @@ _known: dict[Process, psutil.Process] = {}
 
 def _start_time(process: psutil.Process) -> int:
     """Hundredths of a second from the system's start to a process's; the same whoever asks and when."""
+    import psutil
+
     while True:
         # The time of day may be set anew while a job runs. Both times move with it, their difference does not.
         begun = psutil.boot_time()
