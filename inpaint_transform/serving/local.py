@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,8 @@ logger = logging.getLogger(__name__)
 MAX_LOADS = 3
 # How soon to look again whether somebody still waits.
 _POLL_S = 0.01
+# How long the end of a process may wait for a batch or a model in another thread.
+END_S = 60.0
 
 
 @dataclass(eq=False)
@@ -52,6 +55,13 @@ class _Call:
             if isinstance(answer, Exception):
                 raise answer
         return [answer for answer in self.answers if isinstance(answer, InpaintResult)]
+
+
+def _end(ending: threading.Event, lock: threading.Lock) -> None:
+    """Begin nothing more in other threads, and return when what runs is done."""
+    ending.set()
+    if lock.acquire(timeout=END_S):
+        lock.release()
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +91,9 @@ class LocalInpainter:
 
     def _start_empty(self) -> None:
         self._lock = threading.Lock()
+        self._ending = threading.Event()
+        # A thread that comes back from torch while the interpreter ends takes the whole process down with an abort.
+        weakref.finalize(self, _end, self._ending, self._lock)
         self._queue_lock = threading.Lock()
         # Nobody waits for a fuller batch: whichever thread gets the engine paints what has come by then.
         self._batcher: Batcher[tuple[_Call, int]] = Batcher(self._spec.max_batch_size, 0.0)
@@ -98,6 +111,8 @@ class LocalInpainter:
         if len(self._failures) >= MAX_LOADS:
             raise InpaintError(self._failures[-1])
         if self._engine is None:
+            if self._ending.is_set():
+                raise InpaintError("the process is ending")
             if is_forked():
                 import torch
 
@@ -197,6 +212,8 @@ class LocalInpainter:
                     self._wishes.wait(None if wake is None else max(wake - began, _POLL_S))
                     continue
             with self._lock:
+                if self._ending.is_set():
+                    return
                 busy = time.monotonic()
                 try:
                     answers = paint_batch(self._load(), [wish.request for wish in wishes])

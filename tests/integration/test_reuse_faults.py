@@ -247,3 +247,34 @@ def test_what_is_no_pool_is_named_by_the_first_sample(painter: Painter, tmp_path
     skipping = Pictures(tmp_path, on_error="skip")
     with pytest.warns(RuntimeWarning, match="damaged or no pool"):
         assert kinds_of(skipping) == [None]
+
+
+PAINTS_AT_ITS_END = """
+    import sys
+    import albumentations as A
+    import numpy as np
+    from inpaint_transform import BBoxInpaint, ModelSpec
+
+    model = ModelSpec("tiny", steps=2, serving="local", device="cpu")
+    image = np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
+    boxes = {"bboxes": [(20 + 40 * n, 40, 80 + 40 * n, 100) for n in range(5)], "labels": ["cone"] * 5}
+    compose = A.BboxParams("pascal_voc", label_fields=["labels"])
+    A.Compose([BBoxInpaint(model, p=1.0)], bbox_params=compose)(image=image, **boxes)  # loads the model
+    later = A.Compose([BBoxInpaint(model, p=1.0, reuse={"path": sys.argv[1]})], bbox_params=compose)
+    for _ in range(10):
+        later(image=image, **boxes)
+    print("done")
+"""
+
+
+def test_a_process_that_ends_while_it_paints_in_the_background_ends_well(tmp_path: Path) -> None:
+    """A thread that comes back from torch into an interpreter that ends would abort the process."""
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(PAINTS_AT_ITS_END), str(tmp_path / "pool")],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (0, "done\n"), ended.stderr

@@ -6,7 +6,7 @@ import logging
 import multiprocessing.util
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.protocol import Destination, Inpainter, InpaintRequest
@@ -31,6 +31,8 @@ AGAIN_S = 2.0
 MAX_REMEMBERED = 4096
 # Longest wait at a process's end: the server takes a group of wishes in a few milliseconds if it is up.
 END_S = 0.2
+# And for what is being cut out: a thread that comes back from OpenCV while the interpreter ends is an abort.
+CUT_S = 5.0
 
 
 class Background:
@@ -55,6 +57,8 @@ class Background:
         self._failure: InpaintError | None = None
         self._handing_over = 0
         self._pausing = False
+        self._cutting = False
+        self._ending = False
 
     def ask(self, key: bytes, attempt: int, request: Callable[[int], InpaintRequest]) -> None:
         """Ask for a look; returns at once.
@@ -84,6 +88,8 @@ class Background:
         with self._news:
             # A painter that has enough to do is asked for no more.
             self._news.wait_for(lambda: self._pausing or not (self._wishes or self._handing_over), END_S)
+            self._ending = True
+            self._news.wait_for(lambda: not self._cutting, CUT_S)
 
     def waiting(self) -> int:
         """How many wishes are not handed over yet."""
@@ -133,7 +139,22 @@ class Background:
         size = inpainter.size
         store = self._keeper.store
         destination = Destination(str(store.path.absolute()), store.max_bytes, self._keeper.echo)
-        return inpainter.paint_later([make(size) for make in group.values()], list(group), destination)
+        return inpainter.paint_later(self._cut(size, group.values()), list(group), destination)
+
+    def _cut(self, size: int, group: Iterable[Callable[[int], InpaintRequest]]) -> list[InpaintRequest]:
+        requests = []
+        for make in group:
+            with self._news:
+                if self._ending:
+                    raise InpaintError("the process is ending")
+                self._cutting = True
+            try:
+                requests.append(make(size))
+            finally:
+                with self._news:
+                    self._cutting = False
+                    self._news.notify_all()
+        return requests
 
 
 _backgrounds: dict[tuple[Keeper, Hashable], Background] = {}
