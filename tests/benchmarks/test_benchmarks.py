@@ -57,6 +57,7 @@ def is_picture(file: Path) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_peers_are_compared(tmp_path: Path) -> None:
     results = run("peers", tmp_path, "--quick")
     ways = results["ways"]
@@ -113,6 +114,7 @@ def test_the_overhead_is_measured(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_serving_is_measured(tmp_path: Path) -> None:
     results = run("serving", tmp_path, "--quick")
     assert set(results) == {"handover", "throughput", "strengths", "memory", "start", "neighbours", "busy"}
