@@ -5,8 +5,7 @@ Each part runs in another checkout and in this one, alternating, each time in a 
 - overhead, serving: ``benchmarks.overhead`` and the hand-over and throughput of ``benchmarks.serving``;
 - start: the start of a server with ``tiny``, and its first images;
 - imports: ``from inpaint_transform import BBoxInpaint`` behind ``import albumentations``, as it is and with the garbage
-  collector off: one pass over all that torch and Albumentations have made takes as long as this whole import, and it
-  is chance in whose import it falls.
+  collector off, one of whose passes over all that torch has made may fall into it.
 
 The parts that a call leaves out stay in the file as they were, with the commits that they were measured at.
 """
@@ -86,10 +85,13 @@ def commit(checkout: Path) -> str:
 def main() -> None:
     """Run the parts in turns and write ``results/house.json``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help="default: all")
+    parser.add_argument("parts", nargs="*", help=f"any of {', '.join(PARTS)}; default: all")
     parser.add_argument("--before", type=Path, required=True, help="a checkout of the other state")
     parser.add_argument("--turns", type=int, help="of every part; default: as many as each needs")
     arguments = parser.parse_args()
+    unknown = set(arguments.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"unknown part {sorted(unknown)[0]!r}; use any of {', '.join(PARTS)}")
     checkouts = {"before": arguments.before.resolve(), "after": HERE}
     path = report.RESULTS / "house.json"
     results = json.loads(path.read_text())["results"] if path.exists() else {}

@@ -253,7 +253,7 @@ class Log:
         folder = crops_of(self.path)
         folder.mkdir(parents=True, exist_ok=True)
         name = f"{time.time_ns():x}-{os.getpid()}-{next(_numbers)}.png"
-        # Takes longer to import than all of the transform, which imports this module, and few keep crops.
+        # Whoever imports the transform imports this module, and few keep crops.
         from PIL import Image
 
         Image.fromarray(crop).save(folder / name)

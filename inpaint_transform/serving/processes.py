@@ -10,7 +10,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-# Loaded where a process is looked at: it makes a third of the objects of which importing the transform would consist.
+# Loaded where a process is looked at, so that whoever imports the transform does not wait for it.
 if TYPE_CHECKING:
     import psutil
 
