@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from painters import Painter
+from warned import warned
 
 from inpaint_transform import BBoxInpaint, InpaintError
 from inpaint_transform.core.plan import Scene
@@ -127,8 +127,7 @@ def told_in_three_epochs(monkeypatch: pytest.MonkeyPatch, image_of, **arguments)
     """What a transform warns of in three epochs of 120 samples that all fire."""
     monkeypatch.setattr(pool_module, "HINTS_S", 0.0)
     one = editor(gate=None, p=1.0, prompts="a {label}", **arguments)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with warned("were painted") as said:
         for epoch in range(3):
             one.epoch.value = epoch
             for number in range(120):
@@ -136,7 +135,7 @@ def told_in_three_epochs(monkeypatch: pytest.MonkeyPatch, image_of, **arguments)
                 one.paint_same([image], one.draw(Flat(image), 1.0))
             one.pool.flush()
         one.draw(Flat(image_of(2, 0)), 1.0)
-    return [str(warning.message) for warning in caught if "were painted" in str(warning.message)]
+    return said
 
 
 def test_a_transform_behind_a_random_crop_is_told_to_stand_before_it(

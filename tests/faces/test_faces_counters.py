@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
-
 import albumentations as A
 import numpy as np
 import pytest
 from painters import Painter, hand_in
+from warned import warned
 
 from inpaint_transform import BBoxInpaint, InpaintError
 from inpaint_transform.faces.counters import ENOUGH_SAMPLES, MANY_SAMPLES
@@ -22,11 +21,10 @@ def compose(*transforms, fields=("labels",)) -> A.Compose:
 
 
 def said(call, times: int = 1) -> list[str]:
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with warned("") as messages:
         for _ in range(times):
             call()
-    return [str(warning.message) for warning in caught]
+    return messages
 
 
 @pytest.mark.parametrize(

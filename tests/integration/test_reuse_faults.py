@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import numpy as np
 import pytest
 from painters import Painter
 from test_reuse_loaders import COUNT, ROOT, Pictures, loader_of, run, until_full
+from warned import warned
 
 from inpaint_transform import BBoxInpaint, InpaintError
 from inpaint_transform.serving.pool import keeper, store
@@ -190,14 +190,12 @@ def test_on_a_full_disk_painting_goes_on_and_one_warning_says_so(painter: Painte
 
     def train() -> list[object]:
         dataset = Pictures(tmp_path / "pool", reuse={"variants": 8, "echo": 1000, "wait": True})
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+        with warned("not kept") as said:
             kinds_of(dataset, 1)
             dataset.inpaint.editor.pool.flush()
             size = (tmp_path / "pool" / "data.mdb").stat().st_size
             resource.setrlimit(resource.RLIMIT_FSIZE, (size + 40_000, size + 40_000))
             kinds = kinds_of(dataset, 20)
-        said = [str(warning.message) for warning in caught if "not kept" in str(warning.message)]
         return [kinds, len(said), said[:1]]
 
     said = forked(train)  # a limit cannot be taken back

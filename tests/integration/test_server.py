@@ -27,6 +27,7 @@ from serving import (
     spec,
     wait_until,
 )
+from warned import warned
 
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ModelSpec
@@ -276,12 +277,11 @@ def test_stats_tell_what_happened():
 
 def test_small_batches_are_warned_about_once():
     client = shared(max_batch_size=8)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with warned("DataLoader workers") as said:
         for _ in range(120):
             client.paint([request()])
-    [warning] = caught
-    assert "more DataLoader workers, or inpaint_transform.batch" in str(warning.message)
+    [warning] = said
+    assert "more DataLoader workers, or inpaint_transform.batch" in warning
 
 
 def test_an_engine_error_reaches_its_request_and_the_server_lives_on():

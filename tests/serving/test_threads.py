@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from warned import warned
 
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
@@ -139,17 +140,17 @@ def test_in_the_users_process_it_is_said_once_and_nothing_is_changed(
 ) -> None:
     engine = Clocked(monkeypatch)
     watched = paced(engine, SPEC)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with warned("as long as at first") as early:
         for _ in range(10):
             watched.paint([REQUEST])
-        assert not caught
+    assert not early
+    with warned("as long as at first") as said:
         engine.seconds = 7.0
         for _ in range(10):
             assert watched.paint([REQUEST])[0].image is REQUEST.image
-    [warning] = caught
-    assert "takes 70 times as long as at first" in str(warning.message)
-    assert "torch.set_num_threads(1)" in str(warning.message)
+    [warning] = said
+    assert "takes 70 times as long as at first" in warning
+    assert "torch.set_num_threads(1)" in warning
     assert torch.count == 2
     watched.close()
     assert engine.closed

@@ -5,11 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-import warnings
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from warned import warned
 
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.serving.pool.contents import Contents
@@ -79,15 +79,13 @@ def test_a_store_that_cannot_be_written_to_is_one_warning(tmp_path: Path, monkey
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(keeper.store, "write", full)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with warned(str(tmp_path)) as said:
         for _ in range(3):
             put(keeper, b"a" * 16, b"value")
             keeper.flush()
-    said = [str(warning.message) for warning in caught]
-    assert len(said) == 1
-    assert "not kept" in said[0]
-    assert "No space left" in said[0]
+    [warning] = said
+    assert "not kept" in warning
+    assert "No space left" in warning
 
 
 def test_a_look_larger_than_the_pool_is_named_and_not_kept(tmp_path: Path) -> None:

@@ -13,8 +13,7 @@ from painters import Painter
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.protocol import InpaintRequest
 from inpaint_transform.serving.pool import wishes as module
-from inpaint_transform.serving.pool.keeper import Keeper
-from inpaint_transform.serving.pool.store import Store
+from inpaint_transform.serving.pool.keeper import Keeper, keeper_of
 from inpaint_transform.serving.pool.wishes import Background, background_of
 
 
@@ -37,7 +36,10 @@ class Slow(Painter):
 
 @pytest.fixture
 def keeper(tmp_path: Path) -> Keeper:
-    return Keeper(Store(tmp_path, 10_000_000, False), 8)
+    keeper = keeper_of(tmp_path, 10_000_000, False, 8)
+    with keeper.store.reading():  # painters only write into a pool that is there
+        pass
+    return keeper
 
 
 def wait_until(condition) -> None:
