@@ -271,6 +271,9 @@ def hit(rounds: int, many: int) -> dict[str, Any]:
         def key(self) -> tuple[np.ndarray, np.ndarray]:
             return image, np.zeros((0, 4))
 
+        def labels(self) -> list[str]:
+            return ["cone"]
+
         def scene(self) -> Scene:
             return scene
 

@@ -155,6 +155,15 @@ class Contract:
         self.run(self.make(prompts={3: "a cat", 7: ["a dog"]}, num_boxes=2, p=1.0), labels=(3, 7))
         assert [request.prompt for request in painter.calls[-1]] == ["a cat", "a dog"]
 
+    def test_a_label_without_a_prompt_is_named_at_the_first_sample_even_if_nothing_is_drawn(
+        self, painter: Painter
+    ) -> None:
+        with pytest.raises(ValueError, match="prompts has no entry for label 'dog'; it knows 'cat'"):
+            self.run(self.make(prompts={"cat": "a cat"}, p=1e-12))
+        with pytest.raises(ValueError, match="label 7; add it"):
+            self.run(self.make(class_names={3: "cat"}, p=1e-12), labels=(3, 7))
+        assert not painter.calls
+
     def test_references_by_label(self, painter: Painter, tmp_path: Path) -> None:
         """Files and arrays; drawn for each edit, and for labels that have one."""
         red, blue = np.full((30, 40, 3), (250, 0, 0), np.uint8), np.full((30, 40, 3), (0, 0, 250), np.uint8)

@@ -9,6 +9,9 @@ import numpy as np
 
 Label = str | int | float | bool | None
 ClassNames = Mapping[Any, str] | Sequence[str] | None
+NO_LABELS = (
+    "the sample has no labels; give BboxParams(label_fields=[...]), or with torchvision label_field or labels_getter"
+)
 
 
 def lookup(mapping: Mapping[Any, Any], label: Label) -> Any:
@@ -30,10 +33,7 @@ def noun(label: Label, class_names: ClassNames, words: bool = True) -> str:
     if class_names is None and not words:
         return str(label)
     if label is None:
-        raise ValueError(
-            "the prompt needs {label}, but the sample has no labels; give BboxParams(label_fields=[...]), or with "
-            "torchvision labels_getter"
-        )
+        raise ValueError(f"the prompt needs {{label}}, but {NO_LABELS}")
     if class_names is None:
         if isinstance(label, int | float) and not isinstance(label, bool):
             raise ValueError(f"label {label!r} is a number; give class_names={{{label!r}: 'noun', ...}} to name it")
@@ -48,7 +48,7 @@ def noun(label: Label, class_names: ClassNames, words: bool = True) -> str:
         if found is None and label in class_names:
             found = str(label)
     if found is None:
-        raise ValueError(f"class_names={class_names!r} has no entry for label {label!r}; add it")
+        raise ValueError(_unnamed(label, class_names))
     return str(found)
 
 
@@ -57,6 +57,15 @@ def plain_label(value: Any) -> Label:
     if isinstance(value, np.generic):
         value = value.item()
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _unnamed(label: Label, class_names: ClassNames) -> str:
+    """What to say of a label that has no name."""
+    said = f"class_names={class_names!r} has no entry for label {label!r}; add it"
+    if isinstance(class_names, Mapping) or isinstance(label, str):
+        return said
+    # A list counts from 0. Ids that begin at 1 all have a name in it, of another class, but for the last.
+    return f"{said}. A list names the ids from 0 on: where they begin at 1, as COCO's do, give {{id: name, ...}}"
 
 
 def _whole(label: Label) -> Label:

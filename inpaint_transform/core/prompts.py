@@ -13,7 +13,7 @@ import string
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from inpaint_transform.core.labels import ClassNames, Label, lookup, noun
+from inpaint_transform.core.labels import NO_LABELS, ClassNames, Label, lookup, noun
 
 PromptFunction = Callable[[Label, Mapping[str, str], random.Random], str]
 Prompts = str | Sequence[str] | Mapping[Any, str | Sequence[str]] | PromptFunction
@@ -80,6 +80,8 @@ def templates_of(prompts: Prompts, label: Label) -> Sequence[str]:
     """
     if isinstance(prompts, Mapping):
         found = lookup(prompts, label)
+        if found is None and label is None:
+            raise ValueError(f"prompts are by label, but {NO_LABELS}")
         if found is None:
             known = ", ".join(repr(key) for key in prompts)
             raise ValueError(
@@ -88,6 +90,18 @@ def templates_of(prompts: Prompts, label: Label) -> Sequence[str]:
             )
         prompts = found
     return [prompts] if isinstance(prompts, str) else list(prompts)  # type: ignore[arg-type] # callables never get here
+
+
+def check_label(prompts: Prompts, label: Label, class_names: ClassNames) -> None:
+    """Refuse a label for which no prompt could be drawn; what a function makes of it cannot be known.
+
+    Raises:
+        ValueError: There is no prompt for it, or no word where the prompt needs one.
+    """
+    if callable(prompts):
+        return
+    if any(set(LABEL_SLOTS) & set(slots_of(template)) for template in templates_of(prompts, label)):
+        noun(label, class_names)
 
 
 def check(prompts: Prompts, attributes: Mapping[str, Sequence[str]], sample_slots: bool) -> None:

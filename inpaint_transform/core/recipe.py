@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from inpaint_transform.core import prompts, references, vocabulary
-from inpaint_transform.core.labels import ClassNames, Label, noun
+from inpaint_transform.core.labels import NO_LABELS, ClassNames, Label, lookup, noun
 from inpaint_transform.core.prompts import Prompts
+from inpaint_transform.core.protocol import Judge
 from inpaint_transform.core.references import References
 from inpaint_transform.core.swaps import Swap
 
@@ -128,10 +129,7 @@ class Recipe:
         if labels is None:
             for name in CLASSES:
                 if getattr(self, name) and not isinstance(getattr(self, name), int | float):
-                    raise ValueError(
-                        f"{name} chooses by label, but the sample has no labels; give BboxParams(label_fields=[...]), "
-                        f"or with torchvision label_field or labels_getter"
-                    )
+                    raise ValueError(f"{name} chooses by label, but {NO_LABELS}")
             return self
         numbers = vocabulary.are_numbers(labels)
         if numbers is None:
@@ -139,6 +137,38 @@ class Recipe:
         if not numbers and self.class_names is None:
             vocabulary.check_case(self._words, labels)
         return self._by_id if numbers else self._by_name
+
+    def check_labels(self, labels: Sequence[Label] | None, judge: Judge | None = None) -> dict[Label, list[Label]]:
+        """Refuse what would fail later, when a box with one of these labels is drawn.
+
+        Args:
+            labels: As of ``spoken``.
+            judge: Who judges what is painted, and may need words.
+
+        Returns:
+            What each of the labels may be painted as; without those whose boxes are never painted.
+
+        Raises:
+            ValueError: As of ``spoken``, or a label that may be painted has no prompt or no name.
+        """
+        recipe = self.spoken(labels)
+        targets: dict[Label, list[Label]] = {}
+        for label in dict.fromkeys((None,) if labels is None else labels):
+            if not recipe._wants(label):
+                continue
+            targets[label] = [label] if recipe.relabel is None else [*recipe.relabel.targets_of(label)]
+            for target in targets[label]:
+                prompts.check_label(recipe.prompts, target, recipe.class_names)
+            if judge is not None:
+                for one in (label, *targets[label]):
+                    noun(one, recipe.class_names, words=judge.clip is not None)
+        return targets
+
+    def _wants(self, label: Label) -> bool:
+        """Whether boxes of a label may be painted, called as samples call it."""
+        if label in self.exclude_labels or (self.include_labels is not None and label not in self.include_labels):
+            return False
+        return not isinstance(self.box_p, Mapping) or (lookup(self.box_p, label) or 0) > 0
 
     @functools.cached_property
     def _by_id(self) -> Recipe:

@@ -126,7 +126,7 @@ class Swap:
             if box is not None and min(sides(box)) < min_box_size:
                 continue
             drawn = (lookup(share, label) or 0.0) if isinstance(share, Mapping) else share
-            weights = self._targets(label) if box is None else self.options(label, box)
+            weights = self.targets_of(label) if box is None else self.options(label, box)
             for target, weight in weights.items():
                 moved = count * drawn * weight / sum(weights.values())
                 expected[label] -= moved
@@ -160,7 +160,7 @@ class Swap:
         """
         found: dict[Any, dict[Any, int]] = {}
         for label, box in boxes:
-            others = [target for target in self._targets(label) if target != label]
+            others = [target for target in self.targets_of(label) if target != label]
             if not others:
                 continue
             counts = found.setdefault(label, dict.fromkeys(others, 0))
@@ -175,7 +175,7 @@ class Swap:
 
     def labels(self) -> set[Any]:
         """Every label that an edit can give."""
-        return {target for source in self.targets for target in self._targets(source)}
+        return {target for source in self.targets for target in self.targets_of(source)}
 
     def options(self, label: Label, box: Box) -> dict[Any, float]:
         """What a box of this label may become, with weights; empty where it has targets and fits none of them.
@@ -185,7 +185,7 @@ class Swap:
         size = math.sqrt(math.prod(sides(box)))
         return {
             target: weight
-            for target, weight in self._targets(label).items()
+            for target, weight in self.targets_of(label).items()
             if target == label or self._fits(target, size)
         }
 
@@ -200,7 +200,8 @@ class Swap:
         drawn: Label = target
         return drawn
 
-    def _targets(self, label: Label) -> dict[Any, float]:
+    def targets_of(self, label: Label) -> dict[Any, float]:
+        """What a box of this label may become, whatever its size, with weights."""
         found = lookup(self.targets, label)
         if found is None:
             return {label: 1.0}

@@ -43,15 +43,15 @@ def spoken(argument: str, given: Label, class_names: ClassNames, numbers: bool) 
     """
     found: list[Any]
     if numbers:
-        if not isinstance(given, str):
+        names = _by_label(class_names)
+        if isinstance(given, str) and given.lstrip("-").isdecimal():
+            given = int(given)  # JSON turns the integer keys of a mapping into strings
+        if not isinstance(given, str) and (class_names is None or any(_same(known, given) for known in names)):
             return [given]
-        if given.lstrip("-").isdecimal():  # JSON turns the integer keys of a mapping into strings
-            return [int(given)]
         if class_names is None:
             raise ValueError(
                 f"{argument} has {given!r}, but the labels are numbers; give class_names={{id: name, ...}}, or the id"
             )
-        names = _by_label(class_names)
         ids = [known for known, name in names.items() if name == given]
         found = [int(known) for known in ids if not _is_word(known)] or [known for known in names if known == given]
     else:

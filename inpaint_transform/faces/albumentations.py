@@ -47,7 +47,8 @@ class BBoxInpaint(Hooks, A.DualTransform):
             Stable Diffusion 1 and SDXL with ``ModelSpec(ip_adapter=...)``. A transform that holds arrays does not
             serialise.
         label_field (str | None): Which of ``BboxParams(label_fields=...)`` names the class. Default: the first.
-        class_names (dict | list | None): Class id to noun, for integer labels.
+        class_names (dict | list | None): Class id to noun, for integer labels. A list names the ids from 0 on, and is
+            one off for ids that begin at 1: for COCO's give ``{1: "person", 2: "bicycle", ...}``.
         prompt_key (str | None): Sample key with more slot values for this image, e.g. ``{"weather": "in fog"}``.
         relabel (dict | Swap | None): What boxes become: ``{"camaro": "accord"}``, a list to draw from,
             ``{label: weight}``, or a ``Swap``, which also knows the classes' sizes. The new label is painted and, once

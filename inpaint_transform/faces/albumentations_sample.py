@@ -13,6 +13,7 @@ from inpaint_transform.core import stale
 from inpaint_transform.core.blend import check_image
 from inpaint_transform.core.boxes import Box
 from inpaint_transform.core.edit import Edit
+from inpaint_transform.core.labels import Label
 from inpaint_transform.core.plan import Scene
 from inpaint_transform.faces.albumentations_labels import MAX_WHOLE, LabelColumns
 from inpaint_transform.faces.editor import Editor
@@ -88,15 +89,27 @@ class Sample:
         """The first picture, and the boxes."""
         return self.frames()[0], self._rows()
 
+    def labels(self) -> Sequence[Label] | None:
+        """One label a box, empty where it has no boxes; None where its boxes have none."""
+        rows = self._rows()
+        if not len(rows):
+            return ()
+        self._check_shares(rows)
+        self._check_numbers(rows)
+        if self._editor.recipe.relabel is not None:
+            self._check_relabel()
+        return self._labels.read(rows)
+
     def scene(self) -> Scene:
         """What there is to paint."""
         rows = self._rows()
-        boxes, labels = self._boxes(rows), self._labels.read(rows)
-        if len(rows):
-            self._check_numbers(rows)
-            if self._editor.recipe.relabel is not None:
-                self._check_relabel()
-        elif self._processor is None and "bboxes" not in self._data and self._editor.recipe.when_no_box == "skip":
+        boxes = self._boxes(rows)
+        if (
+            not len(rows)
+            and self._processor is None
+            and "bboxes" not in self._data
+            and self._editor.recipe.when_no_box == "skip"
+        ):
             self._editor.tally.warn_once(
                 "bboxes",
                 "the sample has no bboxes, so there is nothing to paint; give A.Compose([...], "
@@ -105,7 +118,7 @@ class Sample:
         return Scene(
             *self._size,
             boxes,
-            labels,
+            self.labels() if boxes else None,
             masks=self._instances(rows),
             slots=self._editor.read_slots(self._data),
             occupied=lambda index: self._occupied(index, boxes[index]),
@@ -190,6 +203,11 @@ class Sample:
         return rows if len(rows) else np.empty((0, 4))
 
     def _boxes(self, rows: np.ndarray) -> list[Box]:
+        self._check_shares(rows)
+        return pixel_boxes.from_normalized(rows, *self._size)
+
+    def _check_shares(self, rows: np.ndarray) -> None:
+        """Refuse boxes in pixels where no Compose has made shares of them."""
         if (
             self._processor is None
             and len(rows)
@@ -200,7 +218,6 @@ class Sample:
                 f"but one is {rows[0, :4].tolist()}; put the transform into A.Compose([...], "
                 f"bbox_params=A.BboxParams(format, label_fields=[...]))"
             )
-        return pixel_boxes.from_normalized(rows, *self._size)
 
     def _positions(self, rows: np.ndarray) -> Sequence[int] | None:
         """Which of the instance masks is each box's; None where there are none, or it is not known."""

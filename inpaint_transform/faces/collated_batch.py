@@ -124,6 +124,9 @@ class _Image:
         height, width = self._image.shape[-2:]
         return _to_numpy(self._image), self._rows / (width, height, width, height)
 
+    def labels(self) -> Sequence[Label] | None:
+        return self._labels if len(self._rows) else ()
+
     def scene(self) -> Scene:
         height, width = self._image.shape[-2:]
         return Scene(height, width, pixel_boxes.from_pixels(self._rows, height, width), self._labels)

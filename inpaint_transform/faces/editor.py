@@ -13,6 +13,7 @@ import numpy as np
 
 from inpaint_transform.core.edit import Edit, Outcome, failed
 from inpaint_transform.core.errors import InpaintError
+from inpaint_transform.core.labels import Label
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.paint import paint_all
 from inpaint_transform.core.plan import Scene, obstacles, plan
@@ -24,6 +25,7 @@ from inpaint_transform.faces.counters import Tally
 from inpaint_transform.faces.edits import Edits, edits_of
 from inpaint_transform.faces.epoch import SharedEpoch
 from inpaint_transform.faces.firing import Firing, Keyed
+from inpaint_transform.faces.relabel import linked_value
 from inpaint_transform.serving.placement import resolve_serving
 from inpaint_transform.serving.registry import OnDemand
 from inpaint_transform.serving.registry import connect as connect_inpainter
@@ -33,10 +35,17 @@ if TYPE_CHECKING:
     from inpaint_transform.serving.pool.pool import Pool
 
 Connect = Callable[[ModelSpec, Session | None], Inpainter]
+# So many samples with labels have these checked whether or not they fire. Later ones are checked when they fire: those
+# which do not cost nothing.
+CHECKED_SAMPLES = 100
 
 
 class Sample(Keyed, Protocol):
     """How the editor reads a sample: its face answers, and only what is asked."""
+
+    def labels(self) -> Sequence[Label] | None:
+        """One label a box, empty where it has no boxes; None where its boxes have none."""
+        ...
 
     def scene(self) -> Scene:
         """What there is to paint."""
@@ -77,6 +86,8 @@ class Editor:
         self.epoch = SharedEpoch()
         self.tally = Tally()
         self._chosen = self.recipe.chosen()
+        self._checked = 0
+        self._known: set[Label] = set()
         self._spec = read.spec
         self._firing = Firing(read.seed, read.schedule)
         self._log = read.log
@@ -119,14 +130,22 @@ class Editor:
             The edits; empty where it does not fire, and where no box is eligible.
 
         Raises:
-            ValueError: The sample is unusable; the message names what and the mend.
+            ValueError: The sample is unusable, or a setting does not fit its labels; the message names what and the
+                mend.
         """
+        if self._checked < CHECKED_SAMPLES:
+            labels = sample.labels()
+            if labels is None or len(labels) > 0:
+                self._checked += 1
+                self._check_labels(labels)
         if self._firing.schedule is not None and not self.epoch.told:
             self.tally.count_untold()
         rng = self._firing.decide(sample, p, self.epoch.value, stream, forced=forced)
         if rng is None:
             return []
         recipe, scene = self.recipe.scaled(self.factor("box_p")), sample.scene()
+        if len(scene.boxes) > 0:
+            self._check_labels(scene.labels)
         if scene.labels:
             self.tally.see(scene.labels, self._chosen)
         edits: list[Edit] = []
@@ -140,6 +159,19 @@ class Editor:
             if None not in reasons:
                 self.tally.count_unpainted(reason for reason in reasons if reason is not None)
         return edits
+
+    def _check_labels(self, labels: Sequence[Label] | None) -> None:
+        """Refuse labels that settings have no words for, whether or not their boxes are drawn; each of them once."""
+        labelled = (None,) if labels is None else labels
+        if self._known.issuperset(labelled):
+            return
+        names = self.recipe.class_names
+        for label, targets in self.recipe.check_labels(labels, self.gate).items():
+            for field, values in self.linked_fields.items():
+                for target in targets if values is not None else ():
+                    if target != label:
+                        linked_value(self.linked_fields, field, target, names)
+        self._known.update(labelled)
 
     def read_slots(self, sample: Mapping[Any, Any]) -> Mapping[str, str | Sequence[str]]:
         """The slot values that a sample brings under ``prompt_key``.

@@ -49,7 +49,7 @@ class BBoxInpaint(v2.Transform):
         negative_prompt: What to avoid.
         attributes: Values to draw for the slots.
         reference: Pictures of what to paint, by label.
-        class_names: Class id to noun, for integer labels.
+        class_names: Class id to noun, for integer labels; a list names the ids from 0 on, so give a dict for COCO's.
         prompt_key: Key of the sample with more slot values.
         relabel: What boxes become. The new label is written into a copy of what holds the labels.
         linked_fields: With ``relabel``, what other keys of the sample become that have one entry a box.

@@ -86,20 +86,26 @@ class Sample:
         height, width = size_of(self.images[0])
         return frames(self.images[0])[0], self._rows[0] / (width, height, width, height)
 
+    def labels(self) -> Sequence[Label] | None:
+        """One label a box, empty where it has no boxes; None where its boxes have none."""
+        count = len(self._rows[0])
+        if count == 0:
+            return ()
+        if self._editor.recipe.relabel is not None:
+            self._check_relabel()
+        return self._labels(count)
+
     def scene(self) -> Scene:
         """What there is to paint."""
         height, width = size_of(self.images[0])
         rows, outlines = self._rows
         boxes = pixel_boxes.from_pixels(rows, height, width)
-        labels = self._labels(len(boxes))
-        if boxes and self._editor.recipe.relabel is not None:
-            self._check_relabel()
         key = self._editor.recipe.prompt_key
         return Scene(
             height,
             width,
             boxes,
-            labels,
+            self.labels() if boxes else None,
             outlines,
             self._instances(len(boxes)),
             {} if key is None else self._editor.read_slots(find_mapping(self._sample, key)),

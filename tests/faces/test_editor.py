@@ -13,6 +13,7 @@ from warned import warned
 
 from inpaint_transform import BBoxInpaint, InpaintError
 from inpaint_transform.core.plan import Scene
+from inpaint_transform.faces import editor as editor_module
 from inpaint_transform.faces.editor import Editor
 from inpaint_transform.gates import ClipGate
 from inpaint_transform.serving.pool import pool as pool_module
@@ -29,6 +30,9 @@ class Flat:
 
     def key(self):
         return self.image, np.asarray(self.boxes) / 100
+
+    def labels(self) -> list[str]:
+        return ["cat", "dog"] if len(self.boxes) else []
 
     def scene(self) -> Scene:
         self.read = True
@@ -153,3 +157,81 @@ def test_a_transform_behind_a_random_crop_is_told_to_stand_before_it(
 def test_a_transform_whose_objects_come_again_is_told_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reuse = {"path": str(tmp_path / "pool"), "variants": 1}
     assert told_in_three_epochs(monkeypatch, lambda epoch, number: IMAGE, reuse=reuse) == []
+
+
+class Labelled(Flat):
+    """A sample with other labels."""
+
+    def __init__(self, *labels) -> None:
+        super().__init__(boxes=[(10, 10, 50, 60)] * len(labels))
+        self.given = list(labels)
+        self.asked = 0
+
+    def labels(self):
+        self.asked += 1
+        return self.given if self.given != [None] else None
+
+    def scene(self) -> Scene:
+        return Scene(*self.image.shape[:2], self.boxes, self.labels())
+
+
+@pytest.mark.parametrize(
+    ("settings", "labels", "said"),
+    [
+        ({}, ["cat", 3], "label 3 is a number; give class_names={3: 'noun'"),
+        ({"class_names": {1: "cat"}}, [1, 2], "has no entry for label 2; add it"),
+        ({"class_names": ["cat", "dog"]}, [1, 2], "label 2; add it. A list names the ids from 0 on.*COCO"),
+        ({"class_names": {"cat": "tabby"}}, ["cat", "dog"], "has no entry for label 'dog'"),
+        ({"prompts": {"cat": "a cat"}}, ["cat", "dog"], "prompts has no entry for label 'dog'"),
+        ({"prompts": {"cat": "a cat"}, "class_names": ["cat", "dog"]}, [0, 1], "prompts has no entry for label 1"),
+        ({"prompts": {"cat": "a cat"}, "relabel": {"cat": "dog"}}, ["cat"], "prompts has no entry for label 'dog'"),
+        ({"prompts": {1: "a cat"}, "relabel": {1: [1, 2]}}, [1], "prompts has no entry for label 2"),
+        ({"include_labels": ["Cat"]}, ["cat"], "include_labels has 'Cat', but a label is 'cat'"),
+        ({"include_labels": ["cat"], "class_names": ["dog"]}, [0], "include_labels has 'cat', which is none of"),
+        ({"exclude_labels": [7], "class_names": ["dog"]}, [0], "exclude_labels has 7, which is none of"),
+        ({"box_p": {2: 0.5}, "class_names": ["dog"]}, [0], "box_p has 2, which is none of"),
+        ({"relabel": {"cat": "dgo"}, "class_names": ["cat", "dog"]}, [0], "relabel has 'dgo'.*did you mean 'dog'"),
+        ({"relabel": {"cat": "dog"}, "linked_fields": {"id": {"cat": 1}}}, ["cat"], "no value for the label 'dog'"),
+        ({"gate": ClipGate("tiny"), "prompts": "a thing"}, [3], "label 3 is a number"),
+        ({}, [None], "the prompt needs {label}, but the sample has no labels"),
+        ({"prompts": {"cat": "a cat"}}, [None], "prompts are by label, but the sample has no labels"),
+        ({"include_labels": ["cat"]}, [None], "include_labels chooses by label, but the sample has no labels"),
+    ],
+)
+def test_what_does_not_fit_the_labels_is_said_at_the_first_sample(settings: dict, labels: list, said: str) -> None:
+    one = editor(**settings)
+    for sample in (Labelled(), Labelled()):  # without boxes nothing is known yet
+        assert one.draw(sample, 0.0) == []
+    for _ in range(2):  # and it is no less wrong the second time
+        with pytest.raises(ValueError, match=said.replace("{label}", r"\{label\}").replace("; add it. A", ".*A")):
+            one.draw(Labelled(*labels), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "labels"),
+    [
+        ({"prompts": {"cat": "a cat"}, "include_labels": ["cat"]}, ["cat", "dog"]),
+        ({"prompts": {"cat": "a cat"}, "exclude_labels": ["dog"]}, ["cat", "dog"]),
+        ({"prompts": {"cat": "a cat"}, "box_p": {"cat": 0.3, "dog": 0}}, ["cat", "dog", "elk"]),
+        ({"prompts": {"dog": "a dog"}, "relabel": {"cat": "dog"}}, ["cat", "dog"]),
+        ({"prompts": "a thing"}, [1, 2.0]),
+        ({"prompts": "a thing"}, [None]),
+        ({"prompts": lambda label, slots, rng: "a thing"}, [1]),
+        ({"class_names": {1: "cat"}, "include_labels": ["cat"]}, [1, 2]),
+        ({"relabel": {"cat": "dog"}, "linked_fields": {"id": None}}, ["cat"]),
+    ],
+)
+def test_labels_that_are_never_painted_need_no_words(settings: dict, labels: list) -> None:
+    editor(**settings).draw(Labelled(*labels), 0.0)
+
+
+def test_a_label_that_comes_late_is_checked_once_its_sample_fires_drawn_or_not(monkeypatch) -> None:
+    monkeypatch.setattr(editor_module, "CHECKED_SAMPLES", 2)
+    one = editor(prompts={"cat": "a cat"}, min_box_size=90)
+    sample = Labelled("cat")
+    for _ in range(10):
+        one.draw(sample, 0.0)
+    assert sample.asked == 2  # those that do not fire are not read any more
+    assert one.draw(Labelled("dog"), 0.0) == []
+    with pytest.raises(ValueError, match="no entry for label 'dog'"):
+        one.draw(Labelled("cat", "dog"), 1.0)
