@@ -31,6 +31,7 @@ import torch
 
 from benchmarks import report, scaling
 from benchmarks.ways import IDLE, SHARED, SPEC, WAYS, Sample, Way
+from inpaint_transform.datasets import reading
 from inpaint_transform.datasets.reading import BoxFormat, read_image
 from inpaint_transform.serving.registry import connect, shutdown
 from inpaint_transform.tools.bench import samples
@@ -311,9 +312,8 @@ def main() -> None:
     cv2.setNumThreads(0)  # as a DataLoader's workers have it
     pictures = samples.embedded()
     if arguments.data:
-        pictures = samples.read_own(
-            arguments.data / "images", arguments.data / "coco.json", BoxFormat.COCO, None, print
-        )
+        found = reading.find(arguments.data / "images", BoxFormat.COCO, arguments.data / "coco.json")
+        pictures = samples.read_own(found, print)
     results = measure(pictures, 1 if arguments.quick else arguments.rounds, arguments.quick)
     for name, row in results["ways"].items():
         print(

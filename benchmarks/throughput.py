@@ -10,6 +10,7 @@ import sys
 
 from benchmarks.report import RESULTS
 from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.tools.bench import samples
 from inpaint_transform.tools.bench.run import run
 from inpaint_transform.tools.bench.settings import QUICK, Settings
@@ -23,7 +24,8 @@ def main() -> None:
     arguments = parser.parse_args()
     settings = Settings(ModelSpec(arguments.model), **(QUICK if arguments.quick else {}))
     command = ("python -m benchmarks.throughput", sys.argv[1:])
-    run(settings, samples.embedded(), RESULTS / "throughput.json", command, print, "embedded")
+    data = samples.Data.of("embedded", samples.embedded(), Recipe())
+    run(settings, data, RESULTS / "throughput.json", command, print)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ SMALL = ["--workers", "0,1", "--p", "0,1", "--batch-size", "2", "--seconds", "0.
 # What the command measures, see ``bench_reports.check``.
 RESULTS = {
     "settings": {"workers": [int], "p": [NUMBER], "batch_size": int, "seconds": NUMBER},
-    "data": {"source": str, "pictures": int, "boxes": int},
+    "data": {"source": str, "pictures": int, "total": int, "boxes": int, "edits": NUMBER, "drawn": NUMBER},
     "complete": bool,
     "model": {
         "id": str,
@@ -33,6 +33,7 @@ RESULTS = {
         "dtype": str,
         "device": str,
         "max_batch_size": int,
+        "paint_s": NUMBER,
         **MEMORY,
     },
     "bare": [{**CASE, "batch": int}],
@@ -46,7 +47,10 @@ RESULTS = {
             "concurrent": bool,
             "images": int,
             "painted": int,
+            "edits": int,
+            "accepted": int,
             "painted_per_s": NUMBER,
+            "attempts_per_s": NUMBER,
             "mean_batch": MAYBE,
             "busy_share": NUMBER,
             "host_pss_mib": MAYBE,
@@ -89,10 +93,14 @@ def test_it_runs_end_to_end(tmp_path: Path) -> None:
     assert set(cases) == {(workers, p, mode) for workers in (0, 1) for p in (0, 1) for mode in (False, True)}
     for (_, p, _), found in cases.items():
         assert (found["painted"], found["p50_ms"] is None) == ((0, True) if p == 0 else (found["images"], False))
+        assert found["edits"] == found["accepted"] == found["painted"]
         assert 0 <= found["busy_share"] <= 1
         assert (found["mean_batch"] is None) == (p == 0)
         if p == 1:
             assert found["busy_share"] > 0.1
+    # How long it takes was said before the first loader.
+    assert done.stdout.startswith("this takes at least")
+    assert done.stdout.index(" to go; ") < done.stdout.index("loader")
     # Every result came as a line of its own, and the advice last.
     for found in results["loader"]:
         assert line("loader", found) in done.stdout
@@ -150,8 +158,13 @@ OWN = ["--images", "images", "--format", "yolo", "--names", "cone"]
     [
         (["--images", "nowhere", "--boxes", "labels", "--format", "yolo", "--names", "cone"], 1, "nowhere"),
         ([*OWN, "--boxes", "nolabels"], 1, "nolabels"),
+        (["--images", "nowhere"], 1, "nowhere: there is no such picture or folder"),
         ([*OWN, "--boxes", "small"], 1, "no box to paint"),
-        (OWN, 2, "--boxes and --format"),
+        (["--images", "images"], 2, "--images images needs --format yolo, coco or voc, and --boxes where"),
+        (["--boxes", "labels", "--format", "yolo"], 2, "give --images too"),
+        (["--format", "coco"], 2, "give --images too"),
+        (OWN, 1, "pictures and labels are not found in it"),
+        ([*OWN, "--boxes", "labels", "--split", "images=val"], 1, "no picture of the split train"),
         (["--names", "cone"], 2, "--names"),
         (["--p", "0,1.5"], 2, "p=1.5"),
         (["--p", "0,nan"], 2, "p=nan"),

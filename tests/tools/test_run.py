@@ -2,7 +2,15 @@
 
 from inpaint_transform.tools.bench.run import line
 
-FOUND = {"workers": 0, "p": 1, "concurrent": False, "images_per_s": 110.0, "painted_per_s": 110.0, "painted": 9}
+FOUND = {
+    "workers": 0,
+    "p": 1,
+    "concurrent": False,
+    "images_per_s": 110.0,
+    "painted_per_s": 110.0,
+    "painted": 9,
+    "images": 9,
+}
 FOUND |= {"p50_ms": None, "mean_batch": 2.0, "busy_share": 0.9, "host_pss_mib": 1}
 
 

@@ -1,24 +1,34 @@
-"""What the measurements mean: the p that a machine affords, and what would afford more."""
+"""What the measurements mean: the p that a machine affords, and what would afford more.
+
+A measurement is short, and at a small p it is chance how many boxes are painted in it. So time is counted by the boxes
+that were painted, and only what is advised is a ``p`` again, of which the data say how many boxes it paints.
+"""
 
 from __future__ import annotations
 
 import itertools
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from inpaint_transform.tools.bench.duration import in_words
+from inpaint_transform.tools.bench.settings import VARIANTS
+
 # The rates of training that are told about when the user's own is not known.
 ROUND_RATES = tuple(digit * 10**power for power in range(5) for digit in (1, 2, 5))
 MAX_LINES = 5
-# The numbers of boxes that are told about.
-ROUND_BOXES = (1_000, 10_000)
+# The numbers of looks that are told about.
+ROUND_LOOKS = (1_000, 10_000)
 # More than the bare pipeline cannot be had; a little more is noise.
 MAX_SHARE = 1.1
 # Of the cores: with more in use by others a measurement says little.
 BUSY_SHARE = 0.5
 # A loader that reaches less of the bare pipeline than this has something to gain from its own settings.
 GOOD_SHARE = 0.8
+# Where at least this share of the samples that p chooses is really painted, the two need not be told apart.
+NEARLY_ALL = 0.95
 
 
 @dataclass(frozen=True)
@@ -41,59 +51,76 @@ class Affordable:
         return _words(self.workers, self.concurrent)
 
 
-def affordable_p(rates: Mapping[float, float], train_rate: float) -> float:
-    """The largest p at which a loader delivers at least ``train_rate`` images/s.
+def affordable(rates: Mapping[float, float], train_rate: float) -> float:
+    """How many boxes of an image may be painted, on average, while a loader delivers at least ``train_rate`` images/s.
 
-    Between measured p the time for an image is taken to grow evenly, as it does where each edit costs the same. A
+    Between measurements the time for an image is taken to grow evenly, as it does where each edit costs the same. A
     measurement that says more edits are faster is noise, and the slower one counts.
 
     Args:
-        rates: Images/s by p in [0, 1], > 0.
+        rates: Images/s, > 0, by painted boxes an image, >= 0.
         train_rate: Images/s that training takes, > 0.
 
     Returns:
-        A p in [0, 1], never beyond the largest measured one nor below the smallest; 0 where even that is too slow.
+        A number that is never beyond the largest measured one; 0 where even the smallest is too slow.
 
     Raises:
         ValueError: A rate is not above 0, or there is none.
 
     Examples:
-        >>> round(affordable_p({0.0: 400.0, 1.0: 50.0}, 100.0), 3)
+        >>> round(affordable({0.0: 400.0, 1.0: 50.0}, 100.0), 3)
         0.429
     """
     if not rates or train_rate <= 0 or any(rate <= 0 for rate in rates.values()):
         raise ValueError(f"rates={dict(rates)!r}, train_rate={train_rate!r}: use rates above 0")
     measured = sorted(rates)
-    times = list(itertools.accumulate((1 / rates[p] for p in measured), max))
+    times = list(itertools.accumulate((1 / rates[boxes] for boxes in measured), max))
     allowed = 1 / train_rate
     if allowed >= times[-1]:
         return measured[-1]
     found = 0.0
-    for (p0, t0), (p1, t1) in itertools.pairwise(zip(measured, times, strict=True)):
+    for (boxes0, t0), (boxes1, t1) in itertools.pairwise(zip(measured, times, strict=True)):
         if t0 <= allowed:
-            found = p1 if allowed >= t1 else p0 + (p1 - p0) * (allowed - t0) / (t1 - t0)
+            found = boxes1 if allowed >= t1 else boxes0 + (boxes1 - boxes0) * (allowed - t0) / (t1 - t0)
     return min(found, measured[-1])
 
 
-def best_loader(loaders: Sequence[Mapping[str, Any]], train_rate: float) -> Affordable:
+def best_loader(loaders: Sequence[Mapping[str, Any]], train_rate: float, edits: float) -> Affordable:
     """The measured loader that affords most; of equals the one with fewest workers.
 
     Args:
         loaders: Results of the section ``loader``, at least one.
         train_rate: Images/s of training, > 0.
+        edits: How many boxes an image is painted in when the transform's ``p`` has decided for it, on average, > 0.
+
+    Returns:
+        A p that is never beyond the largest measured one.
     """
     rates: dict[tuple[int, bool], dict[float, float]] = {}
+    most: dict[tuple[int, bool], float] = {}
     for found in loaders:
-        rates.setdefault((found["workers"], found["concurrent"]), {})[found["p"]] = found["images_per_s"]
-    options = [Affordable(affordable_p(by_p, train_rate), *loader) for loader, by_p in sorted(rates.items())]
+        loader, boxes = (found["workers"], found["concurrent"]), found["edits"] / found["images"]
+        by_boxes = rates.setdefault(loader, {})
+        by_boxes[boxes] = min(found["images_per_s"], by_boxes.get(boxes, math.inf))
+        most[loader] = max(found["p"], most.get(loader, 0.0))
+    options = [
+        Affordable(_p(affordable(by_boxes, train_rate), max(by_boxes), edits, most[loader]), *loader)
+        for loader, by_boxes in sorted(rates.items())
+    ]
     return max(options, key=lambda option: option.p)
+
+
+def _p(boxes: float, measured: float, edits: float, most: float) -> float:
+    """The p that paints so many boxes an image; the largest one where all that was measured is affordable."""
+    p = boxes / edits
+    return most if boxes == measured and p >= NEARLY_ALL * most else min(p, most)
 
 
 def advise(results: Mapping[str, Any], train_rate: float | None = None) -> list[str]:
     """The measurements in words.
 
     Args:
-        results: With the sections ``model``, ``bare``, ``loader`` and ``reuse``, as far as they were measured.
+        results: The section ``data``, and ``model``, ``bare``, ``loader`` and ``reuse`` as far as they were measured.
         train_rate: Images/s of the user's own training step. Without it, several round rates are told about.
 
     Returns:
@@ -102,18 +129,32 @@ def advise(results: Mapping[str, Any], train_rate: float | None = None) -> list[
     loaders = results.get("loader", [])
     if not loaders:
         return []
+    if not any(found["edits"] for found in loaders):
+        unknown = "no box was painted in any loader, so what p costs is not known: measure with a larger p"
+        return [*_busy(results), unknown, *_ahead(results)]
     lines: list[str] = []
     short = False
     for rate in _rates(loaders) if train_rate is None else [train_rate]:
-        best = best_loader(loaders, rate)
+        best = best_loader(loaders, rate, results["data"]["edits"])
         fastest = max(loaders, key=lambda found: found["images_per_s"])
         if fastest["images_per_s"] < rate:
             lines.append(_too_slow(fastest, rate))
             continue
-        lines.append(f"at {rate:g} images/s of training this machine affords p = {_floor(best.p)} ({best.loader})")
+        lines.append(f"at {rate:g} images/s of training this machine affords {_affords(best, results)}")
         lines += _reuse(results, rate)
         short = short or best.p < 1
     return [*_busy(results), *lines, *(_more(results) if short or train_rate is None else []), *_ahead(results)]
+
+
+def _affords(best: Affordable, results: Mapping[str, Any]) -> str:
+    """A p, and in how many samples something is painted with it, where these are fewer."""
+    if best.p < 0.01:
+        return f"no p of 0.01 or more ({best.loader})"
+    painting = [found for section in ("loader", "reuse") for found in results.get(section, ()) if found["edits"]]
+    kept = sum(found["accepted"] for found in painting) / sum(found["edits"] for found in painting)
+    real = results["data"]["drawn"] * kept
+    words = f"p = {_floor(best.p)} ({best.loader})"
+    return words if real >= NEARLY_ALL else f"{words}, with which {best.p * real:.2g} of the samples are really painted"
 
 
 def _reuse(results: Mapping[str, Any], rate: float) -> list[str]:
@@ -121,18 +162,20 @@ def _reuse(results: Mapping[str, Any], rate: float) -> list[str]:
     found, bare = results.get("reuse", []), results.get("bare", [])
     if not found or not bare:
         return []
-    best = best_loader(found, rate)
-    if best.p == 0:
-        return []
-    data = results.get("data", {})
-    boxes = data["boxes"] / data["pictures"] if data.get("pictures") else 1.0
-    # An epoch of so many pictures takes pictures / rate seconds, in which so many of their boxes are painted.
-    epochs = max(1, round(boxes * rate / max(each["images_per_s"] for each in bare)))
-    every = "in every epoch" if epochs == 1 else f"every {epochs} epochs"
-    return [
-        f"   with reuse={{'variants': 1}} it affords p = {_floor(best.p)} ({best.loader}) and paints each object anew "
-        f"{every}, if painting has a device of its own"
-    ]
+    workers = {each["workers"] for each in found}
+    without = [each for each in results["loader"] if each["p"] == 0 and each["workers"] in workers]
+    best = best_loader([*found, *(each for each in without if not each["concurrent"])], rate, results["data"]["edits"])
+    if best.p < 0.01:
+        return ["   and with reuse={} none either: without a single edit the loader is hardly faster"]
+    words = f"   with reuse={{}} it affords {_affords(best, results)}, once the looks are painted"
+    if results["model"]["device"] == "cpu":
+        return [words]
+    # An epoch of so many pictures takes pictures / rate seconds, in which so many looks are painted.
+    data = results["data"]
+    looks, epoch_s = VARIANTS * data["boxes"], data["total"] / rate
+    epochs = max(1, round(looks / (_best(bare) * epoch_s)))
+    every = "in every epoch" if epochs == 1 else f"in {epochs} epochs"
+    return [f"{words}: all of them {every}, if painting has a device of its own"]
 
 
 def _busy(results: Mapping[str, Any]) -> list[str]:
@@ -164,15 +207,17 @@ def _ahead(results: Mapping[str, Any]) -> list[str]:
     bare = results.get("bare", [])
     if not bare:
         return []
-    best = max(bare, key=lambda found: found["images_per_s"])
-    data = results.get("data", {})
-    own = [data["boxes"]] if data.get("source") not in (None, "embedded") else []
-    times = [f"{boxes} boxes {_minutes(boxes / best['images_per_s'])}" for boxes in sorted({*own, *ROUND_BOXES})]
-    return [f"painting once, ahead of the training, takes about: {', '.join(times)}"]
+    data = results["data"]
+    times = [f"{in_words(looks / _best(bare))} for {looks} looks" for looks in ROUND_LOOKS]
+    if data["source"] != "embedded":
+        own = in_words(VARIANTS * data["boxes"] / _best(bare))
+        times.insert(0, f"{own} for {VARIANTS} looks, as reuse={{}} has them, of each of your {data['boxes']} boxes")
+    return [f"painting ahead of the training takes about {', '.join(times)}"]
 
 
-def _minutes(seconds: float) -> str:
-    return f"{float(f'{seconds / 60:.2g}'):g} min"
+def _best(bare: Sequence[Mapping[str, Any]]) -> float:
+    """The most crops a second that the pipeline alone paints; 0 where that was not measured."""
+    return max((found["images_per_s"] for found in bare), default=0.0)
 
 
 def _rates(loaders: Sequence[Mapping[str, Any]]) -> list[float]:
@@ -188,12 +233,11 @@ def _rates(loaders: Sequence[Mapping[str, Any]]) -> list[float]:
 def _more(results: Mapping[str, Any]) -> list[str]:
     """What would afford more, from what was measured."""
     lines = []
-    painting = [found for found in results["loader"] if found.get("painted_per_s")]
-    bare = results.get("bare", [])
-    best_bare = max((found["images_per_s"] for found in bare), default=0.0)
+    painting = [found for found in results["loader"] if found["attempts_per_s"]]
+    best_bare = _best(results.get("bare", []))
     if painting and best_bare:
-        best = max(painting, key=lambda found: found["painted_per_s"])
-        share = best["painted_per_s"] / best_bare
+        best = max(painting, key=lambda found: found["attempts_per_s"])
+        share = best["attempts_per_s"] / best_bare
         lines.append(
             f"the pipeline alone paints {best_bare:.3g} images/s; of that the best loader reaches {share:.0%} "
             f"({_words(best['workers'], best['concurrent'])}, p = {best['p']:g})"
@@ -211,7 +255,7 @@ def _more(results: Mapping[str, Any]) -> list[str]:
         ways.append(f"fewer steps (half of the {steps} is up to 2x as fast)")
     if size is not None:
         ways.append(f"a smaller size (half of the {size} pixels is up to 4x as fast)")
-    ways.append("reuse=... (what was painted is used again), filled ahead by `inpaint-transform paint-ahead`")
+    ways.append("reuse={} (what was painted is used again), filled ahead by `inpaint-transform paint-ahead`")
     return [*lines, f"for more: {', '.join(ways)}"]
 
 

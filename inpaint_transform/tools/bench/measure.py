@@ -13,6 +13,7 @@ import itertools
 import multiprocessing
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,8 @@ from inpaint_transform.serving.placement import resolve_device
 from inpaint_transform.serving.registry import connect, shutdown
 from inpaint_transform.tools.bench.fresh import in_fresh_process
 from inpaint_transform.tools.bench.memory import pss_mib
-from inpaint_transform.tools.bench.samples import Picture, Timed, collate, requests_of
-from inpaint_transform.tools.bench.settings import BATCHES, Settings
-
-# A measurement that gets too few batches in its time goes on, but not for longer than this many times its time.
-PATIENCE = 6
+from inpaint_transform.tools.bench.samples import Picture, Timed, requests_of
+from inpaint_transform.tools.bench.settings import BATCHES, PATIENCE, Case, Settings
 
 Result = dict[str, Any]
 
@@ -46,7 +44,7 @@ def measure(settings: Settings, pictures: Sequence[Picture]) -> Iterator[tuple[s
     """
     yield from in_fresh_process(measure_bare, settings, pictures)
     yield from in_fresh_process(measure_in_process, settings, pictures)
-    if any(settings.workers):
+    if settings.shared:
         yield from in_fresh_process(measure_shared, settings, pictures)
     from inpaint_transform.tools.bench.reuse import measure_reuse  # which measures loaders with what is here
 
@@ -60,7 +58,10 @@ def measure_bare(settings: Settings, pictures: Sequence[Picture]) -> Iterator[tu
     recipe = transform_of(settings, settings.model).editor.recipe
     requests = requests_of(pictures, engine.size, max(BATCHES), recipe)
     engine.paint(requests[:1])
-    yield "model", {**_model(settings.model), "size": engine.size, **_memory_of(memory_bytes())}
+    start = time.perf_counter()
+    engine.paint(requests[:1])
+    first = {"paint_s": _rounded(time.perf_counter() - start)}
+    yield "model", {**_model(settings.model), "size": engine.size, **first, **_memory_of(memory_bytes())}
     for batch in BATCHES:
         engine.paint(requests[:batch])  # the first call at a size is slow
         times: list[float] = []
@@ -75,25 +76,22 @@ def measure_in_process(settings: Settings, pictures: Sequence[Picture]) -> Itera
     """The transform that always fires, called alone; then loaders without workers, if they are asked for."""
     spec = dataclasses.replace(settings.model, serving="local")
     begun = warm_up(settings, spec, pictures)
-    sample = Timed(pictures, _compose(transform_of(settings, spec)))
+    sample = _timed(pictures, transform_of(settings, spec))
     times: list[float] = []
-    painted = 0
     for index in itertools.count():
-        _, seconds, fired = sample[index]
-        times.append(seconds)
-        painted += fired
+        times.append(sample[index][1])
         if sum(times) >= settings.seconds and len(times) >= 3:
             break
     yield (
         "transform",
         {
             "images_per_s": _rounded(len(times) / sum(times)),
-            "painted_per_s": _rounded(painted / sum(times)),
+            "painted_per_s": _rounded(sample.counted()["accepted"] / sum(times)),
             **_latency(times),
         },
     )
-    if 0 in settings.workers:
-        yield from _loaders(settings, spec, 0, pictures, begun)
+    for case in settings.loaders(shared=False):
+        yield "loader", measure_loader(settings, spec, case, pictures, begun)
 
 
 def measure_shared(settings: Settings, pictures: Sequence[Picture]) -> Iterator[tuple[str, Result]]:
@@ -101,9 +99,8 @@ def measure_shared(settings: Settings, pictures: Sequence[Picture]) -> Iterator[
     spec = dataclasses.replace(settings.model, serving="shared")
     try:
         begun = warm_up(settings, spec, pictures)
-        for workers in settings.workers:
-            if workers > 0:
-                yield from _loaders(settings, spec, workers, pictures, begun)
+        for case in settings.loaders(shared=True):
+            yield "loader", measure_loader(settings, spec, case, pictures, begun)
     finally:
         shutdown()
 
@@ -125,42 +122,34 @@ def warm_up(settings: Settings, spec: ModelSpec, pictures: Sequence[Picture]) ->
     return begun
 
 
-def _loaders(
-    settings: Settings, spec: ModelSpec, workers: int, pictures: Sequence[Picture], begun: float
-) -> Iterator[tuple[str, Result]]:
-    for concurrent in (False, True):
-        for p in settings.p:
-            yield "loader", measure_loader(settings, spec, workers, p, concurrent, pictures, begun)
-
-
 def measure_loader(
     settings: Settings,
     spec: ModelSpec,
-    workers: int,
-    p: float,
-    concurrent: bool,
+    case: Case,
     pictures: Sequence[Picture],
     begun: float,
     reuse: dict[str, Any] | None = None,
 ) -> Result:
     """One DataLoader, from the end of its warm-up until it has run long enough."""
-    timed = Timed(pictures, _compose(transform_of(settings, spec, p, reuse)))
+    workers = case.workers
+    timed = _timed(pictures, transform_of(settings, spec, case.p, reuse))
     loader = DataLoader(
-        ConcurrentDataset(timed) if concurrent else timed,
+        ConcurrentDataset(timed) if case.concurrent else timed,
         batch_size=settings.batch_size,
         num_workers=workers,
-        collate_fn=collate,
+        collate_fn=timed.collate,
     )
     inpainter = connect(spec)
     batches = iter(loader)
     for _ in range(max(workers, 1)):
         next(batches)  # every worker has started and has delivered once
     before, start = inpainter.stats(), time.perf_counter()
-    images, fired = 0, []
+    images, fired, counts = 0, [], Counter[str]()
     for number in itertools.count(1):
-        _, seconds, painted = next(batches)
+        _, seconds, painted, counted = next(batches)
         images += len(seconds)
         fired += [taken for taken, hit in zip(seconds, painted, strict=True) if hit]
+        counts += counted
         elapsed = time.perf_counter() - start
         enough = number >= 2 * max(workers, 1)
         if elapsed >= settings.seconds * (1 if enough else PATIENCE):
@@ -171,13 +160,15 @@ def measure_loader(
     del batches
     gc.collect()  # ends the workers now
     return {
-        "workers": workers,
-        "p": p,
-        "concurrent": concurrent,
+        **dataclasses.asdict(case),
         "images": images,
         "images_per_s": _rounded(images / elapsed),
         "painted": len(fired),
-        "painted_per_s": _rounded(len(fired) / elapsed),
+        # Boxes that were painted or taken from a pool, in how many of them it is seen, and what the model did for them.
+        "edits": counts["edits"] - counts["cold"],
+        "accepted": counts["accepted"],
+        "painted_per_s": _rounded(counts["accepted"] / elapsed),
+        "attempts_per_s": _rounded(counts["attempts"] / elapsed),
         **_latency(fired),
         **_use(before, after, start - begun, elapsed),
         **_memory_of(after),
@@ -185,8 +176,9 @@ def measure_loader(
     }
 
 
-def _compose(inpaint: BBoxInpaint) -> A.Compose:
-    return A.Compose([inpaint], bbox_params=A.BboxParams(format="pascal_voc", label_fields=["labels"]))
+def _timed(pictures: Sequence[Picture], inpaint: BBoxInpaint) -> Timed:
+    boxes = A.BboxParams(format="pascal_voc", label_fields=["labels"])
+    return Timed(pictures, A.Compose([inpaint], bbox_params=boxes), inpaint.editor.tally.counts)
 
 
 def _use(before: Result, after: Result, age: float, elapsed: float) -> Result:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from inpaint_transform.tools.bench import advice, plot, report
+from inpaint_transform.tools.bench import advice, duration, plot, report
 from inpaint_transform.tools.bench.measure import Result, measure
-from inpaint_transform.tools.bench.samples import Picture
+from inpaint_transform.tools.bench.samples import Data
 from inpaint_transform.tools.bench.settings import Settings
 
 
 def run(
     settings: Settings,
-    pictures: Sequence[Picture],
+    data: Data,
     out: Path,
     command: tuple[str, Sequence[str]],
     say: Callable[[str], object],
-    source: str,
     train_rate: float | None = None,
 ) -> list[Path]:
     """Measure and write ``out`` and the plot beside it.
@@ -28,11 +28,10 @@ def run(
 
     Args:
         settings: What to measure.
-        pictures: What to measure with.
+        data: What to measure with.
         out: JSON file to write.
         command: Program and arguments, for the report.
-        say: Hears a line for each result, and the advice.
-        source: What the pictures are, for the report.
+        say: Hears how long it takes, a line for each result, and the advice.
         train_rate: Images/s of the user's own training step.
 
     Returns:
@@ -42,10 +41,9 @@ def run(
         ValueError, OSError, InpaintError: The model does not load or does not paint, or ``out`` cannot be written.
         KeyboardInterrupt: After what was measured has been written.
     """
-    boxes = sum(len(picture.boxes) for picture in pictures)
     results: dict[str, Any] = {
         "settings": settings.to_dict(),
-        "data": {"source": source, "pictures": len(pictures), "boxes": boxes},
+        "data": data.to_dict(),
         # How many processes were running or waiting in the last minute; not every system tells.
         "load_before": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "complete": False,
@@ -53,15 +51,22 @@ def run(
         "loader": [],
         "reuse": [],
     }
+    least = duration.in_words(duration.least(settings))
+    say(f"this takes at least {least}, and the starting of processes; how long it really takes is said in a moment")
+    begun = time.perf_counter()
     try:
-        for section, found in measure(settings, pictures):
-            if section in ("loader", "reuse"):
+        for section, found in measure(settings, data.pictures):
+            if section == "loader":
                 found = {**found, "share_of_bare": _share(found, results["bare"])}
             if section in ("bare", "loader", "reuse"):
                 results[section].append(found)
             else:
                 results[section] = found
             say(line(section, found))
+            if section == "model":
+                start = time.perf_counter() - begun
+                rest = duration.expected(settings, start, found["paint_s"], data.boxes)
+                say(f"about {duration.in_words(rest)} to go; Ctrl-C ends it, with advice from what is measured by then")
         results["complete"] = True
     finally:
         written = []
@@ -85,7 +90,7 @@ def line(section: str, found: Mapping[str, Any]) -> str:
         return f"transform   alone     {rate}"
     mode = "from a pool" if section == "reuse" else "concurrent" if found["concurrent"] else "per sample"
     parts = [f"loader      {found['workers']} workers, p {found['p']:<4g} {mode} {rate}"]
-    parts.append(f"painted {found['painted_per_s']:.4g}/s")
+    parts.append(f"painted {found['painted'] / max(found['images'], 1):.0%}, {found['painted_per_s']:.4g}/s")
     if found["mean_batch"] is not None:
         parts.append(f"batch {found['mean_batch']:.3g}")
     parts.append(f"busy {found['busy_share']:.0%}")
@@ -98,9 +103,9 @@ def line(section: str, found: Mapping[str, Any]) -> str:
 
 
 def _share(found: Result, bare: Sequence[Result]) -> float | None:
-    """Of the bare pipeline's best throughput."""
+    """Of the bare pipeline's best throughput, what the model did for a loader; what was rejected counts too."""
     best = max((each["images_per_s"] for each in bare), default=0.0)
-    return round(found["painted_per_s"] / best, 4) if best else None
+    return round(found["attempts_per_s"] / best, 4) if best else None
 
 
 def _latency(found: Mapping[str, Any]) -> str:

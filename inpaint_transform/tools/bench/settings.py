@@ -7,8 +7,30 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.core.reuse import Reuse
 
 BATCHES = (1, 2, 4, 8, 16)
+# A measurement that gets too few batches in its time goes on, but not for longer than this many times its time.
+PATIENCE = 6
+# Looks of each object, in a pool as a training has it that says nothing else.
+VARIANTS = Reuse().variants
+# Boxes whose looks are painted for it: enough to be read from disk as a training's are, and painted in a minute or two.
+MAX_POOLED = 24
+
+
+@dataclass(frozen=True)
+class Case:
+    """A DataLoader that is measured.
+
+    Attributes:
+        workers: Of the loader.
+        p: Of the transform.
+        concurrent: Whether it uses ``ConcurrentDataset``.
+    """
+
+    workers: int
+    p: float
+    concurrent: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,6 +72,20 @@ class Settings:
         if not self.seconds > 0:
             raise ValueError(f"seconds={self.seconds:g}: use a number above 0")
 
+    @property
+    def shared(self) -> bool:
+        """Whether any loader has workers, which share a server."""
+        return any(self.workers)
+
+    def loaders(self, shared: bool) -> list[Case]:
+        """The loaders that are measured: those whose workers share a server, or those without workers."""
+        workers = [count for count in self.workers if (count > 0) == shared]
+        return [Case(count, p, concurrent) for count in workers for concurrent in (False, True) for p in self.p]
+
+    def pooled(self) -> list[Case]:
+        """The loaders that are measured again with a full pool, each with edits."""
+        return [case for case in self.loaders(self.shared) if case.p > 0 and not case.concurrent]
+
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON values, model and transform apart."""
         return {
@@ -60,5 +96,5 @@ class Settings:
         }
 
 
-# Under two minutes on two cores with the embedded model, most of it the starting of processes.
+# Few and short runs; most of the time goes into the starting of processes.
 QUICK: dict[str, Any] = {"workers": (0, 2), "p": (0.0, 0.25, 1.0), "batch_size": 4, "seconds": 1.5}
