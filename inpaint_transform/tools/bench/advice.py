@@ -166,7 +166,7 @@ def _reuse(results: Mapping[str, Any], rate: float) -> list[str]:
     without = [each for each in results["loader"] if each["p"] == 0 and each["workers"] in workers]
     best = best_loader([*found, *(each for each in without if not each["concurrent"])], rate, results["data"]["edits"])
     if best.p < 0.01:
-        return ["   and with reuse={} none either: without a single edit the loader is hardly faster"]
+        return ["   and with reuse={} none either: without a single edit it takes as long"]
     words = f"   with reuse={{}} it affords {_affords(best, results)}, once the looks are painted"
     if results["model"]["device"] == "cpu":
         return [words]
