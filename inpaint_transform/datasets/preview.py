@@ -17,16 +17,24 @@ from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.datasets.files import Problem
 from inpaint_transform.datasets.formats.base import Annotation
 from inpaint_transform.datasets.images import Pictures
+from inpaint_transform.datasets.splits import TRAIN
 from inpaint_transform.datasets.templates import Templates, check_labels
 from inpaint_transform.reports.drawing import Tile
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
 
     from inpaint_transform.core.protocol import Inpainter
     from inpaint_transform.datasets.balance_sheet import BalanceSheet
     from inpaint_transform.gates import Gate
 
+# What a preview has in common with an export, and what it has not.
+BESIDE_EXPORT = (
+    "an export with these options and the same seed paints the same kind of pictures with the same model, prompts and "
+    "gates, but draws boxes, prompts and noise anew, so its copies look different in detail"
+)
 # Pictures that are shown where nobody says how many, and that are read in search of a class.
 MIN_PICTURES = 8
 MAX_SEARCHED = 1000
@@ -40,11 +48,18 @@ class Row:
         annotation: The picture and all its boxes.
         index: Which of the boxes, or None for a random region.
         edits: One edit a variant, at least one.
+        split: What the picture is for; an export paints those of ``train`` alone.
     """
 
     annotation: Annotation
     index: int | None
     edits: tuple[Edit, ...]
+    split: str = TRAIN
+
+    @property
+    def held_out(self) -> str:
+        """What to say of a picture that an export would leave as it is; empty for others."""
+        return "" if self.split == TRAIN else f"{self.split}: held out, an export does not paint it"
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,12 +88,31 @@ class Sheet:
         read: How many pictures were read.
         paintable: How many of their boxes may be painted.
         missing: Classes of which no box is shown, although their boxes are wanted.
+        passed: Those of them that have boxes which may be painted, in the pictures that were read.
     """
 
     rows: Sequence[Row]
     read: int
     paintable: int
     missing: Sequence[str] = ()
+    passed: Sequence[str] = ()
+
+    def not_shown(self, pictures: int) -> list[str]:
+        """Why boxes of some classes are not shown, a sentence each.
+
+        Args:
+            pictures: How many pictures there are.
+        """
+        said = []
+        if self.passed:
+            said.append(
+                f"{', '.join(self.passed)}: the pictures have boxes that may be painted, and this limit of pictures "
+                f"and of boxes in each leaves no room for one"
+            )
+        if unmet := [one for one in self.missing if one not in self.passed]:
+            read = f"the first {self.read} of {pictures} pictures" if self.read < pictures else "any picture"
+            said.append(f"{', '.join(unmet)}: no box that may be painted is in {read}")
+        return said
 
 
 def plan_sheet(
@@ -91,6 +125,7 @@ def plan_sheet(
     declared: Collection[str] = (),
     balance: BalanceSheet | None = None,
     pictures: Pictures | None = None,
+    split_of: Callable[[Path], str] = lambda _: TRAIN,
 ) -> Sheet:
     """Plan rows for the first pictures that have a box to paint, classes that are not shown yet before others.
 
@@ -105,6 +140,7 @@ def plan_sheet(
         declared: The classes that the data set declares.
         balance: Is told which pictures are shown, and which are not.
         pictures: Decodes, and keeps the pictures that will be painted.
+        split_of: The split of a picture.
 
     Raises:
         ValueError: Not a single box can be painted, or a label is no class; the message says what there is.
@@ -116,17 +152,23 @@ def plan_sheet(
     classes = {*declared, *map(str, recipe.relabel.labels() if recipe.relabel is not None else ())}
     labels: set[str] = set()
     shown: set[str] = set()
+    met: set[str] = set()
     for item in found:
         if isinstance(item, Problem):
             report(item)
             continue
         read += 1
-        paintable += obstacles(recipe, Scene(item.height, item.width, item.boxes, item.labels)).count(None)
+        reasons = obstacles(recipe, Scene(item.height, item.width, item.boxes, item.labels))
+        paintable += reasons.count(None)
+        met.update(label for label, reason in zip(item.labels, reasons, strict=True) if reason is None)
         labels.update(item.labels)
         missing = _wanted(recipe, [*declared, *labels]) - shown
         more = usable < (MIN_PICTURES if limit is None else limit)
         if more or (limit is None and missing & set(item.labels)):
-            planned = plan_rows(item, recipes, seed, pictures, missing, others=more)
+            planned = [
+                dataclasses.replace(row, split=split_of(item.image))
+                for row in plan_rows(item, recipes, seed, pictures, missing, others=more)
+            ]
             rows += planned
             shown |= {str(row.edits[0].label) for row in planned}
             usable += bool(planned)
@@ -148,7 +190,8 @@ def plan_sheet(
         )
     if not rows:
         raise ValueError("nothing to paint: no picture could be read together with its boxes")
-    return Sheet(rows, read, paintable, sorted(_wanted(recipe, [*declared, *labels]) - shown))
+    unseen = _wanted(recipe, [*declared, *labels]) - shown
+    return Sheet(rows, read, paintable, sorted(unseen), sorted(unseen & met))
 
 
 def _wanted(recipe: Recipe, classes: Iterable[str]) -> set[str]:
@@ -245,7 +288,9 @@ def tiles(painted: PaintedRow) -> list[Tile]:
     label = str(edit.label)
     close_box = edit.box_in_window
     row = [
-        Tile(painted.image, annotation.image.name, annotation.boxes, annotation.labels, index),
+        Tile(
+            painted.image, annotation.image.name, annotation.boxes, annotation.labels, index, painted.row.held_out, True
+        ),
         Tile(painted.outcomes[0].before, f"original: {label}", [close_box], [label], 0),
     ]
     for outcome in painted.outcomes:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inpaint_transform.core.measure import coverage
-from inpaint_transform.datasets.preview import words
+from inpaint_transform.datasets.preview import BESIDE_EXPORT, words
+from inpaint_transform.datasets.splits import TRAIN
 from inpaint_transform.gates import AllOf
 from inpaint_transform.reports import drawing
 from inpaint_transform.reports import page as pages
@@ -39,6 +40,7 @@ class About:
         sheet: What was planned.
         pictures: How many pictures of the data set a training or an export will paint.
         config: The file that the settings come from, or None.
+        splits: From which splits the pictures are.
     """
 
     spec: ModelSpec
@@ -47,6 +49,7 @@ class About:
     sheet: Sheet
     pictures: int
     config: Path | None = None
+    splits: str = TRAIN
 
 
 def page(rows: Iterable[PaintedRow], title: str, about: About) -> str:
@@ -86,8 +89,8 @@ def _facts(about: About, outcomes: Sequence[Outcome], seconds: float) -> list[tu
             f"takes about {_duration(seconds * boxes)}",
         ),
     ]
-    if sheet.missing:
-        facts.append(("Not shown", f"{', '.join(sheet.missing)}: no box that may be painted was met"))
+    facts.append(("Pictures", f"of {about.splits}; {BESIDE_EXPORT}"))
+    facts += [("Not shown", said) for said in sheet.not_shown(about.pictures)]
     if about.config is not None:
         facts.append(("Settings", f"those of {about.config.name}, and the options that were given beside it"))
     return facts
@@ -160,6 +163,7 @@ def _row(painted: PaintedRow, anchor: str) -> dict[str, Any]:
         "anchor": anchor,
         "label": str(painted.row.edits[0].label),
         "name": found.image.name,
+        "held_out": painted.row.held_out,
         "picture": pages.data_uri(drawing.labelled(shrunk, boxes, list(found.labels), focus=painted.row.index)),
         "variants": [_variant(outcome) for outcome in painted.outcomes],
     }

@@ -6,7 +6,7 @@ What a format's labels look like and where they lie is known in ``formats``; whi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,7 +56,7 @@ class Source:
 
     def count(self, split: str) -> int:
         """How many pictures a split has."""
-        return sum(self._split(picture) == split for part in self.parts for picture in part.pictures)
+        return sum(self.split_of(picture) == split for part in self.parts for picture in part.pictures)
 
     def declared_classes(self) -> list[dict[int, str]]:
         """Class id to name of each part, whether or not a box has them; empty ones for Pascal VOC, which has no ids.
@@ -67,7 +67,10 @@ class Source:
         return [FORMATS[self.box_format].classes(part, self.names) for part in self.parts]
 
     def read(
-        self, balance: BalanceSheet | None = None, pictures: Pictures | None = None
+        self,
+        balance: BalanceSheet | None = None,
+        pictures: Pictures | None = None,
+        only: Collection[str] = splits.SPLITS,
     ) -> Iterator[Annotation | Problem]:
         """Read the pictures with their boxes, one at a time.
 
@@ -77,6 +80,7 @@ class Source:
             balance: Is told of everything that is seen and left out; what becomes of an annotation, the caller says
                 with ``use`` or ``lose``.
             pictures: Decodes, so that a caller who needs the pixels at once does not decode again.
+            only: The splits whose pictures are read; those of others are passed over, and not entered.
 
         Returns:
             Annotations in the order of the pictures' paths, and every problem that was found.
@@ -87,7 +91,9 @@ class Source:
         told: set[str] = set()
         for part, reader in zip(self.parts, readers, strict=True):
             for picture in part.pictures:
-                split = self._split(picture)
+                split = self.split_of(picture)
+                if split not in only:
+                    continue
                 if split in bare:
                     _leave_out(balance, reader, picture, "of a split without labels")
                     if split not in told:
@@ -104,7 +110,8 @@ class Source:
             balance.seen("pictures", len(part.unplaced))
             balance.left_out("pictures", "in no declared split", len(part.unplaced))
 
-    def _split(self, picture: Path) -> str:
+    def split_of(self, picture: Path) -> str:
+        """The split that a picture is in."""
         place = self.places.get(picture)
         return splits.TRAIN if place is None else place.split
 
@@ -118,7 +125,7 @@ class Source:
         found: dict[str, bool] = {}
         for part, reader in zip(self.parts, readers, strict=True):
             for picture in part.pictures:
-                split = self._split(picture)
+                split = self.split_of(picture)
                 found[split] = found.get(split, False) or reader.has_entry(picture)
         return {split for split, labelled in found.items() if not labelled}
 

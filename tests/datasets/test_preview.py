@@ -136,6 +136,29 @@ def test_classes_that_nobody_has_seen_yet_come_first(tmp_path: Path) -> None:
         assert {row.edits[0].label for row in rows} == {"cone", "cube", "tree"}
 
 
+def test_a_class_that_has_no_room_is_not_one_that_is_not_there(tmp_path: Path) -> None:
+    found = [annotate(tmp_path, labels=("cone", "cube", "cone", "tree"))]
+    recipes = recipes_of(Recipe(), ["a {label}"], 1)
+    sheet = plan_sheet(found, recipes, 0, 1, pytest.fail, declared=["cone", "cube", "tree", "hat"])
+    [shown] = {row.edits[0].label for row in sheet.rows}
+    [passed] = {"cone", "cube"} - {shown}
+    # The tree's box is too small.
+    assert (sheet.missing, sheet.passed) == (sorted([passed, "hat", "tree"]), [passed])
+    room, unmet = sheet.not_shown(1)
+    assert room.startswith(f"{passed}: the pictures have boxes that may be painted")
+    assert unmet == "hat, tree: no box that may be painted is in any picture"
+
+
+def test_a_picture_that_is_held_out_is_marked(tmp_path: Path) -> None:
+    found = [annotate(tmp_path, "a.png"), annotate(tmp_path, "bb.png")]
+    recipes = recipes_of(Recipe(), ["a {label}"], 1)
+    rows = plan_sheet(
+        found, recipes, 0, 2, pytest.fail, split_of=lambda path: "val" if path.stem == "a" else "train"
+    ).rows
+    notes = [tiles(paint_row(row, recipes[0], Painter()))[0].note for row in rows]
+    assert notes == ["val: held out, an export does not paint it", ""]
+
+
 def test_every_class_is_looked_for_unless_somebody_says_how_many_pictures(tmp_path: Path) -> None:
     labels = [("cone",)] * 12 + [("tree",)] + [("cone",)] * 3
     found = [annotate(tmp_path, f"{'a' * n}.png", labels=one) for n, one in enumerate(labels, 1)]
@@ -145,6 +168,7 @@ def test_every_class_is_looked_for_unless_somebody_says_how_many_pictures(tmp_pa
     assert (sheet.read, sheet.missing) == (13, [])
     few = plan_sheet(iter(found), recipes, 0, 2, pytest.fail, declared=["cone", "tree"])
     assert ([row.edits[0].label for row in few.rows], few.missing) == (["cone"] * 2, ["tree"])
+    assert few.not_shown(16) == ["tree: no box that may be painted is in the first 2 of 16 pictures"]
     # What is not to be painted is not missed.
     only = recipes_of(Recipe(), ["a {label}"], 1, only=["cone"])
     assert plan_sheet(iter(found), only, 0, None, pytest.fail, declared=["cone", "tree"]).read == 8

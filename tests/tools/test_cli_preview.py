@@ -165,3 +165,50 @@ def test_garbage_label_files_never_end_in_a_traceback(dataset: Path, content: by
     )
     assert code == 1
     assert "Error: nothing to paint" in said
+
+
+def with_splits(dataset: Path, *names: str) -> None:
+    """Move the pictures a, b and c into folders of splits."""
+    for kind, suffix in (("images", ".png"), ("labels", ".txt")):
+        for letter, split in zip("abc", names, strict=True):
+            (dataset / kind / split).mkdir(exist_ok=True)
+            (dataset / kind / f"{letter}{suffix}").rename(dataset / kind / split / f"{letter}{suffix}")
+
+
+def test_only_pictures_that_an_export_would_paint_are_shown(dataset: Path, model: str) -> None:
+    with_splits(dataset, "val", "train", "test")
+    options = ["--format", "yolo", "--names", "cone,cube", "--steps", 2, "--model", model, "--variants", 1]
+    code, said = run("preview", ".", *options, "--out", "p.html")
+    assert code == 0, said
+    for split, picture in (("train", "b.png"), ("val", "a.png"), ("test", "c.png")):
+        assert f"images/{split} -> {split}: 1 picture" in said
+        assert (f"in {picture}</h2>" in Path("p.html").read_text()) == (split == "train")
+    assert "pictures: 1 seen, 1 used" in said
+    assert "pictures that are held out, and not shown without --held-out: 2" in said
+    assert "an export with these options" in said
+    code, said = run("preview", ".", *options, "--held-out", "--out", "all.html")
+    assert code == 0, said
+    text = Path("all.html").read_text()
+    for picture, split in (("a.png", "val"), ("b.png", None), ("c.png", "test")):
+        section = text[text.index(f"in {picture}</h2>") :].split("</section>")[0]
+        assert ("held out" in section) == (split is not None)
+        assert split is None or f"{split}: held out, an export does not paint it" in section
+
+
+def test_a_set_without_training_pictures_is_one_line_with_the_mend(dataset: Path, model: str) -> None:
+    with_splits(dataset, "val", "val", "val")
+    options = ["--format", "yolo", "--names", "cone,cube", "--steps", 2, "--model", model, "--limit", 1]
+    code, said = run("preview", ".", *options)
+    assert code == 1
+    assert "Error: .: it has no picture of train" in said
+    for more in (["--held-out"], ["--split", "val=train"]):
+        code, said = run("preview", ".", *options, *more)
+        assert code == 0, said
+
+
+def test_classes_that_the_limit_leaves_out_are_called_so(dataset: Path, model: str) -> None:
+    code, said = preview("--model", model, "--limit", 1, "--variants", 1, names="cone,cube,hat")
+    assert code == 0, said
+    one, other = [line for line in said.splitlines() if line.startswith("not shown: ")]
+    assert re.match("not shown: (cone|cube): the pictures have boxes that may be painted, and this limit", one)
+    assert other == "not shown: hat: no box that may be painted is in the first 1 of 3 pictures"

@@ -56,12 +56,19 @@ def preview(
         int | None,
         typer.Option(min=1, help="Most pictures to show. Default: 8, and as many more as show every class once."),
     ] = None,
+    held_out: Annotated[
+        bool,
+        typer.Option("--held-out", help="Show pictures of val and test too, marked; an export does not paint these."),
+    ] = False,
     seed: Seed = 0,
     out: PageOrSheet = Path("preview.png"),
 ) -> None:
-    """Show what a model makes of your own boxes: a sheet, or a page with sliders, of originals and variants."""
+    """Show what a model makes of your own boxes: a sheet, or a page with sliders, of originals and variants.
+
+    Pictures are those that an export would paint, of the training split.
+    """
     from inpaint_transform.datasets import preview as sheets
-    from inpaint_transform.datasets import preview_page, reading
+    from inpaint_transform.datasets import preview_page, reading, splits
     from inpaint_transform.datasets.balance_sheet import BalanceSheet
     from inpaint_transform.datasets.images import Pictures
     from inpaint_transform.reports import drawing
@@ -90,9 +97,19 @@ def preview(
             f"{out} would lie among the pictures of {source}, and be read as one of them next time; give another --out"
         )
     declared = [name for each in found.declared_classes() for name in each.values()]
-    items = found.read(balance, pictures)
+    warn(splits.table(found.parts, found.places))
+    wanted_splits = splits.SPLITS if held_out else (splits.TRAIN,)
+    count = sum(map(found.count, wanted_splits))
+    if not count:
+        raise ValueError(
+            f"{source}: it has no picture of {splits.TRAIN}, and others are never painted by an export; --held-out "
+            f"shows what would become of them, and --split NAME={splits.TRAIN} says that a folder is for training"
+        )
+    if count < len(found):
+        balance.note("pictures that are held out, and not shown without --held-out", len(found) - count)
+    items = found.read(balance, pictures, wanted_splits)
     typed = asked.templates if recipes.prompt else None
-    sheet = sheets.plan_sheet(items, chosen, seed, limit, report, typed, declared, balance, pictures)
+    sheet = sheets.plan_sheet(items, chosen, seed, limit, report, typed, declared, balance, pictures, found.split_of)
     recipe = chosen[0]
     if recipe.class_names is None:
         # What a box could show instead of its class is any other class: gates are to judge as they do in an export.
@@ -103,15 +120,16 @@ def preview(
     with progress_bar(sheet.rows, desc="painting", unit="box") as progress:
         painted = (sheets.paint_row(row, recipe, inpainter, asked.gate, pictures) for row in progress)
         if out.suffix.lower() == ".html":
-            pictures_of_set = found.count("train") or len(found)
-            about = preview_page.About(spec, inpainter.size, asked.gate, sheet, pictures_of_set, config)
+            named = ", ".join(split for split in wanted_splits if found.count(split))
+            about = preview_page.About(spec, inpainter.size, asked.gate, sheet, count, config, named)
             pages.write(preview_page.page(painted, f"{spec.id} on {source.resolve().name}", about), out)
             tell(out, start)
         else:
             write(out, drawing.contact_sheet(map(sheets.tiles, painted)), start)
-    if sheet.missing:
-        warn(f"no box that may be painted was met of: {', '.join(sheet.missing)}")
+    for said in sheet.not_shown(count):
+        warn(f"not shown: {said}")
     warn(balance)
+    warn(f"a look only: {sheets.BESIDE_EXPORT}")
     if problems:
         raise typer.Exit(1)
 
