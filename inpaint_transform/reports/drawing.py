@@ -5,6 +5,7 @@ Outlines lie outside their boxes, so the seam between painted and original pixel
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from inpaint_transform.core.boxes import intersection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -107,7 +110,7 @@ def before_after(
         for number, place in enumerate(places):
             mark(pen, place, _colour(number))
         for number, place in enumerate(places):
-            _badge(pen, *_badge_centre(place, (left, top, left + width, top + height)), number)
+            _badge(pen, *_badge_centre(place, (left, top, left + width, top + height), places), number)
         for number, lines in enumerate(words[side]):
             x = left + number % slots * (column // slots)
             y = words_top + sum(row_heights[: number // slots])
@@ -199,12 +202,14 @@ def contact_sheet(rows: Iterable[Sequence[Tile]]) -> np.ndarray:
     drawn = [_draw_row(tiles, colours) for tiles in rows]
     if not drawn:
         raise ValueError("rows is empty: a contact sheet needs at least one row")
-    width = max(row.width for row in drawn)
-    sheet, _ = _paper(width, sum(row.height for row in drawn) + MARGIN)
-    y = 0
-    for row in drawn:
-        sheet.paste(row, (0, y))
-        y += row.height
+    # The pictures of a column are aligned, and the next column begins where the widest ends.
+    widths = [max(tile.width for tile in column if tile) for column in itertools.zip_longest(*drawn)]
+    lefts = [MARGIN - GAP // 2 + sum(widths[:column]) for column in range(len(widths) + 1)]
+    heights = [max(tile.height for tile in row) for row in drawn]
+    sheet, _ = _paper(lefts[-1] + MARGIN - GAP // 2, sum(heights) + MARGIN)
+    for number, row in enumerate(drawn):
+        for left, tile in zip(lefts, row, strict=False):
+            sheet.paste(tile, (left, sum(heights[:number])))
     return np.array(sheet)
 
 
@@ -213,33 +218,33 @@ def _panel_scale(height: int, width: int) -> float:
     return min(max(longer, MIN_PANEL_SIDE), MAX_PANEL_SIDE) / longer
 
 
-def _draw_row(tiles: Sequence[Tile], colours: dict[str, Colour]) -> Image.Image:
-    """Draw one row; ``colours`` gains the labels seen for the first time."""
-    limits = [WHOLE if column == 0 else CLOSE_UP for column in range(len(tiles))]
-    scales = [
-        min(limit[0] / tile.image.shape[1], limit[1] / tile.image.shape[0])
-        for tile, limit in zip(tiles, limits, strict=True)
-    ]
+def _draw_row(tiles: Sequence[Tile], colours: dict[str, Colour]) -> list[Image.Image]:
+    """Draw the pictures of a row; ``colours`` gains the labels seen for the first time."""
+    return [_draw_tile(tile, CLOSE_UP if column else WHOLE, colours) for column, tile in enumerate(tiles)]
+
+
+def _draw_tile(tile: Tile, limit: tuple[int, int], colours: dict[str, Colour]) -> Image.Image:
+    """Draw one picture of at most this width and height with its words, and half a gap at either side."""
+    scale = min(limit[0] / tile.image.shape[1], limit[1] / tile.image.shape[0])
+    height, width = (max(1, round(side * scale)) for side in tile.image.shape[:2])
+    column = max(width, CLOSE_UP[0])  # or the words under a narrow picture would have no room
     # Words are written first, on a strip of generous height, because only then is their height known.
-    strip, pen = _paper(2 * MARGIN + sum(width for width, _ in limits) + GAP * (len(tiles) - 1), 2000)
-    left, bottom = MARGIN, 0
-    for tile, limit, scale in zip(tiles, limits, scales, strict=True):
-        height, width = (max(1, round(side * scale)) for side in tile.image.shape[:2])
-        strip.paste(_scaled(tile.image, width, height), (left, MARGIN))
-        for index, (box, label) in enumerate(zip(tile.boxes, tile.labels, strict=True)):
-            colour = colours.setdefault(label, _colour(len(colours)))
-            place = _placed(box, scale, left, MARGIN)
-            if index == tile.focus:
-                _corners(pen, place, colour)
-            else:
-                _outline(pen, place, colour, thickness=1)
-        y = _write(pen, left, MARGIN + height + 6, _wrap(tile.caption, limit[0]), INK)
-        if len(tile.boxes) > 1:
-            y = _label_counts(pen, left, y, limit[0], tile.labels, colours)
-        if tile.note:
-            y = _write(pen, left, y, _wrap(tile.note, limit[0]), ALERT if tile.alert else FAINT)
-        left, bottom = left + limit[0] + GAP, max(bottom, y)
-    return strip.crop((0, 0, strip.width, bottom))
+    left = GAP // 2
+    strip, pen = _paper(column + GAP, 2000)
+    strip.paste(_scaled(tile.image, width, height), (left, MARGIN))
+    for index, (box, label) in enumerate(zip(tile.boxes, tile.labels, strict=True)):
+        colour = colours.setdefault(label, _colour(len(colours)))
+        place = _placed(box, scale, left, MARGIN)
+        if index == tile.focus:
+            _corners(pen, place, colour)
+        else:
+            _outline(pen, place, colour, thickness=1)
+    y = _write(pen, left, MARGIN + height + 6, _wrap(tile.caption, column), INK)
+    if len(tile.boxes) > 1:
+        y = _label_counts(pen, left, y, column, tile.labels, colours)
+    if tile.note:
+        y = _write(pen, left, y, _wrap(tile.note, column), ALERT if tile.alert else FAINT)
+    return strip.crop((0, 0, strip.width, y))
 
 
 def _label_counts(
@@ -296,10 +301,11 @@ def _outline(pen: ImageDraw.ImageDraw, box: Box, colour: Colour, thickness: int 
 def _corners(pen: ImageDraw.ImageDraw, box: Box, colour: Colour) -> None:
     """Four brackets just outside a box: they say where it is and leave its sides free to be looked at."""
     x0, y0, x1, y1 = box
-    reach = max(4, min(x1 - x0, y1 - y0) // 6)
-    for x, inward_x in ((x0 - 3, 1), (x1 + 2, -1)):
-        for y, inward_y in ((y0 - 3, 1), (y1 + 2, -1)):
-            for offset in (0, 1, 2):
+    reach = max(5, min(x1 - x0, y1 - y0) // 8)
+    # Two pixels thick and two away: what was painted is seen up to its edge.
+    for x, inward_x in ((x0 - 4, 1), (x1 + 3, -1)):
+        for y, inward_y in ((y0 - 4, 1), (y1 + 3, -1)):
+            for offset in (0, 1):
                 pen.line((x, y + offset * inward_y, x + reach * inward_x, y + offset * inward_y), colour)
                 pen.line((x + offset * inward_x, y, x + offset * inward_x, y + reach * inward_y), colour)
 
@@ -322,11 +328,18 @@ def _badge(pen: ImageDraw.ImageDraw, x: int, y: int, number: int) -> None:
     pen.text((x, y), str(number + 1), PAPER, _font(13), anchor="mm")
 
 
-def _badge_centre(box: Box, frame: Box) -> tuple[int, int]:
-    """The centre of a badge at the upper left of a box: outside it, unless the picture ends there."""
+def _badge_centre(box: Box, frame: Box, boxes: Sequence[Box]) -> tuple[int, int]:
+    """The centre of a badge beside a box, in a place of the picture where it covers no box, if there is one."""
     radius = BADGE // 2
-    x = min(max(box[0] - radius // 2, frame[0] + radius), frame[2] - radius)
-    y = min(max(box[1] - radius // 2, frame[1] + radius), frame[3] - radius)
+    x0, y0, x1, y1 = box
+    left, right, above, below = x0 - radius - 6, x1 + radius + 6, y0 - radius - 6, y1 + radius + 6
+    beside = [(x0 + radius, above), (left, y0 + radius), (x0 + radius, below), (right, y0 + radius)]
+    for x, y in beside:
+        patch = (x - radius, y - radius, x + radius + 1, y + radius + 1)
+        if intersection(patch, frame) == patch and not any(intersection(patch, other) for other in boxes):
+            return x, y
+    x = min(max(x0 - radius // 2, frame[0] + radius), frame[2] - radius)
+    y = min(max(y0 - radius // 2, frame[1] + radius), frame[3] - radius)
     return x, y
 
 

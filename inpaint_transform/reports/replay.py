@@ -31,9 +31,10 @@ def check(record: Record, image: np.ndarray) -> None:
     """
     found = digest(image)
     if found != record.image:
+        called = f"The log calls it {record.key!r}" if record.key else "The log has no name for it: give log_key=..."
         raise ValueError(
             f"the image has the digest {found}, and the record was made from one with {record.image}: it is another "
-            f"file, or was resized, flipped or decoded differently before the transform got it"
+            f"file, or was resized, flipped or decoded differently before the transform got it. {called}"
         )
 
 

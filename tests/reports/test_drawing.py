@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -33,11 +35,28 @@ def test_before_after_shows_both_pictures_and_no_outline_covers_a_box() -> None:
     sheet = before_after(original, painted, [box], ["green"], ["blue"])
     assert sheet.dtype == np.uint8
     left, right = find(sheet, (10, 200, 30)), find(sheet, (30, 10, 200))
-    # A picture of 640x480 is neither enlarged nor shrunk, so each box is there whole but for its badge's corner.
-    assert len(left) == len(right) > 0.99 * 200 * 150
+    # A picture of 640x480 is neither enlarged nor shrunk, so each box is there whole.
+    assert len(left) == len(right) == 200 * 150
     assert extent(left)[2:] == (extent(left)[0] + 200, extent(left)[1] + 150)
     assert extent(left)[1::2] == extent(right)[1::2]
     assert extent(left)[2] < extent(right)[0]
+
+
+@pytest.mark.parametrize("box", [(0, 0, 60, 50), (580, 0, 640, 50), (0, 430, 60, 480), (300, 0, 340, 480)])
+def test_nothing_is_drawn_on_what_was_painted_at_the_edges_of_a_picture_either(box: tuple[int, int, int, int]) -> None:
+    painted = plain(480, 640)
+    x0, y0, x1, y1 = box
+    painted[y0:y1, x0:x1] = (30, 10, 200)
+    sheet = before_after(plain(480, 640), painted, [box, (100, 200, 150, 250)], ["a", "b"], ["a", "b"])
+    assert len(find(sheet, (30, 10, 200))) == (x1 - x0) * (y1 - y0)
+
+
+def test_a_badge_covers_no_neighbour_where_there_is_room() -> None:
+    painted = plain(480, 640)
+    painted[100:200, 200:300], painted[60:95, 150:400] = (30, 10, 200), (10, 200, 30)
+    sheet = before_after(plain(480, 640), painted, [(200, 100, 300, 200), (150, 60, 400, 95)], ["a", "b"], ["c", "d"])
+    assert len(find(sheet, (30, 10, 200))) == 100 * 100
+    assert len(find(sheet, (10, 200, 30))) == 35 * 250
 
 
 def test_before_after_words_stay_inside_and_apart() -> None:
@@ -78,6 +97,23 @@ def test_contact_sheet_rows_keep_their_columns_and_labels_their_colours() -> Non
     assert not len(find(second, PALETTE[0]))
 
 
+def test_the_first_column_is_as_wide_as_its_pictures() -> None:
+    def gaps(first: tuple[int, int]) -> set[int]:
+        rows = [
+            [Tile(plain(*first, value), "a"), Tile(plain(90, 90, 7), "b"), Tile(plain(90, 90, 8), "c")]
+            for value in (5, 6)
+        ]
+        sheet = contact_sheet(rows)
+        columns = [extent(find(sheet, (value,) * 3)) for value in (5, 7, 8)]
+        return {right[0] - left[2] for left, right in itertools.pairwise(columns)}
+
+    # As in a sheet of close-ups alone, in one of landscapes and in one of squares.
+    assert len(gaps((90, 90))) == len(gaps((300, 400))) == len(gaps((400, 400))) == 1
+    # A narrow picture keeps room for its words.
+    [gap, wider] = sorted(gaps((400, 200)))
+    assert wider == gap + 120
+
+
 def test_brackets_leave_the_box_and_its_sides_free() -> None:
     inside = plain(240, 240)
     inside[80:160, 80:160] = (1, 2, 3)
@@ -85,7 +121,8 @@ def test_brackets_leave_the_box_and_its_sides_free() -> None:
     x0, y0, x1, y1 = extent(find(sheet, (1, 2, 3)))
     assert (x1 - x0, y1 - y0) == (80, 80)
     assert (sheet[y0:y1, x0:x1] == (1, 2, 3)).all()
-    assert (sheet[y0 + 20 : y1 - 20, x0 - 4 : x0] == GREY).all()
+    assert (sheet[y0 + 20 : y1 - 20, x0 - 5 : x0] == GREY).all()
+    assert (sheet[y0 - 2 : y1 + 2, x0 - 2 : x0] == GREY).all()
     assert (sheet[y0 - 3, x0 - 3 : x0 + 5] == PALETTE[0]).all()
 
 

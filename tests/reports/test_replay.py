@@ -21,7 +21,7 @@ from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.gates import ScoreGate
 from inpaint_transform.reports.log import Record, crops_of, digest, record_of
-from inpaint_transform.reports.replay import replay, spec_of
+from inpaint_transform.reports.replay import check, replay, spec_of
 from inpaint_transform.serving.registry import connect
 
 
@@ -129,6 +129,9 @@ def test_another_image_is_refused_with_both_digests() -> None:
     with pytest.raises(ValueError, match="resized") as caught:
         replay(record, other, Painter())
     assert digest(other) in str(caught.value)
+    assert "give log_key=..." in str(caught.value)
+    with pytest.raises(ValueError, match=r"The log calls it 'photos/17\.jpg'"):
+        check(dataclasses.replace(record, key="photos/17.jpg"), other)
     assert record.image in str(caught.value)
 
 

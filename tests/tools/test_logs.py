@@ -105,9 +105,10 @@ def test_a_sheet_without_pictures_is_refused(painted: tuple[Path, Path, np.ndarr
 
 def test_replay_draws_the_edit_again(painted: tuple[Path, Path, np.ndarray], tmp_path: Path) -> None:
     log, picture, found = painted
-    out = tmp_path / "again.png"
-    code, said = run("replay", log, picture, "--line", 1, "--out", out)
+    out, plain = tmp_path / "again.png", tmp_path / "plain.png"
+    code, said = run("replay", log, picture, "--line", 1, "--out", out, "--picture", plain)
     assert code == 0, said
+    assert np.array_equal(np.asarray(Image.open(plain)), found)
     sheet = np.asarray(Image.open(out))
     assert sheet.shape[0] > IMAGE.shape[0]
     record = at(log, 1)
@@ -148,6 +149,7 @@ def test_replay_says_what_is_wrong(painted: tuple[Path, Path, np.ndarray], tmp_p
     assert digest(IMAGE) in said
     assert at(log, 2).image in said
     assert "resized" in said
+    assert "The log has no name for it: give log_key=..." in said
     code, said = run("replay", log, picture, "--line", 3, *out)
     assert (code, "2 lines" in said) == (1, True), said
     code, said = run("replay", log, tmp_path / "none.png", "--line", 1, *out)
@@ -155,6 +157,8 @@ def test_replay_says_what_is_wrong(painted: tuple[Path, Path, np.ndarray], tmp_p
     code, said = run("replay", tmp_path / "none.jsonl", picture, "--line", 1, *out)
     assert (code, "none.jsonl" in said) == (1, True), said
     code, said = run("replay", log, picture, "--line", 0, *out)
+    assert code == 2, said
+    code, said = run("replay", log, picture, "--line", 1, "--picture", tmp_path / "plain.jpg", *out)
     assert code == 2, said
     assert not (tmp_path / "again.png").exists()
 

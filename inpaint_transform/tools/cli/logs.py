@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from inpaint_transform.tools.cli.options import Out, PageOrSheet
+from inpaint_transform.tools.cli.options import Out, PageOrSheet, png
 from inpaint_transform.tools.cli.progress import load, write
 from inpaint_transform.tools.cli.terminal import say, warn
 
@@ -17,6 +17,10 @@ Log = Annotated[
     Path,
     typer.Argument(metavar="LOG", help="Log that BBoxInpaint(log=...) or export (DST/provenance.jsonl) has written."),
 ]
+
+
+def _png(path: Path | None) -> Path | None:
+    return None if path is None else png(path)
 
 
 def report(
@@ -52,8 +56,14 @@ def replay(
         str | None, typer.Option(help="Preset, hub id, diffusers folder or .safetensors file. Default: the line's.")
     ] = None,
     out: Out = Path("replay.png"),
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            help="PNG file to write too: the whole picture as it is painted, with nothing drawn.", callback=_png
+        ),
+    ] = None,
 ) -> None:
-    """Paint one edit of a log again.
+    """Paint one edit of a log again, into a sheet of the picture before and after.
 
     The pixels are the same if the edit had its call to itself or the model ran with reproducible=True; otherwise they
     may differ by a grey level.
@@ -72,4 +82,6 @@ def replay(
         warn(f"nothing is painted: {outcome.reason}")
     edit = record.edit
     asked = edit.prompt if edit.new_label is None else f"{edit.new_label}: {edit.prompt}"
+    if picture is not None:
+        write(picture, painted, start)
     write(out, drawing.before_after(original, painted, [edit.box], [str(edit.label)], [asked]), start)
