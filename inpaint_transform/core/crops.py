@@ -13,7 +13,11 @@ import cv2
 import numpy as np
 
 from inpaint_transform.core.boxes import Box, sides
-from inpaint_transform.core.masks import is_box
+from inpaint_transform.core.masks import bounds, is_box
+
+# Shrunk by less than this, bicubic pictures are at least as near to Lanczos' as means over areas are, keep the
+# sharpness that those lose, and take a fifth of the time (benchmarks/resize.py).
+LITTLE_SHRINKING = 1.4
 
 
 def context_window(box: Box, height: int, width: int, context: float) -> Box:
@@ -118,11 +122,11 @@ def crop_mask(mask: np.ndarray, size: int) -> np.ndarray:
     scaled_width, scaled_height = working_size((0, 0, width, height), size)
     out = np.zeros((size, size), bool)
     if is_box(mask):
-        rows, columns = _any_within(mask.max(axis=1), scaled_height, 0), _any_within(mask.max(axis=0), scaled_width, 0)
-        scaled = rows[:, None] & columns
+        x0, y0, x1, y1 = scaled_box(bounds(mask), (0, 0, width, height), size)
+        out[y0:y1, x0:x1] = True
     else:
         scaled = _any_within(_any_within(mask, scaled_height, axis=0), scaled_width, axis=1)
-    out[:scaled_height, :scaled_width] = scaled
+        out[:scaled_height, :scaled_width] = scaled
     return out
 
 
@@ -158,6 +162,6 @@ def align_mask(mask: np.ndarray, cell: int) -> np.ndarray:
 def _resize(image: np.ndarray, width: int, height: int) -> np.ndarray:
     if image.shape[:2] == (height, width):
         return image.copy()
-    shrinking = width < image.shape[1]
-    interpolation = cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC
+    much = image.shape[1] >= LITTLE_SHRINKING * width
+    interpolation = cv2.INTER_AREA if much else cv2.INTER_CUBIC
     return cv2.resize(image, (width, height), interpolation=interpolation)

@@ -272,3 +272,22 @@ def test_a_scaled_box_lies_in_the_crop_and_about_where_the_box_lies(extent, corn
     assert 0 <= y0 < y1 <= depth
     for got, corner, side, scaled in ((x0, box[0], width, length), (x1, box[2], width, length)):
         assert abs(got - corner * scaled / side) <= 1
+
+
+def contrast(waves: float, shrinking: float) -> float:
+    """What a working crop of 256 pixels keeps of stripes, of so many waves a working pixel."""
+    side = round(256 * shrinking)
+    columns = np.arange(side) / shrinking
+    row = np.rint(127 + 100 * np.sin(2 * np.pi * waves * columns)).astype(np.uint8)
+    image = np.ascontiguousarray(np.broadcast_to(row[None, :, None], (side, side, 3)))
+    return float(crop(image, (0, 0, side, side), 256)[:, 16:-16].std()) / (100 * np.sqrt(0.5))
+
+
+@pytest.mark.parametrize("shrinking", [1.02, 1.2, 1.39, 1.4, 2.0, 3.7])
+def test_a_shrunk_picture_keeps_its_stripes(shrinking: float) -> None:
+    assert 0.9 < contrast(1 / 6, shrinking) < 1.05
+
+
+@pytest.mark.parametrize("shrinking", [2.0, 2.6, 3.7])
+def test_stripes_too_fine_for_the_working_crop_do_not_come_back_as_others(shrinking: float) -> None:
+    assert contrast(0.97, shrinking) < 0.2
