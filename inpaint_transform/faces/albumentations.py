@@ -259,8 +259,9 @@ class BBoxInpaint(Hooks, A.DualTransform):
         server; asking starts none.
 
         With ``reuse``, under ``"reuse"`` what all workers of the job made of the pool: ``hit``, ``cold``, ``painted``
-        and ``rejected`` edits and the same by epoch, ``objects``, ``looks``, ``looks_per_object``, ``uses_per_look``,
-        ``age_epochs``, ``bytes``, and ``effective_p``, of the last epoch, beside ``asked_p``.
+        and ``rejected`` edits and the same by epoch, ``objects``, ``looks``, ``unjudged`` paintings that
+        become looks when they are drawn next, ``looks_per_object``, ``uses_per_look``, ``age_epochs``, ``bytes``, and
+        ``effective_p``, of the last epoch, beside ``asked_p``. Of a frozen pool each process counts its own edits.
         """
         return self.editor.stats()
 

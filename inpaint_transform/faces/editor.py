@@ -292,6 +292,11 @@ class Editor:
             )
         if self.pool is not None:
             found["reuse"] = self.pool.stats(self.arguments["p"] * self.factor("p"))
+            if self.pool.reuse.frozen and not counts:
+                found["note"] = (
+                    "nothing is written into a frozen pool, so each process counts its own hits: call stats() in the "
+                    "DataLoader's workers, or give edits_key=... or log=..."
+                )
         return found
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from pathlib import Path
 
 import numpy as np
@@ -235,3 +236,27 @@ def test_a_label_that_comes_late_is_checked_once_its_sample_fires_drawn_or_not(m
     assert one.draw(Labelled("dog"), 0.0) == []
     with pytest.raises(ValueError, match="no entry for label 'dog'"):
         one.draw(Labelled("cat", "dog"), 1.0)
+
+
+def test_a_frozen_pool_without_any_of_the_objects_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pictures(seed: int):
+        return lambda epoch, number: np.random.default_rng((seed, number)).integers(0, 256, (100, 120, 3), np.uint8)
+
+    reuse = {"path": str(tmp_path / "pool"), "variants": 1}
+    told_in_three_epochs(monkeypatch, pictures(0), reuse={**reuse, "wait": True})
+    [said] = told_in_three_epochs(monkeypatch, pictures(1), reuse={**reuse, "frozen": True})
+    assert re.search(r"has \d+ looks, but none of these objects", said)
+    assert told_in_three_epochs(monkeypatch, pictures(0), reuse={**reuse, "frozen": True}) == []
+
+
+def test_the_stats_of_a_frozen_pool_say_where_the_numbers_are(tmp_path: Path) -> None:
+    reuse = {"path": str(tmp_path / "pool"), "variants": 1}
+    filling = editor(gate=None, p=1.0, prompts="a {label}", reuse={**reuse, "wait": True})
+    filling.paint_same([IMAGE], filling.draw(Flat(IMAGE), 1.0))
+    assert "note" not in filling.stats()
+    frozen = editor(gate=None, p=1.0, prompts="a {label}", reuse={**reuse, "frozen": True})
+    assert "each process counts its own hits" in frozen.stats()["note"]
+    frozen.paint_same([IMAGE], frozen.draw(Flat(IMAGE), 1.0))
+    found = frozen.stats()
+    assert found["reuse"]["hit"] == 1
+    assert "note" not in found

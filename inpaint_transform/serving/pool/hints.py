@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 # Below so many edits a share says nothing; without epochs, below so many it may be the first one that still goes on.
@@ -12,30 +13,32 @@ MOSTLY = 0.9
 
 
 def judged(epochs: Mapping[str, Mapping[str, int]], epoch: int) -> Mapping[str, int] | None:
-    """The counts of the last whole epoch, where there is one that should have found what was painted before it.
+    """The counts of the last whole epochs, as many as say something, that should have found what was painted before.
 
     Args:
         epochs: Counts by epoch number.
         epoch: The epoch that is going on.
     """
     numbers = sorted(map(int, epochs))
-    whole = [number for number in numbers if number < epoch]
-    if len(whole) >= 2 and epochs[str(whole[-1])].get("edits", 0) >= MIN_EDITS:
-        return epochs[str(whole[-1])]
+    found: Counter[str] = Counter()
+    # A small set has few edits in an epoch. In the first one nothing can have been painted before.
+    for number in reversed([number for number in numbers if number < epoch][1:]):
+        found.update(epochs[str(number)])
+        if found["edits"] >= MIN_EDITS:
+            return found
     if numbers == [epoch] and epochs[str(epoch)].get("edits", 0) >= MIN_EDITS_WITHOUT_EPOCHS:
         return epochs[str(epoch)]
     return None
 
 
 def low_share(
-    counts: Mapping[str, int], p: float, frozen: bool, evicted_early: int, looks: int, wanted: int, rate: float
+    counts: Mapping[str, int], p: float, evicted_early: int, looks: int, wanted: int, rate: float
 ) -> str | None:
-    """What to say of an epoch in which less than half of the edits that were drawn were painted; None if it was more.
+    """What to say where less than half of the edits that were drawn were painted; None if it was more.
 
     Args:
-        counts: What became of its edits.
+        counts: What became of the edits.
         p: The probability that was asked for.
-        frozen: Whether the pool is only read.
         evicted_early: How many looks had to go before they were due.
         looks: How many looks there are.
         wanted: Of how many at least one was asked for.
@@ -47,8 +50,6 @@ def low_share(
         return None
     if rejected > cold:
         why = f"{rejected} of {edits} looks were rejected; see stats() for the reasons"
-    elif frozen:
-        why = "the frozen pool lacks the others; fill it with 'inpaint-transform paint-ahead'"
     elif new >= MOSTLY * cold:
         why = (
             "nearly every object was new, so something before the transform changes its pixels; place the transform "
@@ -65,6 +66,33 @@ def low_share(
             f"painting does not keep up: {missing} looks are missing, {minutes}; fill the pool with 'inpaint-transform "
             f"paint-ahead', use fewer variants, or a faster model"
         )
-    return (
-        f"of {edits} edits drawn in an epoch {accepted} were painted, so p={p:g} is {p * accepted / edits:.2g}: {why}"
-    )
+    return _share(counts, p) + why
+
+
+def frozen_share(counts: Mapping[str, int], p: float, path: object, looks: int) -> str | None:
+    """What to say where less than half of the edits that were drawn were found in a pool that is only read.
+
+    Args:
+        counts: What became of the edits of this process.
+        p: The probability that was asked for.
+        path: The pool's folder.
+        looks: How many looks are in it.
+    """
+    edits, accepted = counts.get("edits", 0), counts.get("accepted", 0)
+    if edits < MIN_EDITS or accepted * 2 >= edits:
+        return None
+    if (rejected := counts.get("rejected", 0)) > counts.get("cold", 0):
+        return _share(counts, p) + f"{rejected} of {edits} looks were rejected; see stats() for the reasons"
+    if counts.get("hit", 0):
+        lacks = "lacks the others"
+    else:
+        lacks = (
+            f"has {looks} looks, but none of these objects (were other pictures painted, other boxes or prompts, or do "
+            f"pixels change before the transform?)"
+        )
+    return _share(counts, p) + f"the frozen pool {path} {lacks}; fill it with 'inpaint-transform paint-ahead'"
+
+
+def _share(counts: Mapping[str, int], p: float) -> str:
+    edits, accepted = counts["edits"], counts.get("accepted", 0)
+    return f"of the last {edits} edits drawn {accepted} were painted, so p={p:g} is {p * accepted / edits:.2g}: "

@@ -244,6 +244,7 @@ class Pool:
             slots = [slot for _, slot in contents.slots()]
             # Raw results are no looks yet.
             ages = [max(0, epoch - state.epoch) for key, state in contents.states() if len(key) == KEY_BYTES]
+            unjudged = sum(len(key) != KEY_BYTES for key, _ in contents.states())
             size, early = contents.total_bytes, contents.counts(b"evicted").get("early", 0)
         if self.reuse.frozen:
             by_epoch = {str(epoch): dict(self._own)}
@@ -258,6 +259,7 @@ class Pool:
             **{name: total[name] for name in ("hit", "cold", "painted", "rejected")},
             "objects": objects,
             "looks": len(slots),
+            "unjudged": unjudged,
             "looks_per_object": round(len(slots) / objects, 3) if objects else 0.0,
             "uses_per_look": round(float(np.mean(uses)), 3) if uses else 0.0,
             "age_epochs": float(np.median(ages)) if ages else 0.0,
@@ -284,14 +286,17 @@ class Pool:
         epoch = self._epoch()
         with self._keeper.store.reading() as transaction:
             contents = Contents(transaction, self._keeper.store.dbs)
-            epochs = contents.counts_of(b"job|%s|" % self._job)
-            counts = hints.judged({str(epoch): self._own} if self.reuse.frozen else epochs, epoch)
+            if self.reuse.frozen:
+                looks = len(list(contents.slots()))
+                said = hints.frozen_share(self._own, p, self._keeper.store.path, looks)
+                return found + ([("effective", said)] if said is not None else [])
+            counts = hints.judged(contents.counts_of(b"job|%s|" % self._job), epoch)
             if counts is not None and counts.get("accepted", 0) * 2 < counts.get("edits", 0):
                 recent = [state.born for key, state in contents.states() if time.time() - state.born < RATE_S]
                 looks, wanted = len(list(contents.slots())), contents.asked_count()
                 early = contents.counts(b"evicted").get("early", 0)
                 rate = len(recent) / max(time.time() - min(recent), 1.0) if recent else 0.0
-                said = hints.low_share(counts, p, self.reuse.frozen, early, looks, wanted, rate)
+                said = hints.low_share(counts, p, early, looks, wanted, rate)
                 found += [("effective", said)] if said is not None else []
         return found
 

@@ -13,11 +13,13 @@ from painters import Painter
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.paint import paint_all
 from inpaint_transform.core.plan import Scene, plan
+from inpaint_transform.core.protocol import Destination, InpaintResult
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.core.reuse import Reuse
 from inpaint_transform.core.swaps import Swap
 from inpaint_transform.gates import ChangeGate, gate_of
 from inpaint_transform.serving.pool.pool import Pool, settings_of
+from inpaint_transform.serving.pool.raw import keep_raw
 from inpaint_transform.serving.session import current_session
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (160, 240, 3), np.uint8)
@@ -158,6 +160,15 @@ def test_effective_p_is_of_the_epoch_that_goes_on(tmp_path: Path) -> None:
     pool = make(tmp_path, wait=False, painter=Painter(), epoch=lambda: epoch[0])
     once(pool, 0, painter=Painter())
     assert pool.stats(0.5)["effective_p"] == 0.0
+
+
+def test_what_was_painted_and_not_judged_is_counted(tmp_path: Path) -> None:
+    pool = make(tmp_path, wait=False)
+    assert pool.stats(0.5)["unjudged"] == 0
+    destination = Destination(str(tmp_path), pool.reuse.bytes, pool.reuse.echo)
+    keep_raw(destination, [b"a" * 17, b"b" * 17], [InpaintResult(None, "not finite")] * 2)
+    found = pool.stats(0.5)
+    assert (found["unjudged"], found["looks"]) == (2, 0)
 
 
 def test_a_frozen_pool_is_not_touched(tmp_path: Path) -> None:
