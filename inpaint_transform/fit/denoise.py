@@ -87,7 +87,9 @@ class Schedule:
         if self.prediction == "epsilon":
             target, weight = noise, weight / snr
         elif self.prediction == "v_prediction":
-            target, weight = alpha.sqrt() * noise - (1 - alpha).sqrt() * clean, weight / (snr + 1)
+            # Of the clean latents the noisiest ones show nothing, but there an object's outline is decided: with the
+            # paper's weight they count for nothing, and cones come out bent.
+            target, weight = alpha.sqrt() * noise - (1 - alpha).sqrt() * clean, (1 + weight) / (1 + snr)
         else:
             target = clean
         error = (output - target) ** 2 * (WEIGHT_OUTSIDE + (1 - WEIGHT_OUTSIDE) * hole) * weight

@@ -66,6 +66,22 @@ def test_mistakes_in_the_hole_weigh_more() -> None:
     assert losses[1] / losses[0] == pytest.approx(denoise.WEIGHT_OUTSIDE)
 
 
+@pytest.mark.parametrize("alpha", [0.001, 0.1, 0.7, 0.99])
+def test_velocities_count_in_full_unless_there_is_hardly_any_noise(alpha: float) -> None:
+    schedule, latents = Schedule(scheduler("v_prediction")), some_latents()
+    schedule.alphas = torch.tensor([alpha])
+    clean = latents.clean.float()
+
+    def off_by_one(noisy: torch.Tensor, *_: object) -> torch.Tensor:
+        noise = (noisy[:, :4] - alpha**0.5 * clean) / (1 - alpha) ** 0.5
+        return alpha**0.5 * noise - (1 - alpha) ** 0.5 * clean + latents.hole.float()
+
+    found = schedule.loss(off_by_one, latents, [""] * 6, torch.Generator().manual_seed(0)).item()
+    snr = alpha / (1 - alpha)
+    weight = 1.0 if snr < denoise.MIN_SNR_GAMMA else (1 + denoise.MIN_SNR_GAMMA) / (1 + snr)
+    assert found == pytest.approx(weight * latents.hole.float().mean().item(), rel=1e-3)
+
+
 def test_other_schedulers_are_refused() -> None:
     with pytest.raises(ValueError, match="FlowMatchEulerDiscreteScheduler"):
         Schedule(diffusers.FlowMatchEulerDiscreteScheduler())
