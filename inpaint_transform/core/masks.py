@@ -104,6 +104,13 @@ def grown(mask: np.ndarray, reach: int) -> np.ndarray:
     return cv2.dilate(mask.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)).astype(bool)
 
 
+def shared_areas(box: Box, others: Sequence[Box]) -> np.ndarray:
+    """How many pixels each of some boxes shares with a box: ``(N,)`` integers."""
+    corners = np.asarray(others, dtype=np.int64).reshape(-1, 4)
+    shared = np.minimum(corners[:, 2:], box[2:]) - np.maximum(corners[:, :2], box[:2])
+    return shared.clip(min=0).prod(axis=1)
+
+
 def free_share(box: Box, protected: Sequence[Box]) -> float:
     """The share of a box's pixels that none of the protected boxes covers, in [0, 1]."""
     if not protected:

@@ -127,20 +127,22 @@ class _Objects:
 
         What would be painted over by another edit is not drawn: it was judged with pixels that are then no more.
         """
-        kept: list[int] = []
+        kept: set[int] = set()
 
         def usable(index: int) -> bool:
-            if self._unfit(index) is not None or any(self._meet(index, other) for other in kept):
+            if self._unfit(index) is not None:
                 return False
-            kept.append(index)
+            if kept and any(self._meet(index, other) for other in self._overlapping(index) if other in kept):
+                return False
+            kept.add(index)
             return True
 
         candidates = [index for index in range(len(self.labels)) if self._unwanted(index) is None]
-        return selection.draw(candidates, rng, self.recipe.num_boxes, self._probabilities(), usable)
+        return selection.draw(candidates, rng, self.recipe.num_boxes, self._probabilities, usable)
 
     def obstacle(self, index: int) -> str | None:
         """Why a box may not be repainted; None where it may."""
-        probabilities = self._probabilities()
+        probabilities = self._probabilities
         if (unwanted := self._unwanted(index)) is not None:
             return unwanted
         if probabilities is not None and probabilities[index] == 0:
@@ -191,6 +193,7 @@ class _Objects:
             **region,
         )
 
+    @functools.cached_property
     def _probabilities(self) -> Sequence[float] | None:
         """With which probability each box is drawn; None where a number of boxes is drawn."""
         box_p = self.recipe.box_p
@@ -224,8 +227,7 @@ class _Objects:
                 return "its mask is empty"
             covered = self._painted(index).sum() < selection.MIN_FREE_SHARE * whole
         else:
-            free = masks.free_share(self.scene.boxes[index], self._protected(index))
-            covered = free < selection.MIN_FREE_SHARE
+            covered = self._covered(index)
         if covered:
             return "covered by neighbours"
         if self._renames_another(index):
@@ -233,6 +235,21 @@ class _Objects:
         if self.recipe.stale == "skip" and self.scene.occupied(index):
             return "holds masks or keypoints (stale='skip')"
         return None
+
+    def _covered(self, index: int) -> bool:
+        """Whether too little of a box is free of its neighbours' boxes."""
+        protected = self._protected(index)
+        if not protected:
+            return False
+        box = self.scene.boxes[index]
+        # Free is at most what the largest neighbour leaves, and at least what all of them would leave side by side:
+        # where that decides, nothing has to be drawn.
+        area, shares = math.prod(sides(box)), masks.shared_areas(box, protected)
+        if area and (area - int(shares.max())) / area < selection.MIN_FREE_SHARE:
+            return True
+        if area and (area - int(shares.sum())) / area >= selection.MIN_FREE_SHARE:
+            return False
+        return masks.free_share(box, protected) < selection.MIN_FREE_SHARE
 
     def _meet(self, one: int, other: int) -> bool:
         """Whether the edits of two boxes would paint a pixel both."""
@@ -244,8 +261,8 @@ class _Objects:
         swap, boxes = self.recipe.relabel, self.scene.boxes
         if swap is None or set(swap.options(self.labels[index], boxes[index])) == {self.labels[index]}:
             return False
-        for other in range(len(boxes)):
-            shared = None if other == index else intersection(boxes[index], boxes[other])
+        for other in self._overlapping(index):
+            shared = intersection(boxes[index], boxes[other])
             if shared is None:
                 continue
             painted, object_mask = (
@@ -284,9 +301,17 @@ class _Objects:
 
     # A scene lives as long as one plan, and a box that is drawn is asked for twice.
     @functools.cached_property
+    def _overlaps(self) -> selection.Overlaps:
+        return selection.Overlaps(self.scene.boxes)
+
+    def _overlapping(self, index: int) -> list[int]:
+        """The other boxes that share pixels with a box."""
+        others: list[int] = self._overlaps.of(index)[0].tolist()
+        return others
+
+    @functools.cached_property
     def _neighbours(self) -> Callable[[int], list[int]]:
-        all_boxes = np.asarray(self.scene.boxes)
-        return functools.cache(lambda index: selection.neighbours(index, all_boxes))
+        return functools.cache(lambda index: selection.neighbours(index, self.scene.boxes, self._overlaps))
 
     def _protected(self, index: int) -> tuple[Box, ...]:
         if not self.recipe.protect:

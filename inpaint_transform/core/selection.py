@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from collections.abc import Callable, Collection, Sequence
 
@@ -103,7 +104,34 @@ def random_region(height: int, width: int, rng: random.Random, min_box_size: int
     return x0, y0, x0 + side, y0 + side
 
 
-def neighbours(index: int, boxes: Sequence[Box] | np.ndarray) -> list[int]:
+class Overlaps:
+    """Which boxes of an image share pixels, found without comparing each with every other one.
+
+    Args:
+        boxes: All pixel boxes of the image, or ``(N, 4)`` integers.
+    """
+
+    def __init__(self, boxes: Sequence[Box] | np.ndarray) -> None:
+        self._boxes = np.asarray(boxes, dtype=np.int64).reshape(-1, 4)
+        # Those that begin left of a box's right side and not too far left of it stand beside each other in this order.
+        self._order = np.argsort(self._boxes[:, 0], kind="stable")
+        self._sorted = self._boxes[self._order]
+        self._widest = int((self._boxes[:, 2] - self._boxes[:, 0]).max(initial=0))
+
+    def of(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """The boxes that share pixels with box ``index``, in ascending order, and how many each."""
+        box = self._boxes[index]
+        start, end = np.searchsorted(self._sorted[:, 0], (box[0] - self._widest, box[2]))
+        near = self._sorted[start:end]
+        shared = np.minimum(near[:, 2:], box[2:]) - np.maximum(near[:, :2], box[:2])
+        area = shared.clip(min=0).prod(axis=1)
+        others = self._order[start:end]
+        found = np.flatnonzero((area > 0) & (others != index))
+        found = found[np.argsort(others[found])]
+        return others[found], area[found]
+
+
+def neighbours(index: int, boxes: Sequence[Box] | np.ndarray, overlaps: Overlaps | None = None) -> list[int]:
     """The boxes whose pixels an edit of box ``index`` must leave alone.
 
     Which of two overlapping objects is in front, boxes do not tell. So what an edited box shares with a neighbour's
@@ -113,16 +141,12 @@ def neighbours(index: int, boxes: Sequence[Box] | np.ndarray) -> list[int]:
     Args:
         index: The edited box.
         boxes: All pixel boxes of the image, or ``(N, 4)`` integers.
+        overlaps: Those of the same boxes, where more than one is asked for.
 
     Returns:
         Indices in ascending order.
     """
     if len(boxes) < 2:
         return []
-    all_boxes = np.asarray(boxes)
-    box = all_boxes[index]
-    shared = np.minimum(all_boxes[:, 2:], box[2:]) - np.maximum(all_boxes[:, :2], box[:2])
-    area = shared.clip(min=0).prod(axis=1)
-    kept = (area > 0) & (area < BEHIND * max(int(np.prod(box[2:] - box[:2])), 1))
-    kept[index] = False
-    return [int(found) for found in np.flatnonzero(kept)]
+    others, area = (overlaps or Overlaps(boxes)).of(index)
+    return [int(found) for found in others[area < BEHIND * max(math.prod(sides(boxes[index])), 1)]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -155,7 +156,8 @@ class Sample:
         for edit in edits:
             if edit.index is None:
                 continue
-            for row in sorted(range(len(boxes)), key=lambda row: row != edit.index):
+            # Where it was is where it usually still is.
+            for row in itertools.chain(range(len(boxes))[edit.index : edit.index + 1], range(len(boxes))):
                 if boxes[row] == edit.box and (labels is None or labels[row] == edit.label):
                     yield edit, row
                     break

@@ -11,6 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from painters import Painter
 
+from inpaint_transform.core import masks, selection
+from inpaint_transform.core import plan as plan_module
+from inpaint_transform.core.boxes import intersection, sides
 from inpaint_transform.core.edit import Edit
 from inpaint_transform.core.paint import paint
 from inpaint_transform.core.plan import Scene, obstacles, plan, plan_each
@@ -172,3 +175,44 @@ def test_it_says_why_a_box_is_left_alone(settings: dict, reason) -> None:
     assert obstacles(Recipe(**settings), scene) == [reason]
     assert bool(plan(Recipe(**settings), scene, random.Random(0))) == (reason is None)
     assert obstacles(Recipe(**settings), Scene(480, 640)) == []
+
+
+side = st.integers(0, 40)
+corner = st.tuples(st.integers(0, 60), st.integers(0, 60), side, side)
+crowds = st.lists(corner, min_size=1, max_size=14).map(lambda found: [(x, y, x + w, y + h) for x, y, w, h in found])
+
+
+@settings(max_examples=200, deadline=None)
+@given(crowds)
+def test_a_box_is_covered_when_its_pixels_say_so(boxes) -> None:
+    found = obstacles(Recipe(min_box_size=1), Scene(100, 100, boxes, ["a"] * len(boxes)))
+    for index, box in enumerate(boxes):
+        free = masks.free_share(box, [boxes[other] for other in selection.neighbours(index, boxes)])
+        assert (found[index] == "covered by neighbours") == (min(sides(box)) >= 1 and free < selection.MIN_FREE_SHARE)
+
+
+@settings(max_examples=100, deadline=None)
+@given(crowds, st.booleans(), st.integers(0, 10**6))
+def test_what_is_drawn_of_a_crowd_never_meets(boxes, protect: bool, seed: int) -> None:
+    recipe = Recipe(min_box_size=1, box_p=0.9, protect=protect)
+    edits = plan(recipe, Scene(100, 100, boxes, ["a"] * len(boxes)), random.Random(seed))
+    count = np.zeros((100, 100), int)
+    for edit in edits:
+        x0, y0, x1, y1 = edit.window
+        count[y0:y1, x0:x1] += edit.mask("box")
+    assert count.max(initial=0) <= 1
+
+
+def test_thousands_of_boxes_are_not_compared_each_with_every_other(monkeypatch) -> None:
+    compared = []
+
+    def counted(one, other):
+        compared.append(one)
+        return intersection(one, other)
+
+    monkeypatch.setattr(plan_module, "intersection", counted)
+    boxes = [(x, y, x + 45, y + 45) for x in range(0, 2000, 40) for y in range(0, 1600, 40)]
+    scene = Scene(1700, 2100, boxes, ["a"] * len(boxes))
+    edits = plan(Recipe(box_p=1.0, relabel=Swap({"a": "b"}), protect=False), scene, random.Random(0))
+    assert edits
+    assert len(compared) < 20 * len(boxes)

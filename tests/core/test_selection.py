@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inpaint_transform.core.boxes import Box, sides
-from inpaint_transform.core.selection import BEHIND, draw, neighbours, obstacle, random_region, touches_border
+from inpaint_transform.core.selection import BEHIND, Overlaps, draw, neighbours, obstacle, random_region, touches_border
 
 ANYTHING: dict[str, Any] = {
     "min_box_size": 0,
@@ -220,6 +220,16 @@ def test_neighbours_overlap_and_do_not_cover(found):
             if other != index and 0 < (mine & area_mask(candidate)).sum() < BEHIND * mine.sum()
         ]
         assert neighbours(index, found) == expected
+
+
+@given(many_boxes)
+def test_overlaps_are_those_that_a_comparison_of_all_finds(found):
+    overlaps = Overlaps(found)
+    for index, box in enumerate(found):
+        shared = [int((area_mask(box) & area_mask(other)).sum()) for other in found]
+        others, area = overlaps.of(index)
+        assert others.tolist() == [other for other, count in enumerate(shared) if count and other != index]
+        assert area.tolist() == [shared[other] for other in others]
 
 
 def test_the_helmet_may_be_painted_but_not_from_the_rider():
