@@ -150,7 +150,7 @@ class Outcome:
         seed: The noise seed of the last attempt.
         attempts: How many times the model was asked.
         scores: What each gate said of the last attempt that came so far, by the gate's name.
-        milliseconds: How long the calls took that this edit had a part in.
+        milliseconds: How long the calls took that this edit had a part in, without the start of model and server.
         before: The window's original pixels, ``(h, w, 3)`` uint8.
         after: Call it for the window as the last attempt would have it; None where the model gave no picture.
         reuse: With a pool, ``"hit"`` (a look that was there), ``"painted"`` or ``"cold"`` (not painted yet, so the

@@ -193,8 +193,10 @@ def paint_jobs(jobs: Sequence[Job], inpainter: Inpainter, gate: Judge | None) ->
         pending = [job for job in jobs if not job.accepted]
         if not pending:
             break
+        # Whoever asks first loads the model and starts its server, which is no edit's time.
+        size = inpainter.size
         start = time.perf_counter()
-        requests = [job.request(attempt, inpainter.size, gate) for job in pending]
+        requests = [job.request(attempt, size, gate) for job in pending]
         settle(pending, inpainter.paint(requests), gate)
         elapsed = (time.perf_counter() - start) * 1e3
         for job in pending:

@@ -52,6 +52,23 @@ def noun(label: Label, class_names: ClassNames, words: bool = True) -> str:
     return str(found)
 
 
+def class_name(label: Label, class_names: ClassNames) -> str:
+    """What people are told of a class: the name of an id that ``class_names`` knows, and of all others the label.
+
+    Examples:
+        >>> class_name(1, {1: "cone"}), class_name(7, {1: "cone"}), class_name("cone", {"cone": "traffic cone"})
+        ('cone', '7', 'cone')
+    """
+    number = _whole(label)
+    if class_names is None or isinstance(number, str) or number is None:
+        return str(label)
+    if isinstance(class_names, Mapping):
+        found = lookup(class_names, number)
+    else:
+        found = class_names[number] if isinstance(number, int) and 0 <= number < len(class_names) else None
+    return str(label if found is None else found)
+
+
 def plain_label(value: Any) -> Label:
     """A label as a plain Python value; ids that a framework has made floats become ints again."""
     if isinstance(value, np.generic):

@@ -101,7 +101,7 @@ class Kept:
         box: The part of the window that is painted: the bounding rectangle of the mask.
         pixels: That part as it goes into the image, ``(h, w)`` or ``(h, w, c)`` in the image's dtype; None where
             nothing was accepted.
-        label: The label of what was painted.
+        label: The class of what was painted: its label, or of an id its name.
         prompt: What was painted.
         model: The model's id.
         epoch: The epoch in which it was painted.

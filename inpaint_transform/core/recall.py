@@ -14,6 +14,7 @@ import numpy as np
 from inpaint_transform.core import blend
 from inpaint_transform.core.boxes import Box, intersection
 from inpaint_transform.core.jobs import Job, agree, make_request, paint_jobs, settle
+from inpaint_transform.core.labels import class_name
 from inpaint_transform.core.looks import Kept, Looks, LooksView, content_digest, look_key
 from inpaint_transform.core.protocol import Inpainter, InpaintRequest, InpaintResult, Judge
 from inpaint_transform.core.seeds import retry_seed
@@ -135,7 +136,16 @@ def _keep(job: Job, looks: Looks, parts: _Parts, final: bool) -> None:
         parts[job] = box, pixels
     scores = {name: float(score) for name, score in job.scores.items()}
     kept = Kept(
-        job.accepted, job.reason, job.seed, job.attempts, scores, final, box, pixels, job.edit.target, job.edit.prompt
+        job.accepted,
+        job.reason,
+        job.seed,
+        job.attempts,
+        scores,
+        final,
+        box,
+        pixels,
+        class_name(job.edit.target, job.recipe.class_names),
+        job.edit.prompt,
     )
     looks.keep(job.key, kept, job.edit)
 

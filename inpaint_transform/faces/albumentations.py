@@ -86,8 +86,8 @@ class BBoxInpaint(Hooks, A.DualTransform):
             it rejects is painted again as with ``retries``.
         schedule (dict | Schedule | None): How ``p`` or ``box_p`` changes over the epochs of ``set_epoch``, e.g.
             ``{"epochs": 100, "warmup": 3, "off_last": 15}``.
-        log (str | None): JSON lines file to which every edit is written, from any number of workers; see
-            ``inpaint-transform report``.
+        log (str | None): JSON lines file to which every edit is written, from any number of workers; its folder is
+            made with the first edit. See ``inpaint-transform report``.
         log_key (str | None): Sample key whose value names the sample in the log, e.g. a file name.
         log_crops (bool): Also save every edit's window, before and after, beside the log.
         reuse (dict | Reuse | None): Use what was painted again and do not wait for what is not painted yet, e.g.

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from inpaint_transform.core.edit import Outcome
-from inpaint_transform.core.labels import Label
+from inpaint_transform.core.labels import ClassNames, Label, class_name
 from inpaint_transform.core.user_warning import warn_user
 from inpaint_transform.core.vocabulary import nearest
 from inpaint_transform.serving.forks import call_after_fork
@@ -160,10 +160,13 @@ class Tally:
         with self._lock:
             return dict(self._unpainted)
 
-    def classes(self) -> dict[str, dict[str, int]]:
-        """The same by the class that was painted."""
+    def classes(self, class_names: ClassNames = None) -> dict[str, dict[str, int]]:
+        """The same by the class that was painted, of an id by its name in ``class_names``."""
+        found: defaultdict[str, Counter[str]] = defaultdict(Counter)
         with self._lock:
-            return {str(label): dict(counts) for label, counts in self._classes.items()}
+            for label, counts in self._classes.items():
+                found[class_name(label, class_names)].update(counts)
+        return {name: dict(counts) for name, counts in found.items()}
 
 
 def _verdict(outcome: Outcome) -> str:

@@ -282,7 +282,11 @@ class Editor:
         with self._boundary("the server's counters cannot be read"):
             counters = self._servers_stats() or self.inpainter.stats()
         counts = self.tally.counts()
-        found: dict[str, Any] = {**counts, "classes": self.tally.classes(), "inpainter": counters}
+        found: dict[str, Any] = {
+            **counts,
+            "classes": self.tally.classes(self.recipe.class_names),
+            "inpainter": counters,
+        }
         if unpainted := self.tally.unpainted():
             found["unpainted"] = unpainted
         if not counts and counters.get("requests"):

@@ -15,12 +15,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pydantic
 
 from inpaint_transform.core.edit import Edit, Outcome
+from inpaint_transform.core.labels import ClassNames, class_name
 from inpaint_transform.core.measure import coverage
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.recipe import Recipe
@@ -46,7 +47,7 @@ class Record:
         scores: What each gate said of the last attempt.
         fill: How well the painted object fills its box, in [0, 1], see ``measure.coverage``; None without a
             picture.
-        milliseconds: How long the calls took that the edit had a part in.
+        milliseconds: How long the calls took that the edit had a part in, without the start of model and server.
         key: The sample's own name, or None.
         image: Digest of the image as the transform got it.
         epoch: The epoch set by ``set_epoch``.
@@ -60,6 +61,8 @@ class Record:
             nobody has judged it. None without a pool; then a line has no such field.
         thresholds: From which score on each gate accepts, ``{gate: {field: value}}``; a line without any has no such
             field.
+        names: Of the labels that are ids, ``{"label": name, "new_label": name}``, as ``class_names`` has them; a line
+            without any has no such field.
     """
 
     edit: Edit
@@ -81,11 +84,22 @@ class Record:
     version: int = VERSION
     reuse: str | None = None
     thresholds: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+    names: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """What the box is called."""
+        return self.names.get("label", str(self.edit.label))
+
+    @property
+    def new_label(self) -> str | None:
+        """What it becomes once it is accepted; None where the label stays."""
+        return None if self.edit.new_label is None else self.names.get("new_label", str(self.edit.new_label))
 
     def to_json(self) -> str:
         """The record as one line of JSON, without the line's end."""
         values = {**dataclasses.asdict(self), "edit": self.edit.to_dict()}
-        for name in ("reuse", "thresholds"):
+        for name in ("reuse", "thresholds", "names"):
             if not values[name]:
                 del values[name]
         return json.dumps(values)
@@ -186,7 +200,15 @@ def record_of(
         versions=_versions(),
         reuse=outcome.reuse,
         thresholds=dict(thresholds or {}),
+        names=_names_of(outcome.edit, recipe.class_names),
     )
+
+
+def _names_of(edit: Edit, class_names: ClassNames) -> dict[str, str]:
+    """The names of those of an edit's labels that are called otherwise."""
+    given = {"label": edit.label, "new_label": edit.new_label}
+    named = {field: class_name(label, class_names) for field, label in given.items() if label is not None}
+    return {field: name for field, name in named.items() if name != str(given[field])}
 
 
 class Log:
@@ -196,12 +218,19 @@ class Log:
     interleave; a network file system may, so log to a local disk.
 
     Args:
-        path: The file; its folder is made when the first line is written.
+        path: The file; its folder is made when the first line is written, which is logged.
         save_crops: Also save each edit's window before and after as a PNG, in the folder ``PATH.crops``.
+
+    Raises:
+        ValueError: There is a folder of that name.
     """
 
     def __init__(self, path: str | os.PathLike[str], save_crops: bool = False) -> None:
         self.path = Path(path)
+        if self.path.is_dir():
+            raise ValueError(
+                f"log={str(path)!r} is a folder; give a file, for instance {str(self.path / 'edits.jsonl')!r}"
+            )
         self._save_crops = save_crops
 
     def write(
@@ -237,7 +266,9 @@ class Log:
             )
             for outcome in outcomes
         ]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if not self.path.parent.exists():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            logger.info("made the folder %s for the log %s", self.path.parent.resolve(), self.path.name)
         text = "".join(record.to_json() + "\n" for record in records).encode()
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
         try:
@@ -301,7 +332,7 @@ def read(
         FileNotFoundError: There is no such file.
         ValueError: A line is no record of this version, and ``on_damage`` is None; names file and line.
     """
-    with Path(path).open("rb") as lines:
+    with _opened(path) as lines:
         for number, line in enumerate(lines, 1):
             if not line.endswith(b"\n"):
                 logger.warning("%s, line %d: the line is cut off and is left out", path, number)
@@ -317,6 +348,26 @@ def read(
                 yield number, record
 
 
+def _opened(path: str | os.PathLike[str]) -> BinaryIO:
+    """A log, for reading.
+
+    Raises:
+        FileNotFoundError: There is none; says what it may be called.
+    """
+    log = Path(path)
+    if log.is_dir():
+        inside = sorted(one.name for one in log.glob("*.jsonl"))
+        raise FileNotFoundError(
+            f"{log} is a folder; give the log in it" + (f": {', '.join(map(str, inside[:3]))}" if inside else "")
+        )
+    if not log.exists():
+        raise FileNotFoundError(
+            f"{log}: there is no such log; BBoxInpaint(log=...) writes one with its first edit, and export writes "
+            f"DST/provenance.jsonl"
+        )
+    return log.open("rb")
+
+
 def at(path: str | os.PathLike[str], line: int) -> Record:
     """The record of one line.
 
@@ -325,7 +376,7 @@ def at(path: str | os.PathLike[str], line: int) -> Record:
         ValueError: There is no such line, or it is no record of this version.
     """
     last = 0
-    with Path(path).open("rb") as lines:
+    with _opened(path) as lines:
         for last, text in enumerate(lines, 1):
             if last == line:
                 try:

@@ -31,7 +31,7 @@ class Counts:
         edits: How many there were, without those that were not painted yet.
         accepted: How many were accepted.
         attempts: How often the model was asked for them.
-        milliseconds: How long that took, summed.
+        milliseconds: How long each of them took.
         reasons: Why the others were rejected.
         fills: How well the accepted ones fill their boxes.
         cold: How many were not painted yet, with ``reuse``: they kept their pixels, and nobody has judged them.
@@ -40,7 +40,7 @@ class Counts:
     edits: int = 0
     accepted: int = 0
     attempts: int = 0
-    milliseconds: float = 0.0
+    milliseconds: list[float] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
     fills: list[float] = field(default_factory=list)
     cold: int = 0
@@ -52,7 +52,7 @@ class Counts:
             return
         self.edits += 1
         self.attempts += record.attempts
-        self.milliseconds += record.milliseconds
+        self.milliseconds.append(record.milliseconds)
         if not record.accepted:
             self.reasons[record.reason or "unknown"] += 1
             return
@@ -96,9 +96,8 @@ class Summary:
 
 def name_of(record: Record) -> str:
     """The class of an edit, or the swap that it was."""
-    edit = record.edit
     # The font of the sheets has no arrow.
-    return str(edit.label) if edit.new_label is None else f"{edit.label} -> {edit.new_label}"
+    return record.label if record.new_label is None else f"{record.label} -> {record.new_label}"
 
 
 def score_of(record: Record) -> float:
@@ -183,7 +182,8 @@ def sheet(summary: Summary, log: Path) -> np.ndarray:
                 before = pictures.Tile(pair[0], name_of(record), **marked, note=note, alert=title == "rejected")
                 rows.append([before, pictures.Tile(pair[1], record.edit.prompt, **marked)])
     if not rows:
-        raise ValueError(f"{log} has no pictures: log with log_crops=True, or write a .html report")
+        why = pictureless(summary, log) or "No picture of the log can be read."
+        raise ValueError(f"{log}: {why} A .html report needs none")
     return pictures.contact_sheet(rows)
 
 
@@ -234,6 +234,7 @@ def page(summary: Summary, log: Path) -> str:
         rows=rows,
         cold=total.cold,
         reused=summary.reused.words(),
+        pictureless=pictureless(summary, log),
         reasons=total.reasons.most_common(),
         histograms=[
             (gate, scores.chart(total.edits, total.accepted))
@@ -242,6 +243,23 @@ def page(summary: Summary, log: Path) -> str:
         ],
         worst=[_figure(number, record, log) for number, record in summary.worst],
         best=[_figure(number, record, log) for number, record in summary.best],
+    )
+
+
+def pictureless(summary: Summary, log: Path) -> str | None:
+    """What to do where there is no picture to show of any edit; None where there is one, or nothing to show."""
+    # Of what failed there never was one.
+    shown = [record for _, record in (*summary.worst, *summary.best) if record.fill is not None]
+    named = [record for record in shown if record.crop is not None]
+    if not shown or any(crops_of(log).joinpath(Path(str(record.crop)).name).exists() for record in named):
+        return None
+    if named:
+        return (
+            f"No pictures: the folder {crops_of(log).name} does not lie beside the log; with it the page shows edits."
+        )
+    return (
+        "No pictures: the log was written without them. With log_crops=True beside log=..., or export --save-crops, "
+        "the page shows edits before and after."
     )
 
 
@@ -254,7 +272,8 @@ def _row(name: str, counts: Counts) -> list[object]:
         f"{counts.accepted / edits:.0%}" if counts.edits else "-",
         f"{counts.attempts / edits:.2f}",
         f"{float(np.median(counts.fills)):.2f}" if counts.fills else "-",
-        f"{counts.milliseconds / edits:.0f}",
+        # The first calls also wait for kernels, gates and whatever else starts late; those of a log of before, too.
+        f"{float(np.median(counts.milliseconds)):.0f}" if counts.milliseconds else "-",
         counts.cold,
     ]
 

@@ -24,7 +24,7 @@ import numpy as np
 
 from inpaint_transform.core.boxes import Box
 from inpaint_transform.core.edit import Edit, Outcome
-from inpaint_transform.core.labels import Label, plain_label
+from inpaint_transform.core.labels import Label, class_name, plain_label
 from inpaint_transform.core.looks import Kept
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.paint import paint_all
@@ -212,7 +212,7 @@ def paint_ahead(
             if look.there:
                 continue
             counts = done.accepted if outcome.accepted else done.rejected
-            counts[str(look.edit.target)] += 1
+            counts[class_name(look.edit.target, editor.recipe.class_names)] += 1
             if not outcome.accepted:
                 done.reasons[str(outcome.reason)] += 1
             show(outcome)

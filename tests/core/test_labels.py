@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inpaint_transform.core.labels import lookup, noun, plain_label
+from inpaint_transform.core.labels import class_name, lookup, noun, plain_label
 
 
 @pytest.mark.parametrize(
@@ -93,3 +93,19 @@ def test_a_label_as_python_has_it(value: Any, plain: Any) -> None:
     found = plain_label(value)
     assert found == plain
     assert type(found) is type(plain)
+
+
+@given(st.integers(-3, 12), st.lists(st.text(min_size=1, max_size=5), max_size=8))
+def test_people_are_told_names_of_ids_and_else_the_label(label: int, names: list[str]) -> None:
+    known = dict(enumerate(names))
+    # As a list, a dict, and a dict of which JSON has made keys texts.
+    for given_names in (names, known, {str(key): name for key, name in known.items()}):
+        assert class_name(label, given_names) == known.get(label, str(label))
+        assert class_name(float(label), given_names) == known.get(label, str(float(label)))
+    assert class_name(label, None) == str(label)
+
+
+def test_a_name_stays_and_an_unknown_class_is_no_error() -> None:
+    assert class_name("cone", {"cone": "traffic cone"}) == "cone"
+    assert class_name(None, ["cone"]) == "None"
+    assert class_name(5, ["cone"]) == class_name(5, {1: "cone"}) == "5"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 
 import numpy as np
 import pytest
@@ -117,3 +118,20 @@ def test_an_outline_confines_the_paint() -> None:
     rows, columns = np.nonzero(changed)
     assert (abs(columns + 0.5 - 150) / 50 + abs(rows + 0.5 - 140) / 40 <= 1).all()
     assert changed.sum() == pytest.approx(50 * 80, rel=0.02)
+
+
+class Starting(Painter):
+    """Takes its time to start, as a model that has to be loaded does, and none to paint."""
+
+    START_S = 0.2
+
+    @property
+    def size(self) -> int:  # type: ignore[override]
+        time.sleep(self.START_S)
+        return Painter.size
+
+
+def test_the_start_of_the_model_is_no_edits_time() -> None:
+    image = np.full((480, 640, 3), 90, np.uint8)
+    _, [outcome] = paint(Recipe(), image, edits(Recipe(), [BOX]), Starting())
+    assert 0 < outcome.milliseconds < 1e3 * Starting.START_S

@@ -9,7 +9,8 @@ from painters import Painter, hand_in
 from warned import warned
 
 from inpaint_transform import BBoxInpaint, InpaintError
-from inpaint_transform.faces.counters import ENOUGH_SAMPLES, MANY_SAMPLES
+from inpaint_transform.core.edit import Edit, failed
+from inpaint_transform.faces.counters import ENOUGH_SAMPLES, MANY_SAMPLES, Tally
 from inpaint_transform.gates import ChangeGate
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (120, 200, 3), np.uint8)
@@ -186,3 +187,14 @@ def test_counters_without_edits_of_its_own_have_a_note(monkeypatch: pytest.Monke
     assert "DataLoader's workers" in transform.stats()["note"]
     compose(transform)(image=IMAGE, bboxes=[BOX], labels=["cat"])
     assert "note" not in transform.stats()
+
+
+def test_counts_call_ids_by_their_names() -> None:
+    tally = Tally()
+    edits = [Edit(0, (0, 0, 9, 9), (0, 0, 9, 9), label, "", "", 1.0, 5) for label in (1, 2, 3, 1)]
+    tally.count(failed(edit, "error") for edit in edits)
+    assert {name: counts["edits"] for name, counts in tally.classes({1: "cat", 2: "dog", 3: "dog"}).items()} == {
+        "cat": 2,
+        "dog": 2,
+    }
+    assert set(tally.classes()) == {"1", "2", "3"}

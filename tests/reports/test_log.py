@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import multiprocessing
@@ -98,6 +99,7 @@ made_up = st.builds(
     versions=st.dictionaries(texts, texts, max_size=2),
     reuse=st.one_of(st.none(), st.sampled_from(["hit", "painted", "cold"])),
     thresholds=st.dictionaries(texts, st.dictionaries(texts, numbers, max_size=1), max_size=2),
+    names=st.dictionaries(st.sampled_from(["label", "new_label"]), texts, max_size=2),
 )
 
 
@@ -148,6 +150,41 @@ def test_what_a_line_says(tmp_path: Path) -> None:
     assert first.fill == 1.0
     assert (second.accepted, second.reason, second.attempts, second.seed, second.fill) == (False, "clip", 3, 9, None)
     assert set(first.versions) >= {"torch", "diffusers"}
+
+
+def test_ids_are_called_by_their_names(tmp_path: Path) -> None:
+    """A reader needs no table to know what was painted, and replay has the ids that it was painted by."""
+    log = Log(tmp_path / "log.jsonl")
+    swap = Edit(0, (2, 2, 6, 6), (0, 0, 8, 8), 1, "a cube", "", 1.0, 5, new_label=2)
+    plain, unknown = (dataclasses.replace(swap, label=label, new_label=None) for label in (2, 7))
+    made = [outcome(edit=edit) for edit in (swap, plain, unknown)]
+    log.write(IMAGE, made, Recipe(class_names={1: "cone", 2: "cube"}), SPEC, 0, None)
+    found = records(log.path)
+    assert [(record.label, record.new_label) for record in found] == [("cone", "cube"), ("cube", None), ("7", None)]
+    assert [(record.edit.label, record.edit.new_label) for record in found] == [(1, 2), (2, None), (7, None)]
+    log.write(IMAGE, made, Recipe(), SPEC, 0, None)
+    assert [record.label for record in records(log.path)[3:]] == ["1", "2", "7"]
+    assert "names" not in log.path.read_text().splitlines()[3]
+
+
+def test_a_folder_that_is_made_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    log = Log(tmp_path / "rums" / "log.jsonl")
+    with caplog.at_level(logging.INFO):
+        write(log, outcome())
+        write(log, outcome())
+    [said] = [record.getMessage() for record in caplog.records if "folder" in record.getMessage()]
+    assert str(tmp_path / "rums") in said
+
+
+def test_a_folder_is_no_log(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is a folder; give a file, for instance .*edits.jsonl"):
+        Log(tmp_path)
+    (tmp_path / "provenance.jsonl").touch()
+    for read in (lambda path: list(provenance.read(path)), lambda path: provenance.at(path, 1)):
+        with pytest.raises(FileNotFoundError, match="is a folder; give the log in it: provenance.jsonl"):
+            read(tmp_path)
+        with pytest.raises(FileNotFoundError, match="there is no such log"):
+            read(tmp_path / "none.jsonl")
 
 
 def test_a_preset_stays_a_name(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import html
 import html.parser
 import io
@@ -247,6 +248,38 @@ def test_what_was_not_painted_yet_is_no_rejection(tmp_path: Path) -> None:
     assert [row[1:4] for row in found.rows[1:]] == [["1", "1", "100%"], ["0", "0", "-"], ["1", "1", "100%"]]
     assert "Rejected" not in found.words
     assert "best rejected" not in found.words
+
+
+def test_classes_are_called_by_their_names(tmp_path: Path) -> None:
+    edit = Edit(0, (10, 10, 30, 30), (0, 0, 40, 40), 0, "a cube", "", 1.0, 5, new_label=1)
+    log, names = tmp_path / "log.jsonl", Recipe(class_names=["cone", "cube"])
+    made = [outcome("", 0.5, edit=dataclasses.replace(edit, new_label=None)), outcome("", 0.5, edit=edit)]
+    Log(log, save_crops=True).write(IMAGE, made, names, SPEC, 0, None)
+    found = page(log)
+    assert [row[0] for row in found.rows if row] == ["class", "cone", "cone -> cube", "all"]
+    report.write(log, tmp_path / "sheet.png")
+
+
+def test_a_slow_first_call_does_not_count_for_all(tmp_path: Path) -> None:
+    """Models, kernels and gates start with the first edit; so it is in logs of before."""
+    log = write(tmp_path / "log.jsonl", outcome("cone", 0.5, milliseconds=60_000.0), *[outcome("cone", 0.5)] * 9)
+    found = page(log)
+    [column] = [at for at, title in enumerate(found.rows[0]) if title == "ms, median"]
+    assert found.rows[1][column] == "10"
+
+
+def test_a_page_without_pictures_says_how_to_get_them(log: Path) -> None:
+    assert "No pictures" not in page(log).words
+    without = write(log.with_name("plain.jsonl"), outcome("cone", 0.5), crops=False)
+    assert "the log was written without them. With log_crops=True" in page(without).words
+    moved = log.with_name("moved.jsonl")
+    moved.write_text(log.read_text())
+    assert "the folder moved.jsonl.crops does not lie beside the log" in page(moved).words
+    with pytest.raises(ValueError, match="moved.jsonl.crops does not lie.*A .html report needs none"):
+        report.write(moved, log.with_name("sheet.png"))
+    # Where the model gave nothing there is nothing to log.
+    failed = write(log.with_name("failed.jsonl"), outcome("cone", 0, accepted=False, scores={}, after=lambda: None))
+    assert "No pictures" not in page(failed).words
 
 
 def test_pictures_that_are_gone_leave_the_numbers(log: Path) -> None:

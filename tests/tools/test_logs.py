@@ -77,7 +77,7 @@ def test_report_goes_on_after_damaged_lines(painted: tuple[Path, Path, np.ndarra
 @pytest.mark.parametrize(
     ("content", "out", "code", "words"),
     [
-        (None, "page.html", 1, "log.jsonl"),
+        (None, "page.html", 1, "log.jsonl: there is no such log; BBoxInpaint(log=...) writes one"),
         ("", "page.html", 1, "no edits"),
         ("{\n", "page.html", 1, "log.jsonl, line 1"),
         ('{"version": 99}\n', "page.html", 1, "version 99"),
@@ -100,7 +100,39 @@ def test_a_sheet_without_pictures_is_refused(painted: tuple[Path, Path, np.ndarr
     log.write_text(painted[0].read_text())
     code, said = run("report", log, "--out", tmp_path / "sheet.png")
     assert code == 1
-    assert "log_crops" in said
+    assert "moved.jsonl.crops does not lie beside the log" in said
+
+
+def test_report_says_how_to_log_pictures(painted: tuple[Path, Path, np.ndarray], tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text(re.sub('"crop": "[^"]*"', '"crop": null', painted[0].read_text()))
+    code, said = run("report", log, "--out", tmp_path / "page.html")
+    assert (code, "log_crops=True" in said) == (0, True), said
+    code, said = run("report", painted[0], "--out", tmp_path / "page.html")
+    assert (code, "log_crops" in said) == (0, False), said
+
+
+def test_what_the_system_refuses_has_no_number(painted: tuple[Path, Path, np.ndarray], tmp_path: Path) -> None:
+    log, picture, _ = painted
+    for arguments in (
+        ("report", tmp_path / "none.jsonl"),
+        ("report", tmp_path),
+        ("replay", tmp_path / "none.jsonl", picture, "--line", 1),
+        ("replay", tmp_path, picture, "--line", 1),
+        ("replay", log, tmp_path / "none.png", "--line", 1),
+        ("replay", log, tmp_path, "--line", 1),
+        ("pool", tmp_path / "none"),
+        ("preview", tmp_path / "none", "--format", "yolo"),
+        ("bench", "--config", tmp_path / "none.json"),
+        ("bench", "--config", tmp_path),
+        ("study", tmp_path / "none.toml"),
+        ("study", tmp_path),
+        ("fit", tmp_path / "none", "--format", "yolo", "--out", tmp_path / "out"),
+    ):
+        code, said = run(*arguments)
+        assert code in (1, 2), said
+        assert "Errno" not in said
+        assert "rror" in said
 
 
 def test_replay_draws_the_edit_again(painted: tuple[Path, Path, np.ndarray], tmp_path: Path) -> None:

@@ -53,3 +53,12 @@ def test_a_sheet_shows_what_was_accepted(pool: Path, tmp_path: Path) -> None:
 def test_no_pool_is_named(tmp_path: Path) -> None:
     with pytest.raises(InpaintError, match="there is no pool"):
         pool_page.read(tmp_path / "none", 5)
+
+
+def test_classes_are_called_by_their_names(tmp_path: Path, painter: Painter) -> None:
+    names = {1: "cat", 2: "dog"}
+    transform = ahead.with_pool(BBoxInpaint(class_names=names, relabel={1: 2}), tmp_path / "pool", 1)
+    sample = ahead.Sample(IMAGE, SAMPLE.boxes, [1, 2])
+    done = ahead.paint_ahead(transform, [sample])
+    assert set(pool_page.read(tmp_path / "pool", 5).classes) == {"dog"}
+    assert set(done.accepted) == {"dog"}

@@ -33,7 +33,7 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except (ValueError, OSError, InpaintError) as error:
-            warn(f"Error: {error}")
+            warn(f"Error: {_words_of(error)}")
             raise typer.Exit(1) from error
 
 
@@ -46,6 +46,13 @@ app = typer.Typer(
 )
 for command in (demo, preview, export, paint_ahead, pool, fit, study, bench, report, replay, serve):
     app.command()(command)
+
+
+def _words_of(error: Exception) -> str:
+    """An error without the number that an operating system gives it."""
+    if isinstance(error, OSError) and error.strerror is not None:
+        return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def _show_warning(message: Any, *_: Any, **__: Any) -> None:

@@ -42,6 +42,8 @@ def report(
     say(f"wrote {out}: {accepted} of {edits} edits accepted{f', {cold} not painted yet' if cold else ''}")
     for line in summary.reused.words():
         say(line)
+    if (without := pages.pictureless(summary, log)) is not None:
+        say(without)
     if summary.damaged:
         raise typer.Exit(1)
 
@@ -81,7 +83,7 @@ def replay(
     if not outcome.accepted:
         warn(f"nothing is painted: {outcome.reason}")
     edit = record.edit
-    asked = edit.prompt if edit.new_label is None else f"{edit.new_label}: {edit.prompt}"
+    asked = edit.prompt if record.new_label is None else f"{record.new_label}: {edit.prompt}"
     if picture is not None:
         write(picture, painted, start)
-    write(out, drawing.before_after(original, painted, [edit.box], [str(edit.label)], [asked]), start)
+    write(out, drawing.before_after(original, painted, [edit.box], [record.label], [asked]), start)

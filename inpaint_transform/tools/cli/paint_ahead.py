@@ -77,6 +77,7 @@ def paint_ahead(
     ),
 ) -> None:
     """Fill a pool before training, so that no epoch is cold; run it again to go on where it stopped."""
+    from inpaint_transform.core.labels import class_name
     from inpaint_transform.datasets import reading, shards, splits
     from inpaint_transform.datasets.balance_sheet import BalanceSheet
     from inpaint_transform.datasets.formats.base import Annotation
@@ -146,7 +147,7 @@ def paint_ahead(
 
             def show(outcome: "Outcome") -> None:
                 if len(tiles) < MAX_SHOWN:
-                    tiles.append(_tile(outcome))
+                    tiles.append(_tile(outcome, class_name(outcome.edit.target, numbers)))
 
             done = ahead.paint_ahead(inpaint, samples(), inpainter, show, bar.update)
     except KeyboardInterrupt:
@@ -183,10 +184,10 @@ def _tell_training(folder: Path, variants: int) -> None:
     say(f"train with the same model, prompts and settings, and reuse={reuse}")
 
 
-def _tile(outcome: "Outcome") -> "Tile":
+def _tile(outcome: "Outcome", name: str) -> "Tile":
     from inpaint_transform.reports.drawing import Tile
 
     after = outcome.after() if outcome.accepted else None
     note = "" if outcome.accepted else f"rejected: {outcome.reason}"
-    box, shown = outcome.edit.box_in_window, str(outcome.edit.target)
-    return Tile(outcome.before if after is None else after, outcome.edit.prompt, [box], [shown], 0, note, after is None)
+    box = outcome.edit.box_in_window
+    return Tile(outcome.before if after is None else after, outcome.edit.prompt, [box], [name], 0, note, after is None)
