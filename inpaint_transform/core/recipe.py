@@ -187,9 +187,8 @@ class Recipe:
         return found
 
     def chosen(self) -> dict[str, list[str]]:
-        """The names of classes that settings choose boxes by, by setting; a swap's new classes are not among them."""
-        words = {**self._words, "relabel": () if self.relabel is None else self.relabel.targets}
-        return {setting: [word for word in found if isinstance(word, str)] for setting, found in words.items()}
+        """The names of classes that settings speak of, by setting; a swap's new classes are among them."""
+        return {setting: [word for word in found if isinstance(word, str)] for setting, found in self._words.items()}
 
     def _called(self, *, numbers: bool) -> Recipe:
         names = self.class_names

@@ -135,7 +135,7 @@ def export(
             anywhere and at any time.
         merge: Put together what all shards have painted, which lie beside the target, instead of painting.
         progress: Wraps what takes long, as ``tqdm`` does and with its arguments; ``progress=tqdm`` shows bars.
-        say: Is told which folder is which split, and the balance sheet.
+        say: Is told which folder is which split, which classes a swap brings in, and the balance sheet.
         report: Is told of each problem.
 
     Returns:
@@ -243,6 +243,8 @@ def export(
 
     balance, pictures = BalanceSheet(), Pictures()
     plan = export_plan.make_plan(found, chosen, settings, tell, balance, pictures, templates or {}, progress)
+    for sentence in plan.new_classes:
+        say(sentence)
     with manifest.Manifest(target, arguments) as state:
         job = ExportJob(plan, target, settings, state, here, pictures, tell)
         groups: Sequence[Sequence[export_plan.Copy]] = export_plan.groups_of(

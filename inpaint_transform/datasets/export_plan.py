@@ -25,7 +25,7 @@ from inpaint_transform.datasets.formats.base import Annotation, BoxFormat, Label
 from inpaint_transform.datasets.images import COMMON_SUFFIXES, Pictures
 from inpaint_transform.datasets.reading import Source
 from inpaint_transform.datasets.splits import TRAIN
-from inpaint_transform.datasets.templates import Templates, check_labels
+from inpaint_transform.datasets.templates import Templates, check_labels, new_classes, no_class
 
 # JPEG files under names that trainers do not look for.
 _JPEG_SUFFIXES = (".jfif", ".jif", ".jpe", ".mpo")
@@ -136,11 +136,13 @@ class Plan:
         originals: In the order of their names.
         copies: In the order of their originals.
         classes: Class id to name, in the written data set.
+        new_classes: What to say of those among them that a swap brings in.
     """
 
     originals: Sequence[Original]
     copies: Sequence[Copy]
     classes: Mapping[int, str]
+    new_classes: Sequence[str] = ()
 
 
 def make_plan(
@@ -199,6 +201,7 @@ def make_plan(
     labels = {label for original in originals.values() for label in original.annotation.labels}
     names = number_classes(declared, labels, source.box_format, settings.to)
     _check_labels(names, recipe, settings, templates)
+    new = new_classes(recipe, [*names.values()])
     if recipe.relabel is not None:  # all that it can give, so that no draw decides how the classes are numbered
         names = number_classes(declared, labels.union(recipe.relabel.labels()), source.box_format, settings.to)
     if settings.copies and settings.p == 1 and not planned:
@@ -214,7 +217,7 @@ def make_plan(
         for number, chosen in enumerate(edits[key], start=1):
             if chosen:
                 copies.append(Copy(original, _copy_name(original, number, originals), tuple(chosen)))
-    return Plan([originals[key] for key in order], copies, names)
+    return Plan([originals[key] for key in order], copies, names, new)
 
 
 def _check_labels(names: Mapping[int, str], recipe: Recipe, settings: Settings, templates: Templates) -> None:
@@ -222,7 +225,7 @@ def _check_labels(names: Mapping[int, str], recipe: Recipe, settings: Settings, 
     check_labels(templates, [*names.values(), *sorted(new - set(names.values()))])
     unknown = sorted(set(settings.budget).union(map(str, recipe.include_labels or ())) - set(names.values()))
     if unknown:
-        raise ValueError(f"no class is called {unknown[0]!r}; the classes are {', '.join(names.values())}")
+        raise ValueError(no_class(unknown[0], [*names.values()]))
 
 
 def _placed_name(name: PurePosixPath) -> PurePosixPath:

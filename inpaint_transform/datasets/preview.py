@@ -18,7 +18,7 @@ from inpaint_transform.datasets.files import Problem
 from inpaint_transform.datasets.formats.base import Annotation
 from inpaint_transform.datasets.images import Pictures
 from inpaint_transform.datasets.splits import TRAIN
-from inpaint_transform.datasets.templates import Templates, check_labels
+from inpaint_transform.datasets.templates import Templates, check_labels, new_classes
 from inpaint_transform.reports.drawing import Tile
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ class Sheet:
         paintable: How many of their boxes may be painted.
         missing: Classes of which no box is shown, although their boxes are wanted.
         passed: Those of them that have boxes which may be painted, in the pictures that were read.
+        new_classes: What to say of the classes that a swap brings in, as far as the pictures were read.
     """
 
     rows: Sequence[Row]
@@ -96,6 +97,7 @@ class Sheet:
     paintable: int
     missing: Sequence[str] = ()
     passed: Sequence[str] = ()
+    new_classes: Sequence[str] = ()
 
     def not_shown(self, pictures: int) -> list[str]:
         """Why boxes of some classes are not shown, a sentence each.
@@ -191,7 +193,8 @@ def plan_sheet(
     if not rows:
         raise ValueError("nothing to paint: no picture could be read together with its boxes")
     unseen = _wanted(recipe, [*declared, *labels]) - shown
-    return Sheet(rows, read, paintable, sorted(unseen), sorted(unseen & met))
+    new = new_classes(recipe, sorted({*declared, *labels}))
+    return Sheet(rows, read, paintable, sorted(unseen), sorted(unseen & met), new)
 
 
 def _wanted(recipe: Recipe, classes: Iterable[str]) -> set[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from inpaint_transform.core.labels import noun
 from inpaint_transform.core.prompts import LABEL_SLOTS, label_slots, slots_of
+from inpaint_transform.core.vocabulary import nearest
 
 if TYPE_CHECKING:
     from inpaint_transform.core.labels import Label
@@ -56,9 +57,26 @@ def check_labels(templates: Templates, classes: Collection[str]) -> None:
     unknown = sorted({label for label in templates if label is not None} - set(classes))
     if unknown:
         raise ValueError(
-            f"no class is called {unknown[0]!r}; the classes are {', '.join(classes)}. A prompt for every label that "
-            f"itself holds '=' begins with one: '={unknown[0]}=...'"
+            f"{no_class(unknown[0], classes)}. A prompt for every label that itself holds '=' begins with one: "
+            f"'={unknown[0]}=...'"
         )
+
+
+def no_class(label: str, classes: Collection[str]) -> str:
+    """What to say of a class that there is not, with the one that was probably meant."""
+    return f"no class is called {label!r}; the classes are {', '.join(classes)}{nearest(label, [*classes])}"
+
+
+def new_classes(recipe: Recipe, classes: Collection[str]) -> list[str]:
+    """What to say before painting of each class that a swap brings in: it may be meant so, or be mistyped.
+
+    Args:
+        recipe: With the swap, in the names of the data set.
+        classes: Those that the data set has.
+    """
+    new = set() if recipe.relabel is None else {str(label) for label in recipe.relabel.labels()} - set(classes)
+    listed = [*classes]
+    return [f"new class: {label}, which the data set does not have{nearest(label, listed)}" for label in sorted(new)]
 
 
 def painted_labels(

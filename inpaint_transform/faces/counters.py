@@ -112,8 +112,10 @@ class Tally:
         if not done:
             return
         for setting, words in chosen.items():
+            # What a setting names rightly is not what another of its words should have been.
+            others = [name for name in names if name not in words]
             for word in words:
-                if word not in names and (hint := nearest(word, names, LIKE_A_TYPO)):
+                if word not in names and (hint := nearest(word, others, LIKE_A_TYPO)):
                     self.warn_once(
                         f"{setting}: {word}",
                         f"{setting} has {word!r}, and no box of {ENOUGH_SAMPLES} samples is labelled so{hint}",

@@ -198,3 +198,14 @@ def test_counts_call_ids_by_their_names() -> None:
         "dog": 2,
     }
     assert set(tally.classes()) == {"1", "2", "3"}
+
+
+def test_a_swap_into_a_mistyped_class_is_said_once(painter: Painter) -> None:
+    """A new class is allowed; one that looks like a label is probably none."""
+
+    def messages(target: str) -> list[str]:
+        pipeline = compose(BBoxInpaint(relabel={"cone": target}, p=1.0))
+        return said(lambda: pipeline(image=IMAGE, bboxes=[BOX, [90, 30, 150, 80]], labels=["cone", "cube"]), 120)
+
+    assert [one for one in messages("cub") if "did you mean 'cube'?" in one and "relabel has 'cub'" in one]
+    assert messages("zebra") == messages("cube") == []

@@ -99,7 +99,7 @@ def test_what_is_used_and_left_out_stands_at_the_end(dataset: Path, model: str) 
     for wrong in (["--only", "conne"], ["--budget", "conne=1"]):
         code, said = command("--model", model, *wrong)
         assert code == 2
-        assert "no box is a 'conne'" in plain(said)
+        assert "no class is called 'conne'; the classes are cone, cube; did you mean 'cone'?" in plain(said)
 
 
 def test_a_saved_pipeline_says_what_is_painted(dataset: Path, model: str) -> None:

@@ -130,24 +130,17 @@ def read_own(found: Source, report: Callable[[Problem], None]) -> list[Picture]:
     Raises:
         ValueError: The labels are broken, or no picture of the split ``train`` can be used.
     """
-    # Of a folder that holds no picture to paint, nothing needs to be decoded.
-    training = [any(_trains(found, picture) for picture in part.pictures) for part in found.parts]
-    parts = [part for part, wanted in zip(found.parts, training, strict=True) if wanted]
     pictures: list[Picture] = []
-    for item in dataclasses.replace(found, parts=parts).read():
+    for item in found.read(only=(TRAIN,)):
         if not isinstance(item, Annotation):
             report(item)
-        elif _trains(found, item.image):
+        else:
             pictures.append(Picture(item.image, item.boxes, item.labels, item.height, item.width))
         if len(pictures) == MAX_PICTURES:
             break
     if not pictures:
         raise ValueError(f"no picture of the split {TRAIN} can be read together with its boxes")
     return pictures
-
-
-def _trains(found: Source, picture: Path) -> bool:
-    return found.places[picture].split == TRAIN
 
 
 def few(pictures: Sequence[Picture], recipe: Recipe, most: int) -> list[Picture]:

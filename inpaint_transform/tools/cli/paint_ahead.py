@@ -82,6 +82,7 @@ def paint_ahead(
     from inpaint_transform.datasets.balance_sheet import BalanceSheet
     from inpaint_transform.datasets.formats.base import Annotation
     from inpaint_transform.datasets.images import Pictures
+    from inpaint_transform.datasets.templates import new_classes, no_class
     from inpaint_transform.faces.albumentations import BBoxInpaint
     from inpaint_transform.reports import drawing
     from inpaint_transform.serving import registry
@@ -117,7 +118,10 @@ def paint_ahead(
     with usage_errors():
         labels = sorted({label for one in annotations for label in one.labels})
         if unknown := sorted({*(recipes.only or ()), *limits} - set(labels)):
-            raise ValueError(f"no box is a {unknown[0]!r}; the labels are {', '.join(labels)}")
+            raise ValueError(no_class(unknown[0], labels))
+        declared = {name for each in found.declared_classes() for name in each.values()}
+        for sentence in new_classes(asked.recipe, sorted({*declared, *labels})):
+            warn(sentence)
         arguments = asked.arguments(labels)
         arguments["model"] = spec
         if max_bytes is not None:

@@ -116,6 +116,8 @@ def preview(
         every = [*declared, *(label for row in sheet.rows for label in row.annotation.labels)]
         every += recipe.relabel.labels() if recipe.relabel is not None else ()
         recipe = dataclasses.replace(recipe, class_names={name: name for name in every})
+    for sentence in sheet.new_classes:
+        warn(sentence)
     inpainter = load(spec)
     with progress_bar(sheet.rows, desc="painting", unit="box") as progress:
         painted = (sheets.paint_row(row, recipe, inpainter, asked.gate, pictures) for row in progress)
