@@ -349,6 +349,8 @@ class ExportJob:
                 continue
             if record["accepted"]:
                 copies.setdefault(copy.original, []).append(copy.labelled(record["labels"]))
+            else:
+                balance.note("copies that are not written, for all that was painted in them was rejected")
             lines += [f"{line}\n" for line in record["provenance"]]
         pictures: dict[str, list[LabelledPicture]] = {}
         for original in self._plan.originals:

@@ -9,14 +9,15 @@ import dataclasses
 import hashlib
 import json
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
 from inpaint_transform.core import seeds
 from inpaint_transform.core.edit import Edit
-from inpaint_transform.core.plan import Scene, plan
+from inpaint_transform.core.plan import Scene, obstacles, plan
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.datasets.balance_sheet import BalanceSheet
 from inpaint_transform.datasets.classes import number_classes
@@ -27,6 +28,8 @@ from inpaint_transform.datasets.reading import Source
 from inpaint_transform.datasets.splits import TRAIN
 from inpaint_transform.datasets.templates import Templates, check_labels, new_classes, no_class
 
+# Why a box is left alone because of its label, as ``plan.obstacles`` says it.
+BY_LABEL = ("not in include_labels", "in exclude_labels", "box_p is 0")
 # JPEG files under names that trainers do not look for.
 _JPEG_SUFFIXES = (".jfif", ".jif", ".jpe", ".mpo")
 # Of a file name, in bytes, on the usual file systems.
@@ -209,7 +212,9 @@ def make_plan(
             f"nothing to paint: no picture of the {TRAIN} split has a box whose shorter side is at least "
             f"{recipe.min_box_size} pixels and whose label has a prompt; with no copies the data set is converted only"
         )
+    planned_for = {key for key, copies in edits.items() if any(copies)}
     _keep_budget(edits, settings)
+    _note_unpainted(originals, edits, planned_for, recipe, settings, balance)
     order = sorted(originals, key=lambda key: (originals[key].split, originals[key].name))
     copies = []
     for key in order:
@@ -243,6 +248,38 @@ def _plan_copy(pictures: Pictures, annotation: Annotation, recipe: Recipe, setti
         return []
     height, width = image.shape[:2]
     return plan(recipe, Scene(height, width, annotation.boxes, annotation.labels), rng)
+
+
+def _note_unpainted(
+    originals: Mapping[str, Original],
+    edits: Mapping[str, list[list[Edit]]],
+    planned_for: Collection[str],
+    recipe: Recipe,
+    settings: Settings,
+    balance: BalanceSheet,
+) -> None:
+    """Enter the training pictures of which there will be no copy, with what keeps them from one."""
+    why: Counter[str] = Counter()
+    for key, original in originals.items():
+        if original.split == TRAIN and settings.copies and not any(edits[key]):
+            why["beyond the budget" if key in planned_for else _unpainted(original.annotation, recipe)] += 1
+    if why:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in why.most_common())
+        balance.note(f"training pictures without a painted copy ({reasons})", why.total())
+
+
+def _unpainted(annotation: Annotation, recipe: Recipe) -> str:
+    """Why a picture has no painted copy: what keeps most of its boxes from being painted."""
+    if not annotation.boxes:
+        return "without boxes"
+    reasons = obstacles(recipe, Scene(annotation.height, annotation.width, annotation.boxes, annotation.labels))
+    if None in reasons:
+        return "not drawn"
+    wanted = [reason for reason in reasons if reason not in BY_LABEL]
+    if not wanted:
+        return "without a box of a label that is painted"
+    [(reason, _)] = Counter(wanted).most_common(1)
+    return f"with boxes {reason}"
 
 
 def _keep_budget(edits: Mapping[str, list[list[Edit]]], settings: Settings) -> None:

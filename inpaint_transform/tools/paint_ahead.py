@@ -28,7 +28,7 @@ from inpaint_transform.core.labels import Label, class_name, plain_label
 from inpaint_transform.core.looks import Kept
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.paint import paint_all
-from inpaint_transform.core.plan import Scene, plan_each
+from inpaint_transform.core.plan import Scene, obstacles, plan_each
 from inpaint_transform.core.protocol import Inpainter, InpaintResult
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.datasets.formats.base import Annotation
@@ -66,16 +66,35 @@ class Ahead:
     """What was painted ahead.
 
     Attributes:
+        boxes: How many boxes were looked at.
+        left_out: How many of them have no looks, by reason.
         there: How many looks were there already.
         accepted: How many were painted and accepted, by label.
         rejected: How many were painted and rejected, by label.
         reasons: Why.
     """
 
+    boxes: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
     there: int = 0
     accepted: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
+
+    def balance(self, boxes: int, variants: int) -> str:
+        """What became of all boxes, as one sentence.
+
+        Args:
+            boxes: How many the pictures have.
+            variants: Looks of each object.
+        """
+        left = self.left_out.copy()
+        if lost := boxes - self.boxes:
+            left["dropped by the transforms before"] += lost
+        some = boxes - left.total()
+        why = ", ".join(f"{count} {reason}" for reason, count in left.most_common())
+        looks = f"{variants} look{'s' if variants > 1 else ''} each, {some * variants} in all"
+        return f"of {boxes} boxes {some} have {looks}{f'; left out: {why}' if why else ''}"
 
 
 def with_pool(transform: BBoxInpaint, path: Path, variants: int | None = None) -> BBoxInpaint:
@@ -220,7 +239,7 @@ def paint_ahead(
 
     with ThreadPoolExecutor(MAX_AT_ONCE, "painting") as threads:
         try:
-            for group in _groups(editor.recipe, samples, pool, size, step):
+            for group in _groups(editor.recipe, samples, pool, size, step, done):
                 done.there += sum(look.there for look in group)
                 if all(look.there for look in group):
                     step(len(group))
@@ -274,20 +293,24 @@ class _Unseen:
 
 
 def _groups(
-    recipe: Recipe, samples: Iterable[Sample], pool: Pool, size: int, step: Callable[[int], None]
+    recipe: Recipe, samples: Iterable[Sample], pool: Pool, size: int, step: Callable[[int], None], done: Ahead
 ) -> Iterator[list[_Look]]:
     """The looks of a data set, as many at once as are painted together."""
     rest = iter(samples)
     while block := list(itertools.islice(rest, 1)):
-        looks = _looks_of(recipe, itertools.chain(block, itertools.islice(rest, BLOCK - 1)), pool, step)
+        looks = _looks_of(recipe, itertools.chain(block, itertools.islice(rest, BLOCK - 1)), pool, step, done)
         while group := list(itertools.islice(looks, size)):
             yield group
 
 
-def _looks_of(recipe: Recipe, samples: Iterable[Sample], pool: Pool, step: Callable[[int], None]) -> Iterator[_Look]:
-    """The looks of some pictures' boxes that are wanted."""
+def _looks_of(
+    recipe: Recipe, samples: Iterable[Sample], pool: Pool, step: Callable[[int], None], done: Ahead
+) -> Iterator[_Look]:
+    """The looks of some pictures' boxes that are wanted; counts those that are not."""
     for sample in samples:
         count = 0
+        done.boxes += len(sample.boxes)
+        done.left_out.update(_left_out(recipe, sample))
         for look in _looks(recipe, sample, pool):
             count += 1
             yield look
@@ -295,12 +318,24 @@ def _looks_of(recipe: Recipe, samples: Iterable[Sample], pool: Pool, step: Calla
         step(pool.reuse.variants * len(sample.boxes) - count)
 
 
-def _looks(recipe: Recipe, sample: Sample, pool: Pool) -> Iterator[_Look]:
+def _left_out(recipe: Recipe, sample: Sample) -> Iterator[str]:
+    """Why boxes of a picture have no looks."""
+    wanted = [True] * len(sample.boxes) if sample.wanted is None else sample.wanted
+    for reason, one in zip(obstacles(recipe, _scene(sample)), wanted, strict=True):
+        if reason is not None or not one:
+            yield "beyond the budget" if reason is None else reason
+
+
+def _scene(sample: Sample) -> Scene:
     height, width = sample.image.shape[:2]
+    return Scene(height, width, list(sample.boxes), list(sample.labels))
+
+
+def _looks(recipe: Recipe, sample: Sample, pool: Pool) -> Iterator[_Look]:
     wanted = [True] * len(sample.boxes) if sample.wanted is None else sample.wanted
     if not any(wanted):
         return
-    scene = Scene(height, width, list(sample.boxes), list(sample.labels))
+    scene = _scene(sample)
     for variant in range(pool.reuse.variants):
         drawer = _Variant(pool.drawer(sample.image), variant)
         edits = plan_each(recipe, scene, random.Random(0), drawer)  # noqa: S311 - draws nothing

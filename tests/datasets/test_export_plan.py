@@ -18,12 +18,14 @@ from inpaint_transform.datasets.images import Pictures
 from inpaint_transform.datasets.reading import find
 
 
-def plan_of(source: Path, templates: Any = None, **options: Any) -> tuple[Plan, list[Problem], BalanceSheet]:
+def plan_of(
+    source: Path, templates: Any = None, recipe: Any = None, **options: Any
+) -> tuple[Plan, list[Problem], BalanceSheet]:
     problems: list[Problem] = []
     balance = BalanceSheet()
     settings = Settings(BoxFormat.YOLO, **options)
     found = find(source, BoxFormat.YOLO)
-    recipe = Recipe(min_box_size=8)
+    recipe = Recipe(min_box_size=8, **(recipe or {}))
     plan = make_plan(found, recipe, settings, problems.append, balance, Pictures(), templates or {None: ["a"]})
     return plan, problems, balance
 
@@ -97,3 +99,29 @@ def test_identities_differ_with_the_picture_and_with_its_labels(source: Path) ->
     assert now["val/c.png"]["picture"] != first["val/c.png"]["picture"]
     assert now["val/c.png"]["labels"] == first["val/c.png"]["labels"]
     assert now["train/b.png"] == first["train/b.png"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "4 with boxes smaller than min_box_size=8, 1 without a box of a label that is painted, 1 without boxes"),
+        ({"budget": {"cone": 1}}, "2 beyond the budget"),
+        ({"p": 0.0}, "3 not drawn"),
+    ],
+)
+def test_pictures_without_a_copy_are_counted_with_what_keeps_them_from_one(source: Path, options, said: str) -> None:
+    for number in range(4):
+        yolo(source / "images" / "train", source / "labels" / "train", f"small{number}")
+        text(source / "labels" / "train" / f"small{number}.txt", "0 0.5 0.5 0.05 0.05\n1 0.2 0.2 0.2 0.2\n")
+    for name, labels in (("cube", "1 0.5 0.5 0.4 0.4\n"), ("none", "")):
+        yolo(source / "images" / "train", source / "labels" / "train", name)
+        text(source / "labels" / "train" / f"{name}.txt", labels)
+    for name in ("a", "b", "c"):
+        folder = "val" if name == "c" else "train"
+        text(source / "labels" / folder / f"{name}.txt", "0 0.5 0.5 0.4 0.4\n")
+    text(source / "labels" / "train" / "d.txt", "0 0.5 0.5 0.4 0.4\n")
+    picture(source / "images" / "train" / "d.png")
+    plan, _, balance = plan_of(source, recipe={"include_labels": ["cone"]}, **options)
+    [note] = [line for line in str(balance).splitlines() if line.startswith("training pictures without")]
+    assert said in note
+    assert note.endswith(f": {9 - len(plan.copies)}")

@@ -96,6 +96,9 @@ def test_what_is_used_and_left_out_stands_at_the_end(dataset: Path, model: str) 
     assert "images/val -> val: 1 picture" in said
     assert "broken.png: not a picture" in said
     assert "5 seen, 3 used, 2 left out (1 unreadable, 1 of the split val)" in plain(said)
+    assert "of 6 boxes 1 have 1 look each, 1 in all; left out: 3 not in include_labels, 2 beyond the budget" in plain(
+        said
+    )
     for wrong in (["--only", "conne"], ["--budget", "conne=1"]):
         code, said = command("--model", model, *wrong)
         assert code == 2
@@ -324,3 +327,17 @@ def test_labels_are_those_of_training() -> None:
     assert ahead.in_training_terms(["cone", "x"], None) == ["cone", "x"]
     assert ahead.in_training_terms(["cone", "x"], ["cube", "cone"]) == [1, "x"]
     assert ahead.in_training_terms(["cone", "cube"], {"7": "cone", 2: "cube"}) == [7, 2]
+
+
+@pytest.mark.parametrize("variants", [1, 3])
+def test_every_box_is_accounted_for(dataset: Path, model: str, variants: int) -> None:
+    Path("labels/a.txt").write_text("0 0.5 0.5 0.5 0.5\n1 0.1 0.1 0.1 0.1\n1 0.5 0.5 0.45 0.45\n")
+    code, said = command("--model", model, "--variants", variants)
+    assert code == 0, said
+    [sentence] = re.findall(r"of (\d+) boxes (\d+) have \d looks? each, (\d+) in all; left out: (.*)", said)
+    boxes, some, looks = map(int, sentence[:3])
+    left = [int(count) for count in re.findall(r"(\d+) [a-z]", sentence[3])]
+    assert boxes == 7
+    assert some + sum(left) == boxes
+    assert looks == some * variants == int(re.findall(r"(\d+) looks painted", said)[0])
+    assert "1 smaller than min_box_size=32" in sentence[3]

@@ -8,6 +8,7 @@ from typing import Any
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import Destination, InpaintRequest, InpaintResult
+from inpaint_transform.serving.known_words import Listener
 from inpaint_transform.serving.ray.ray_engine import RayEngine
 from inpaint_transform.serving.transport import paint_frames
 from inpaint_transform.serving.transport.wire import MAX_REQUESTS
@@ -29,6 +30,7 @@ class BulkInpainter:
     def __init__(self, spec: ModelSpec) -> None:
         self._batch = spec.resolved().max_batch_size
         self._engine = RayEngine(spec)
+        self._listener = Listener(spec.resolved())
 
     @property
     def size(self) -> int:
@@ -49,6 +51,7 @@ class BulkInpainter:
         """
         for request in requests:
             paint_frames.check_request(request)
+        self._listener.hear(request.prompt for request in requests)
         for row in self._engine.stats()["painters"]:
             if row["usable"] and row["max_batch_size"] != self._batch:
                 raise InpaintError(

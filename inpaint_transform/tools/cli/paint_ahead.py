@@ -142,7 +142,8 @@ def paint_ahead(
             yield ahead.prepared(ahead.Sample(pictures.load(one.image), one.boxes, labels, of_budget), before)
 
     tiles: list[Tile] = []
-    total = sum(len(one.boxes) for one, _ in mine) * looks.reuse.variants
+    count = sum(len(one.boxes) for one, _ in mine)
+    total = count * looks.reuse.variants
     # What is in this process is loaded when it is needed; a cluster is joined, and left in the end.
     inpainter = registry.load(spec, warn) if spec.serving == "ray" else None
     try:
@@ -161,6 +162,7 @@ def paint_ahead(
         write(out, drawing.contact_sheet(tiles[row : row + COLUMNS] for row in range(0, len(tiles), COLUMNS)), start)
     painted, rejected = done.accepted.total(), done.rejected.total()
     say(f"{painted} looks painted, {rejected} rejected, {done.there} were there; they are in {looks.reuse.path}")
+    say(done.balance(count, looks.reuse.variants))
     for reason, count in done.reasons.most_common():
         warn(f"{count} rejected: {reason}")
     warn(balance)
