@@ -23,7 +23,7 @@ from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.fit import architecture as architectures
 from inpaint_transform.fit import autoencoder, card, caveats, full, growth, lora, sheets, summary
 from inpaint_transform.fit.bases import Base, choose_device, find_base, load, quiet
-from inpaint_transform.fit.captions import TEMPLATES, Captions
+from inpaint_transform.fit.captions import BACKGROUND, TEMPLATES, Captions
 from inpaint_transform.fit.evaluate import EDITS, Evaluation, evaluate
 from inpaint_transform.fit.examples import Crops
 from inpaint_transform.fit.hyperparameters import make_plan
@@ -205,7 +205,8 @@ def _pipeline(base: Base, architecture: str, captions: Captions, seed: int, devi
     pipeline = load(base.spec, device)
     if not base.whole:
         return pipeline, []
-    unknown = new_words(pipeline.tokenizer, said)
+    # What is said of holes without an object is ours, and no word of the user's.
+    unknown = new_words(pipeline.tokenizer, [one for one in said if one != BACKGROUND])
     architectures.learn_words(pipeline, said, seed)
     return pipeline, unknown
 

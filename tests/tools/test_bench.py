@@ -196,3 +196,14 @@ def test_a_model_that_does_not_load_is_one_clear_error(data: Path) -> None:
     assert code == 1, said
     assert said.count("Error: ") == 1
     assert not (data / "bench.json").exists()
+
+
+def test_a_prompt_that_the_model_has_no_word_for_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = []
+    monkeypatch.setattr("inpaint_transform.tools.bench.run.run", lambda *given: ran.append(given))
+    for prompt, count in (("a helmet", 1), ("a red blood cell", 0)):
+        arguments = ["bench", "tiny", *SMALL, "--prompt", prompt, "--out", str(tmp_path / "b.json")]
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 0, result.output
+        assert result.output.count("has no word that the model knows") == count
+    assert len(ran) == 2

@@ -8,6 +8,7 @@ import typer
 
 from inpaint_transform.datasets.reading import BoxFormat
 from inpaint_transform.serving import placement
+from inpaint_transform.serving.known_words import Listener
 from inpaint_transform.tools.cli.asked import read_asked, tell_of_rest
 from inpaint_transform.tools.cli.options import (
     Clip,
@@ -102,6 +103,12 @@ def bench(
         data = samples.Data.of(images.resolve().name, pictures, recipe, found.count(splits.TRAIN))
     else:
         data = samples.Data.of("embedded", samples.embedded(), recipe)
+    # What measures is silent: a training's warnings are no result. This one is about what was asked for.
+    prompts = (
+        edit.prompt for number, one in enumerate(data.pictures) for edit in samples.edits_of(one, number, recipe)
+    )
+    if (advice := Listener(asked.spec.resolved()).advice(prompts)) is not None:
+        warn(f"Warning: {advice}")
     if not plot.available():
         warn(plot.MISSING)
     arguments = asked.arguments(sorted({label for picture in data.pictures for label in picture.labels}))

@@ -71,6 +71,10 @@ def run_study(
     for arm in settings.arms:
         transforms.check(arm)
     dataset = draws.read(settings.data, settings.out, report, progress) if settings.data is not None else None
+    pictures = [] if dataset is None else [one.annotation for one in dataset.training]
+    for arm in settings.arms:
+        if (advice := transforms.advice(arm, pictures)) is not None:
+            say(f"arm {arm.name}: {advice}")
     planned = plan(settings, dataset)
     with rows.Rows(settings.out) as kept:
         kept.begin(_header(settings, planned))

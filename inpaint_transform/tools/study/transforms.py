@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import random
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml  # type: ignore[import-untyped] # ships no types, and one call is not worth a stub package
 
 from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.core.plan import Scene, plan
 from inpaint_transform.datasets.files import read_text
+from inpaint_transform.serving.known_words import Listener
 from inpaint_transform.tools.study.config import EXPORT, Arm
 from inpaint_transform.tools.study.keys import ConfigError
 
 if TYPE_CHECKING:
+    from inpaint_transform.datasets.formats.base import Annotation
     from inpaint_transform.faces.albumentations import BBoxInpaint
 
 
@@ -55,6 +60,33 @@ def check(arm: Arm) -> None:
         A.from_dict(content)
     except Exception as error:  # constructors raise whatever they like
         raise _unusable(arm.transform, f"it does not load ({type(error).__name__}: {error})") from error
+
+
+def advice(arm: Arm, pictures: Iterable[Annotation]) -> str | None:
+    """What to say before training of prompts that an arm's model has no word for; None where there is nothing.
+
+    A training's own output, where its transform says so itself, is not on the terminal. An export says it there.
+
+    Args:
+        arm: Which passed ``check``.
+        pictures: Those of the data set.
+    """
+    if arm.transform is None or arm.use == EXPORT:
+        return None
+    from inpaint_transform.tools.pipeline_file import load
+
+    try:
+        saved = load(arm.transform)
+        recipe = dataclasses.replace(saved.recipe, num_boxes=1, box_p=None)
+        listener = Listener(ModelSpec.of(saved.inpaint.editor.arguments["model"]).resolved())
+        edits = (
+            plan(recipe, Scene(one.height, one.width, one.boxes, one.labels), random.Random(number))  # noqa: S311
+            for number, one in enumerate(pictures)
+        )
+        return listener.advice(edit.prompt for planned in edits for edit in planned)
+    except ValueError:
+        # It holds none of ours or several, or its labels are others than those on the disk: the training knows.
+        return None
 
 
 def painting_of(path: Path) -> BBoxInpaint:

@@ -8,6 +8,7 @@ import albumentations as A
 import pytest
 
 from inpaint_transform import BBoxInpaint
+from inpaint_transform.datasets.formats.base import Annotation
 from inpaint_transform.tools.study import transforms
 from inpaint_transform.tools.study.config import EXPORT, ONLINE, Arm
 from inpaint_transform.tools.study.keys import ConfigError
@@ -70,3 +71,20 @@ def test_other_files_are_named(tmp_path: Path, text: str, said: str) -> None:
         transforms.check(Arm("a", transform=path, use=ONLINE))
     with pytest.raises(ConfigError, match="transform="):
         transforms.check(Arm("a", transform=path, use=EXPORT))
+
+
+def test_prompts_without_a_word_of_the_model_are_said_before_training(tmp_path: Path) -> None:
+    boxes = A.BboxParams("yolo", label_fields=["labels"])
+    pictures = [Annotation(Path("a.png"), ((0, 0, 50, 50),), ("helmet",), height=90, width=90)]
+
+    def said(transform: object, use: str = ONLINE, pictures=pictures) -> str | None:
+        return transforms.advice(Arm("a", transform=save(tmp_path, transform), use=use), pictures)
+
+    pipeline = A.Compose([A.HorizontalFlip(), BBoxInpaint("tiny")], bbox_params=boxes)
+    assert "prompt 'a photo of a helmet' has no word that the model knows" in str(said(pipeline))
+    assert said(BBoxInpaint("tiny", prompts="a cone")) is None
+    assert said(BBoxInpaint("sd15")) is None
+    assert said(pipeline, EXPORT) is None  # which says so itself
+    assert said(A.HorizontalFlip()) is None
+    assert said(BBoxInpaint("tiny", prompts={"vest": "a vest"})) is None
+    assert transforms.advice(Arm("a"), pictures) is None
