@@ -124,3 +124,9 @@ def test_a_size_between_cells(samples: list[Sample], folder: Path, tmp_path: Pat
     base = pipelines.save_sd_inpaint(tmp_path / "base")
     with pytest.raises(ValueError, match="size=33: this model works in steps of 8 pixels"):
         fit(samples, base=str(base), out=folder, size=33)
+
+
+def test_importing_it_makes_no_noise() -> None:
+    code = "from inpaint_transform.fit import fit"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("", "")
