@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from reprlib import repr as shorten
 from typing import Any
 
+from inpaint_transform.core.known_only import known_fields
+from inpaint_transform.core.nearest import nearest_of
 from inpaint_transform.core.presets import PRESET_FIELDS
 from inpaint_transform.core.service import Service, at_least, one_of
 
@@ -149,6 +151,7 @@ class Model:
         at_least("ip_adapter_scale", self.ip_adapter_scale, 0)
 
 
+@known_fields
 @dataclass(frozen=True)
 class ModelSpec(Service, Model):
     """A diffusers inpainting model and how to run it: the fields of ``Model`` and those of ``Service``.
@@ -214,7 +217,8 @@ class ModelSpec(Service, Model):
         unknown = sorted(set(model) - set(FIELDS))
         if unknown or "id" not in model:
             problem = f"unknown field {unknown[0]!r}" if unknown else "no 'id'"
-            raise ValueError(f"model={dict(model)!r}: {problem}; a model has the fields {', '.join(FIELDS)}")
+            meant = nearest_of(model, [*FIELDS])
+            raise ValueError(f"model={dict(model)!r}: {problem}; a model has the fields {', '.join(FIELDS)}{meant}")
         return cls(**model)
 
     def to_dict(self) -> dict[str, Any]:
@@ -233,6 +237,7 @@ class ModelSpec(Service, Model):
         return ResolvedSpec(**{name: value for name, value in fields.items() if name not in (self.undone or ())})
 
 
+@known_fields
 @dataclass(frozen=True, repr=False)
 class ResolvedSpec(ModelSpec):
     """A spec in which nothing that the library decides is open any more; ``ModelSpec.resolved`` makes it."""

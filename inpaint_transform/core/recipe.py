@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inpaint_transform.core import prompts, references, vocabulary
+from inpaint_transform.core.known_only import known_fields
 from inpaint_transform.core.labels import NO_LABELS, ClassNames, Label, lookup, noun
 from inpaint_transform.core.prompts import Prompts
 from inpaint_transform.core.protocol import Judge
@@ -23,6 +24,7 @@ STALE = ("keep", "skip", "clear")
 CLASSES = ("include_labels", "exclude_labels", "box_p", "relabel", "reference")
 
 
+@known_fields
 @dataclass(frozen=True)
 class Recipe:
     """What to paint and where: the settings that do not depend on a framework.

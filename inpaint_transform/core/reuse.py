@@ -8,11 +8,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from inpaint_transform.core.known_only import known_fields
+from inpaint_transform.core.nearest import nearest_of
+
 # Below this not even a few small looks fit beside the store's own pages.
 MIN_BYTES = 1_000_000
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
+@known_fields
 @dataclass(frozen=True)
 class Reuse:
     """Use what was painted again, and never wait for what is not painted yet.
@@ -93,7 +97,8 @@ class Reuse:
             return value
         known = [field.name for field in fields(cls)]
         if not isinstance(value, Mapping) or not set(value) <= set(known):
-            raise ValueError(f"reuse={value!r}: give a dict with any of {', '.join(known)}, a Reuse or None")
+            meant = nearest_of(value, known)
+            raise ValueError(f"reuse={value!r}: give a dict with any of {', '.join(known)}, a Reuse or None{meant}")
         return cls(**value)
 
     def to_dict(self) -> dict[str, Any]:

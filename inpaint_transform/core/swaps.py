@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from inpaint_transform.core.boxes import Box, sides
+from inpaint_transform.core.known_only import known_fields
 from inpaint_transform.core.labels import Label, lookup
 
 _FIELDS = {"targets", "sizes", "max_size_ratio"}
 
 
+@known_fields
 @dataclass(frozen=True)
 class Swap:
     """What the objects of each class may become.

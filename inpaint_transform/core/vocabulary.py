@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from inpaint_transform.core.labels import ClassNames, Label
+from inpaint_transform.core.nearest import nearest
 from inpaint_transform.core.swaps import Swap
 
 
@@ -135,19 +135,6 @@ def check_case(given: Mapping[str, Collection[Any]], labels: Iterable[Label]) ->
                 raise ValueError(
                     f"{argument} has {folded[label.casefold()]!r}, but a label is {label!r}; write it as the labels are"
                 )
-
-
-def nearest(word: str, known: Sequence[str], likeness: float = 0.6) -> str:
-    """A hint at the word that was probably meant, as the end of a sentence; empty where none is near.
-
-    Args:
-        word: What was given.
-        known: What it could be.
-        likeness: How alike they must be, in [0, 1], by difflib's ratio.
-    """
-    same = [one for one in known if one.casefold() == word.casefold()]
-    found = same or difflib.get_close_matches(word, known, n=1, cutoff=likeness)
-    return f"; did you mean {found[0]!r}?" if found else ""
 
 
 def _by_label(class_names: ClassNames) -> dict[Any, str]:

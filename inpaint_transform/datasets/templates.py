@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from inpaint_transform.core.labels import noun
+from inpaint_transform.core.nearest import nearest
 from inpaint_transform.core.prompts import LABEL_SLOTS, label_slots, slots_of
-from inpaint_transform.core.vocabulary import nearest
 
 if TYPE_CHECKING:
     from inpaint_transform.core.labels import Label

@@ -13,11 +13,12 @@ import numpy as np
 from albumentations.core.type_definitions import ALL_TARGETS
 
 from inpaint_transform.core.edit import Edit
+from inpaint_transform.core.known_only import known_only
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import Inpainter
 from inpaint_transform.faces.albumentations_hooks import Hooks, box_processor
 from inpaint_transform.faces.albumentations_sample import Sample
-from inpaint_transform.faces.arguments import arguments_of, holds_arrays, known_only, shown
+from inpaint_transform.faces.arguments import arguments_of, holds_arrays, shown
 from inpaint_transform.faces.editor import Editor
 from inpaint_transform.faces.edits import Edits
 
@@ -189,9 +190,10 @@ class BBoxInpaint(Hooks, A.DualTransform):
         seed: int | None = None,
         p: float = 0.5,
     ) -> None:
-        arguments = arguments_of(locals())
+        # Before the framework's own checks, whose messages name neither the mend nor this transform.
+        editor = Editor(arguments_of(locals()))
         super().__init__(p=p)
-        self.editor = Editor(arguments)
+        self.editor = editor
         # Serialisation reads every argument back from the attribute of its name.
         for name, value in self.editor.arguments.items():
             # A.Compose overwrites seed in every transform with its own, and p is set.

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import inspect
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any
 
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.core.reuse import Reuse
 from inpaint_transform.core.swaps import Swap
 from inpaint_transform.core.user_warning import warn_user
-from inpaint_transform.core.vocabulary import nearest
 from inpaint_transform.faces.schedule import Schedule
 from inpaint_transform.gates import Gate, gate_of
 from inpaint_transform.reports.log import Log
@@ -28,8 +26,6 @@ RECIPE = [field.name for field in dataclasses.fields(Recipe)]
 PAIRS = ("num_boxes", "area_range", "strength")
 LISTS = ("include_labels", "exclude_labels")
 NAMES = ("label_field", "mask_field", "log_key", "edits_key")
-
-Initialise = TypeVar("Initialise", bound=Callable[..., None])
 
 
 @dataclass(frozen=True)
@@ -99,34 +95,6 @@ def arguments_of(local_names: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in local_names.items() if name not in ("self", "__class__")}
 
 
-def known_only(ignored: Collection[str] = ()) -> Callable[[Initialise], Initialise]:
-    """Makes a constructor name an argument which it does not have, and the nearest that it has.
-
-    Args:
-        ignored: Arguments that a framework hands to all its transforms: they are warned of and left out.
-
-    Raises:
-        TypeError: When the constructor is called with an argument that is in neither list.
-    """
-
-    def decorate(initialise: Initialise) -> Initialise:
-        known = [name for name in inspect.signature(initialise).parameters if name != "self"]
-
-        @functools.wraps(initialise)
-        def checked(self: Any, *args: Any, **given: Any) -> None:
-            kind = type(self).__name__
-            for name in set(given) - set(known):
-                if name not in ignored:
-                    raise TypeError(f"{kind} has no argument {name!r}{nearest(name, known)}")
-                del given[name]
-                warn_user(f"{kind} has no use for the argument {name!r}", UserWarning)
-            initialise(self, *args, **given)
-
-        return cast(Initialise, checked)
-
-    return decorate
-
-
 def _plain(name: str, value: Any) -> Any:
     """An argument as JSON values where it has such; a function, or a gate that holds one, stays what it is."""
     if name in PAIRS and isinstance(value, list):
@@ -177,7 +145,9 @@ def _check_own(stored: Mapping[str, Any]) -> None:
         warn_user("log_crops=True without log=...: no crop is saved", UserWarning)
     check("on_error", stored["on_error"] in ON_ERROR, f"one of {', '.join(ON_ERROR)}")
     check("seed", seed is None or (isinstance(seed, int) and not isinstance(seed, bool)), "an int or None")
-    check("p", isinstance(p, int | float) and 0 <= p <= 1, "a probability in [0, 1]")
+    percent = isinstance(p, int | float) and 1 < p <= 100
+    meant = f", {p / 100:g} for {p:g} %" if percent else ""
+    check("p", isinstance(p, int | float) and 0 <= p <= 1, f"a probability in [0, 1]{meant}")
 
 
 def _short(name: str, value: Any) -> Any:

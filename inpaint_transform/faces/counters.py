@@ -10,8 +10,8 @@ from typing import Any
 
 from inpaint_transform.core.edit import Outcome
 from inpaint_transform.core.labels import ClassNames, Label, class_name
+from inpaint_transform.core.nearest import nearest
 from inpaint_transform.core.user_warning import warn_user
-from inpaint_transform.core.vocabulary import nearest
 from inpaint_transform.serving.forks import call_after_fork
 
 # Below this many edits a reject rate says nothing.

@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from inpaint_transform.core.known_only import known_fields
+from inpaint_transform.core.nearest import nearest_of
+
 _SCALES = ("p", "box_p")
 
 
+@known_fields
 @dataclass(frozen=True)
 class Schedule:
     """A factor on a probability, by epoch: nothing before ``start``, a linear warm-up, and nothing at the end.
@@ -61,7 +65,8 @@ class Schedule:
             return value
         known = list(cls.__dataclass_fields__)
         if not isinstance(value, Mapping) or "epochs" not in value or not set(value) <= set(known):
-            raise ValueError(f"schedule={value!r}: give a dict with 'epochs' and any of {', '.join(known[1:])}")
+            meant = nearest_of(value, known)
+            raise ValueError(f"schedule={value!r}: give a dict with 'epochs' and any of {', '.join(known[1:])}{meant}")
         return cls(**value)
 
     def to_dict(self) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 import torch
 
+from inpaint_transform.core.known_only import known_only
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import Inpainter
-from inpaint_transform.faces.arguments import arguments_of, known_only, shown
+from inpaint_transform.faces.arguments import arguments_of, shown
 from inpaint_transform.faces.editor import Editor
 from inpaint_transform.faces.edits import Edits
 from inpaint_transform.faces.nested import containers, replaced

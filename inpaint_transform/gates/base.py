@@ -19,7 +19,9 @@ import numpy as np
 
 from inpaint_transform.core.boxes import Box
 from inpaint_transform.core.errors import GateError
+from inpaint_transform.core.known_only import known_fields
 from inpaint_transform.core.labels import Label
+from inpaint_transform.core.nearest import nearest, nearest_of
 from inpaint_transform.core.protocol import Candidate, Verdict
 
 GateFunction = Callable[[np.ndarray, np.ndarray, Label, Box], float | bool]
@@ -128,6 +130,7 @@ class Gate(abc.ABC):
         )
 
 
+@known_fields
 @dataclass(frozen=True)
 class AllOf(Gate):
     """Accepts what all its gates accept; a gate only sees what the ones before it accepted, so put cheap ones first.
@@ -200,6 +203,7 @@ class AllOf(Gate):
         return {"gate": "all", "gates": [gate.to_dict() for gate in self.gates]}
 
 
+@known_fields
 @dataclass(frozen=True)
 class ScoreGate(Gate):
     """A function as a gate.
@@ -279,12 +283,16 @@ def _gate_from_dict(value: Mapping[str, Any]) -> Gate:
     table = _table()
     gate = AllOf if kind == "all" else table.get(str(kind))
     if gate is None:
-        raise ValueError(f"gate={dict(value)!r}: there is no gate {kind!r}; use one of {', '.join(table)} or all")
+        meant = nearest(str(kind), [*table, "all"])
+        raise ValueError(
+            f"gate={dict(value)!r}: there is no gate {kind!r}; use one of {', '.join(table)} or all{meant}"
+        )
     known = _fields(gate)
     unknown = sorted(set(fields) - set(known))
     if unknown or (gate is AllOf and "gates" not in fields):
         problem = f"unknown field {unknown[0]!r}" if unknown else "no 'gates'"
-        raise ValueError(f"gate={dict(value)!r}: {problem}; this gate has the fields {', '.join(known)}")
+        meant = nearest_of(fields, known)
+        raise ValueError(f"gate={dict(value)!r}: {problem}; this gate has the fields {', '.join(known)}{meant}")
     made: Gate = gate(**fields)
     return made
 

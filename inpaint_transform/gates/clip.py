@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from inpaint_transform.core.errors import GateError
+from inpaint_transform.core.known_only import known_fields
 from inpaint_transform.core.protocol import MAX_TEXTS, Candidate
 from inpaint_transform.gates.base import Gate, check_number
 
 
+@known_fields
 @dataclass(frozen=True)
 class ClipGate(Gate):
     """Asks CLIP which text fits the box: the wanted noun must win against the old class, the other classes and nothing.

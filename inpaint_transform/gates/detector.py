@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from inpaint_transform.core.boxes import iou
+from inpaint_transform.core.known_only import known_fields
 from inpaint_transform.core.labels import lookup
 from inpaint_transform.core.protocol import Candidate
 from inpaint_transform.gates.base import Gate, check_number
@@ -108,6 +109,7 @@ def torchvision_detector(model: Any) -> Detector:
     return _TorchvisionDetector(model)
 
 
+@known_fields
 @dataclass(frozen=True)
 class DetectorGate(Gate):
     """Asks a detector: it must find the wanted class where the box is.

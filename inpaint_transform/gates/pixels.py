@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import cv2
 
+from inpaint_transform.core.known_only import known_fields
 from inpaint_transform.core.measure import coverage
 from inpaint_transform.core.protocol import Candidate
 from inpaint_transform.gates.base import Gate, check_number
 
 
+@known_fields
 @dataclass(frozen=True)
 class ChangeGate(Gate):
     """Rejects boxes in which nearly nothing changed, and changes outside the box.
@@ -55,6 +57,7 @@ class ChangeGate(Gate):
         return found
 
 
+@known_fields
 @dataclass(frozen=True)
 class FillGate(Gate):
     """Rejects objects that do not fill their box: a detector would learn a box that is too large.

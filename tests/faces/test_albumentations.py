@@ -227,3 +227,10 @@ def test_importing_the_package_loads_no_framework() -> None:
     code = f"import sys; import inpaint_transform; print([name for name in {absent} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert found.strip() == "[]"
+
+
+@pytest.mark.parametrize("p", [30, -1, float("nan"), "half", None])
+def test_a_probability_that_is_none_is_told_by_the_transform(p) -> None:
+    """Not by the framework's schema, of which nobody knows."""
+    with pytest.raises(ValueError, match=rf"^p={p!r}: use a probability in \[0, 1\]"):
+        BBoxInpaint(p=p)

@@ -9,7 +9,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from inpaint_transform.core.vocabulary import nearest
+from inpaint_transform.core.nearest import nearest
 from inpaint_transform.datasets.files import exists
 
 # What says "nothing" in YAML, whose scalars are read as they are written.
