@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 from painters import Painter
 from test_plan import BOX, edits
 
+from inpaint_transform.core.measure import coverage
 from inpaint_transform.core.paint import paint, paint_all
 from inpaint_transform.core.plan import Scene, plan
+from inpaint_transform.core.protocol import InpaintResult
 from inpaint_transform.core.recipe import Recipe
+from inpaint_transform.core.swaps import Swap
 
 
 @settings(max_examples=40, deadline=None)
@@ -135,3 +138,28 @@ def test_the_start_of_the_model_is_no_edits_time() -> None:
     image = np.full((480, 640, 3), 90, np.uint8)
     _, [outcome] = paint(Recipe(), image, edits(Recipe(), [BOX]), Starting())
     assert 0 < outcome.milliseconds < 1e3 * Starting.START_S
+
+
+class Blue(Painter):
+    """Paints all of a window blue."""
+
+    def paint(self, requests):
+        blue = np.array([20, 40, 200], np.uint8)
+        return [InpaintResult(np.broadcast_to(blue, request.image.shape).copy()) for request in requests]
+
+
+def test_a_narrow_feather_leaves_no_rim_of_what_filled_its_box() -> None:
+    image = np.full((200, 200, 3), 128, np.uint8)
+    image[50:150, 50:150] = (230, 140, 20)
+    kept, filled = {}, {}
+    for name, settings_of in (("wide", {}), ("narrow", {"feather": 0.02}), ("ellipse", {"shape": "ellipse"})):
+        recipe = Recipe(match_border=False, relabel=Swap({"cone": "cube"}), **settings_of)
+        planned = plan(recipe, Scene(200, 200, [(50, 50, 150, 150)], ["cone"]), random.Random(0))
+        painted, [outcome] = paint(recipe, image, planned, Blue())
+        assert outcome.accepted
+        kept[name] = (painted[50:150, 50:150, 0] > 100).mean()  # rather orange than blue
+        filled[name] = coverage(image, painted, (50, 50, 150, 150))
+    assert kept["narrow"] < 0.05 < kept["wide"] < kept["ellipse"]
+    assert kept["ellipse"] > 0.2  # the corners
+    # What FillGate goes by sees none of it.
+    assert min(filled.values()) > 0.9
