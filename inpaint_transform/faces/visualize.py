@@ -42,7 +42,8 @@ def visualize(
             normalising.
         box_format: How the boxes are written down, as in ``A.BboxParams``; ``tv_tensors.BoundingBoxes`` know theirs.
         label_field: Which field holds the labels; without it boxes are drawn without words.
-        class_names: What the labels mean: a list, or a dict from labels to names. Default: the labels themselves.
+        class_names: What the labels mean: a list from label 0 on, or a dict from labels to names. Default: the labels
+            themselves.
 
     Returns:
         An RGB picture of at least 256 pixels on its longer side.
