@@ -125,7 +125,8 @@ class DetectorGate(Gate):
         min_iou: The least score to accept.
         min_score: Detections that are less certain do not count.
         class_names: What the detector's labels mean: a list from label 0 on, or a dict from its labels to nouns (for
-            torchvision's, which begin at 1); labels that are not in it do not count. Default: an Ultralytics model's own names; otherwise its labels are yours.
+            torchvision's, which begin at 1); labels that are not in it do not count. Default: an Ultralytics model's
+            own names; otherwise its labels are yours.
 
     Raises:
         ValueError: A field is out of its range; the message names the field, the value and the mend.
