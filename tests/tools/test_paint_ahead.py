@@ -341,3 +341,12 @@ def test_every_box_is_accounted_for(dataset: Path, model: str, variants: int) ->
     assert some + sum(left) == boxes
     assert looks == some * variants == int(re.findall(r"(\d+) looks painted", said)[0])
     assert "1 smaller than min_box_size=32" in sentence[3]
+
+
+def test_a_label_without_a_prompt_is_said_before_anything_is_painted(dataset: Path, model: str) -> None:
+    A.save(BBoxInpaint({"id": model, "steps": 2}, prompts={"cone": "a cone"}), "saved.json")
+    code, said = command("--config", "saved.json")
+    assert code == 2
+    assert "prompts has no entry for label 'cube'" in plain(said)
+    code, said = command("--config", "saved.json", "--only", "cone", "--variants", 1)
+    assert code == 0, said

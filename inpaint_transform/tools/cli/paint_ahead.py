@@ -127,7 +127,9 @@ def paint_ahead(
         if max_bytes is not None:
             arguments["reuse"] = {**(arguments.get("reuse") or {}), "max_bytes": max_bytes}
         inpaint = ahead.with_pool(BBoxInpaint(**arguments), pool if part is None else part.folder(pool), variants)
-    numbers = inpaint.editor.recipe.class_names
+        numbers = inpaint.editor.recipe.class_names
+        if labels:  # or it would only be said when such a box has its turn
+            inpaint.editor.recipe.check_labels(ahead.in_training_terms(labels, numbers), inpaint.editor.gate)
     looks = cast("Pool", inpaint.editor.pool)
     chosen = list(zip(annotations, ahead.within((one.labels for one in annotations), limits), strict=True))
     whole = ahead.described(chosen, looks.reuse.variants)
