@@ -424,6 +424,7 @@ def test_what_a_gate_rejects_is_not_exported(source: Path, tmp_path: Path, model
     assert painted(tmp_path / "out") == []
     lines = provenance(tmp_path / "out")
     assert lines
+    assert f"copies that are not written, for all that was painted in them was rejected: {len(lines)}" in said
     assert not any(line.accepted for line in lines)
     assert {line.attempts for line in lines} == {1}
     assert contents(tmp_path / "out", "yolo").keys() == contents(source, "yolo").keys()
