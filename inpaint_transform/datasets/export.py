@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from inpaint_transform.core.edit import Outcome
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.core.reuse import Reuse
 from inpaint_transform.core.swaps import Swap
+from inpaint_transform.core.verdicts import Verdicts
 from inpaint_transform.datasets import export_plan, manifest, reading, shards, splits
 from inpaint_transform.datasets.balance_sheet import BalanceSheet
 from inpaint_transform.datasets.export_job import ExportJob
@@ -270,9 +272,13 @@ def export(
                 if pool is not None:
                     reuse = Reuse(path=str(pool), wait=True)
                     looks = Pool(reuse, here, chosen, judge, current_session(), lambda: inpainter, lambda: 0)
-                painting = job.paint(
-                    chosen, inpainter, groups, workers, judge, lambda: getattr(inpainter, "slots", 1), looks
-                )
+                slots, verdicts = (lambda: getattr(inpainter, "slots", 1)), Verdicts()
+
+                def watch(outcomes: Iterable[Outcome]) -> None:
+                    if (hopeless := verdicts.add(outcomes, judge)) is not None:
+                        say(hopeless)
+
+                painting = job.paint(chosen, inpainter, groups, workers, judge, slots, looks, watch)
                 bar = _shown(progress, painting, "painting", copies_here, len(done))
                 for copy in bar:
                     edits, accepted = edits + copy.edits, accepted + copy.accepted

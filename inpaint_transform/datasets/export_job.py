@@ -190,6 +190,7 @@ class ExportJob:
         gate: Gate | None = None,
         at_once: Callable[[], int] = lambda: 1,
         looks: Looks | None = None,
+        watch: Callable[[Iterable[Outcome]], None] = lambda _: None,
     ) -> Iterator[Painted]:
         """Paint the copies of these groups that are not finished, as they get ready.
 
@@ -201,6 +202,7 @@ class ExportJob:
             gate: Judges every box; what it rejects keeps its old pixels and label.
             at_once: Tells how many groups to paint at the same time, by as many threads.
             looks: Where to find what was painted before, and to keep what is painted now.
+            watch: Is told what became of each group's edits.
 
         Raises:
             InpaintError: Painting failed, or the folder cannot be written to.
@@ -232,6 +234,7 @@ class ExportJob:
                         painting.append((readable, images, result))
                     readable, images, result = painting.popleft()
                     painted, outcomes = result.result()
+                    watch(itertools.chain.from_iterable(outcomes))
                     writing.append(pool.submit(self._write, readable, images, painted, outcomes, recipe))
                     self._drop(images, [*_copies(loading), *_copies(painting)])
                     while writing and (writing[0].done() or len(writing) > workers):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,13 +11,11 @@ from inpaint_transform.core.edit import Outcome
 from inpaint_transform.core.labels import ClassNames, Label, class_name
 from inpaint_transform.core.nearest import nearest
 from inpaint_transform.core.user_warning import warn_user
+from inpaint_transform.core.verdicts import Verdicts
 from inpaint_transform.serving.forks import call_after_fork
 
 # Below this many edits a reject rate says nothing.
 ENOUGH_EDITS = 20
-# A gate that accepts less than this share of so many boxes does not fit the model, or the other way round.
-HOPELESS_EDITS = 30
-HOPELESS_SHARE = 0.1
 # So many samples in a row without a box that may be painted are no chance.
 ENOUGH_SAMPLES = 100
 # So many samples of one epoch are more than a look at the data: a training has begun, and nobody counts its epochs.
@@ -36,7 +33,7 @@ class Tally:
         self._counts: Counter[str] = Counter()
         self._classes: defaultdict[Label, Counter[str]] = defaultdict(Counter)
         self._unpainted: Counter[str] = Counter()
-        self._scores: defaultdict[str, list[float]] = defaultdict(list)
+        self._verdicts = Verdicts()
         self._warned: set[str] = set()
         self._labels: set[Label] = set()
         self._labelled = 0
@@ -55,23 +52,17 @@ class Tally:
             outcomes: What became of the edits.
             gate: What to say of the gate that judged them, or None.
         """
+        outcomes = list(outcomes)
         with self._lock:
             for outcome in outcomes:
                 for counts in (self._counts, self._classes[outcome.edit.target]):
                     counts["edits"] += 1
                     counts["attempts"] += outcome.attempts
                     counts[_verdict(outcome)] += 1
-                for name, score in outcome.scores.items():
-                    if len(self._scores[name]) < HOPELESS_EDITS:
-                        self._scores[name].append(score)
             edits, accepted = self._counts["edits"] - self._counts["cold"], self._counts["accepted"]
-            scores = ", ".join(f"{name} {statistics.median(found):.3g}" for name, found in self._scores.items())
-        if gate is not None and edits >= HOPELESS_EDITS and accepted < HOPELESS_SHARE * edits:
-            self.warn_once(
-                "hopeless",
-                f"only {accepted} of {edits} painted boxes were accepted, so hardly anything is ever changed: median "
-                f"scores are {scores or 'unknown'}, the gate is {gate}; lower its threshold or use another model",
-            )
+            hopeless = self._verdicts.add(outcomes, gate)
+        if hopeless is not None:
+            self.warn_once("hopeless", hopeless)
         elif edits >= ENOUGH_EDITS and accepted * 2 < edits:
             self.warn_once(
                 "rejects",

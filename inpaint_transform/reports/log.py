@@ -259,6 +259,9 @@ class Log:
         """
         if not outcomes:
             return
+        if not self.path.parent.exists():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            logger.info("made the folder %s for the log %s", self.path.parent.resolve(), self.path.name)
         pixels = digest(image)
         records = [
             record_of(
@@ -266,9 +269,6 @@ class Log:
             )
             for outcome in outcomes
         ]
-        if not self.path.parent.exists():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            logger.info("made the folder %s for the log %s", self.path.parent.resolve(), self.path.name)
         text = "".join(record.to_json() + "\n" for record in records).encode()
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
         try:

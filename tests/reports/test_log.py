@@ -168,7 +168,7 @@ def test_ids_are_called_by_their_names(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_made_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    log = Log(tmp_path / "rums" / "log.jsonl")
+    log = Log(tmp_path / "rums" / "log.jsonl", save_crops=True)
     with caplog.at_level(logging.INFO):
         write(log, outcome())
         write(log, outcome())

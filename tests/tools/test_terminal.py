@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,3 +60,18 @@ def test_no_command_writes_past_it() -> None:
     past = re.compile(r"\becho\(|\bprint\(|tqdm\.write|std(out|err)\.write")
     others = [path for path in Path(cli.__file__).parent.glob("*.py") if path.stem != "terminal"]
     assert [path.name for path in others if past.search(path.read_text("utf-8"))] == []
+
+
+def test_what_is_said_stands_in_its_order_where_both_streams_end_in_one_place() -> None:
+    program = (
+        "from inpaint_transform.tools.cli.terminal import say, warn\nfor at in range(5): warn(2 * at); say(2 * at + 1)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert done.stdout.split() == [str(number) for number in range(10)]

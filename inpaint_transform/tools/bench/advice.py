@@ -29,6 +29,7 @@ BUSY_SHARE = 0.5
 GOOD_SHARE = 0.8
 # Where at least this share of the samples that p chooses is really painted, the two need not be told apart.
 NEARLY_ALL = 0.95
+BETTER = "on a quiet one the numbers are better"
 
 
 @dataclass(frozen=True)
@@ -180,13 +181,18 @@ def _reuse(results: Mapping[str, Any], rate: float) -> list[str]:
 
 def _busy(results: Mapping[str, Any]) -> list[str]:
     """A doubt about all that was measured."""
-    load, cores = results.get("load_before"), os.cpu_count() or 1
-    if load is None or load < BUSY_SHARE * cores:
-        return []
-    return [
-        f"the machine was busy before this began ({load:.1f} processes on {cores} cores): on a quiet one the numbers "
-        f"are better"
-    ]
+    found = busy(results.get("load_before"))
+    return [] if found is None else [f"the machine was busy before this began ({found}): {BETTER}"]
+
+
+def busy(load: float | None) -> str | None:
+    """How busy a machine is on which nothing should be measured; None for a quiet one, and where nobody knows.
+
+    Args:
+        load: How many processes were running or waiting in the last minute, or None.
+    """
+    cores = os.cpu_count() or 1
+    return None if load is None or load < BUSY_SHARE * cores else f"{load:.1f} processes on {cores} cores"
 
 
 def _too_slow(fastest: Mapping[str, Any], rate: float) -> str:

@@ -51,6 +51,8 @@ def run(
         "loader": [],
         "reuse": [],
     }
+    if (busy := advice.busy(results["load_before"])) is not None:
+        say(f"the machine is busy ({busy}): {advice.BETTER}")
     least = duration.in_words(duration.least(settings))
     say(f"this takes at least {least}, and the starting of processes; how long it really takes is said in a moment")
     begun = time.perf_counter()

@@ -25,7 +25,7 @@ from inpaint_transform.tools.cli.options import (
     grouped,
     usage_errors,
 )
-from inpaint_transform.tools.cli.progress import INTERRUPTED, Reporter, progress_bar
+from inpaint_transform.tools.cli.progress import INTERRUPTED, Reporter, named, progress_bar
 from inpaint_transform.tools.cli.terminal import say, warn
 from inpaint_transform.tools.cli.typed import read_budget, read_splits
 
@@ -130,7 +130,7 @@ def export(
     pictures = ", ".join(f"{count} {name}" for name, count in done.pictures.items())
     say(
         f"wrote {done.target}: {f'{pictures} pictures, ' if pictures else ''}"
-        f"{done.accepted} of {done.edits} painted boxes accepted, in {took:.1f} s"
+        f"{done.accepted} of {done.edits} painted boxes accepted, in {took:.1f} s{named(len(done.problems))}"
     )
     if done.problems:
         raise typer.Exit(1)

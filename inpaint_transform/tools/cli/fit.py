@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inpaint_transform.tools.cli.options import ONLY_HELP, PROMPT_HELP, Boxes, Clip, Format, Names, Split, usage_errors
-from inpaint_transform.tools.cli.progress import INTERRUPTED, Reporter, progress_bar
+from inpaint_transform.tools.cli.progress import INTERRUPTED, Reporter, named, progress_bar
 from inpaint_transform.tools.cli.terminal import say, warn
 from inpaint_transform.tools.cli.typed import read_class_names, read_prompts, read_splits
 
@@ -117,7 +117,8 @@ def fit(
     except KeyboardInterrupt:
         warn(f"stopped; the same command goes on from the last checkpoint in {out}")
         raise typer.Exit(INTERRUPTED) from None
-    say(f"wrote {out} after {card['seconds'] / 60:.1f} minutes of training: look at {out / 'page.html'}")
+    took = card["seconds"] / 60
+    say(f"wrote {out} after {took:.1f} minutes of training: look at {out / 'page.html'}{named(len(problems))}")
     if problems:
         raise typer.Exit(1)
 

@@ -25,7 +25,7 @@ from inpaint_transform.tools.cli.options import (
     png,
     usage_errors,
 )
-from inpaint_transform.tools.cli.progress import INTERRUPTED, Reporter, progress_bar, write
+from inpaint_transform.tools.cli.progress import INTERRUPTED, Reporter, named, progress_bar, write
 from inpaint_transform.tools.cli.terminal import say, warn
 from inpaint_transform.tools.cli.typed import read_budget, read_class_names, read_splits
 
@@ -78,6 +78,7 @@ def paint_ahead(
 ) -> None:
     """Fill a pool before training, so that no epoch is cold; run it again to go on where it stopped."""
     from inpaint_transform.core.labels import class_name
+    from inpaint_transform.core.verdicts import Verdicts
     from inpaint_transform.datasets import reading, shards, splits
     from inpaint_transform.datasets.balance_sheet import BalanceSheet
     from inpaint_transform.datasets.formats.base import Annotation
@@ -151,8 +152,11 @@ def paint_ahead(
     try:
         leaving = contextlib.nullcontext() if inpainter is None else contextlib.closing(inpainter)
         with leaving, progress_bar(None, total=total, desc="painting", unit="look") as bar:
+            verdicts = Verdicts()
 
             def show(outcome: "Outcome") -> None:
+                if (hopeless := verdicts.add([outcome], inpaint.editor.gate)) is not None:
+                    warn(hopeless)
                 if len(tiles) < MAX_SHOWN:
                     tiles.append(_tile(outcome, class_name(outcome.edit.target, numbers)))
 
@@ -160,14 +164,17 @@ def paint_ahead(
     except KeyboardInterrupt:
         warn(f"stopped; what is painted is in {looks.reuse.path}, and the same command goes on where it stopped")
         raise typer.Exit(INTERRUPTED) from None
-    if tiles:
-        write(out, drawing.contact_sheet(tiles[row : row + COLUMNS] for row in range(0, len(tiles), COLUMNS)), start)
-    painted, rejected = done.accepted.total(), done.rejected.total()
-    say(f"{painted} looks painted, {rejected} rejected, {done.there} were there; they are in {looks.reuse.path}")
-    say(done.balance(count, looks.reuse.variants))
     for reason, count in done.reasons.most_common():
         warn(f"{count} rejected: {reason}")
     warn(balance)
+    if tiles:
+        write(out, drawing.contact_sheet(tiles[row : row + COLUMNS] for row in range(0, len(tiles), COLUMNS)), start)
+    painted, rejected = done.accepted.total(), done.rejected.total()
+    say(
+        f"{painted} looks painted, {rejected} rejected, {done.there} were there; they are in {looks.reuse.path}"
+        f"{named(problems)}"
+    )
+    say(done.balance(count, looks.reuse.variants))
     if part is not None:
         merging.finish_part(looks, whole)
         say(f"when all {part.count} shards lie beside {pool}, run this command with --merge instead of --shard {part}")

@@ -27,7 +27,7 @@ from inpaint_transform.tools.cli.options import (
     grouped,
     usage_errors,
 )
-from inpaint_transform.tools.cli.progress import Reporter, load, progress_bar, tell, write
+from inpaint_transform.tools.cli.progress import Reporter, load, progress_bar, save, tell
 from inpaint_transform.tools.cli.terminal import warn
 from inpaint_transform.tools.cli.typed import read_class_names, read_splits
 
@@ -125,13 +125,13 @@ def preview(
             named = ", ".join(split for split in wanted_splits if found.count(split))
             about = preview_page.About(spec, inpainter.size, asked.gate, sheet, count, config, named)
             pages.write(preview_page.page(painted, f"{spec.id} on {source.resolve().name}", about), out)
-            tell(out, start)
         else:
-            write(out, drawing.contact_sheet(map(sheets.tiles, painted)), start)
+            save(out, drawing.contact_sheet(map(sheets.tiles, painted)))
     for said in sheet.not_shown(count):
         warn(f"not shown: {said}")
     warn(balance)
     warn(f"a look only: {sheets.BESIDE_EXPORT}")
+    tell(out, start, len(problems))
     if problems:
         raise typer.Exit(1)
 

@@ -52,12 +52,24 @@ def load(spec: ModelSpec) -> "Inpainter":
 
 def write(out: Path, picture: "np.ndarray", start: float) -> None:
     """Write a picture and tell how long it took since ``start``, a ``time.perf_counter``."""
-    from PIL import Image
-
-    Image.fromarray(picture).save(out)
+    save(out, picture)
     tell(out, start)
 
 
-def tell(out: Path, start: float) -> None:
+def save(out: Path, picture: "np.ndarray") -> None:
+    """Write a picture."""
+    from PIL import Image
+
+    Image.fromarray(picture).save(out)
+
+
+def tell(out: Path, start: float, problems: int = 0) -> None:
     """Say that a file is written and how long it took since ``start``, a ``time.perf_counter``."""
-    say(f"wrote {out} in {time.perf_counter() - start:.1f} s")
+    say(f"wrote {out} in {time.perf_counter() - start:.1f} s{named(problems)}")
+
+
+def named(problems: int) -> str:
+    """The end of a command's last line where it ends with an error in spite of a result."""
+    if not problems:
+        return ""
+    return f"; not all could be read: see the {'problem' if problems == 1 else f'{problems} problems'} above"

@@ -30,6 +30,8 @@ def warn(message: object) -> None:
     from tqdm import tqdm
 
     tqdm.write(printable(message), file=sys.stderr)
+    # A result that follows goes to stdout, and must not come before it where both end in one place.
+    sys.stderr.flush()
 
 
 def rewind(lines: int) -> None:
