@@ -13,6 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 Box = tuple[int, int, int, int]
+# Halves of pixels are frequent in files. One that went through float32 is a little more or less, and must be rounded as
+# the one in the file is, or a look that was painted for it is never found.
+TIE = 0.004
 # Corners of a polygon as (x, y) in pixels, in their order.
 Outline = tuple[tuple[float, float], ...]
 
@@ -64,7 +67,7 @@ def from_pixels(boxes: npt.ArrayLike, height: int, width: int) -> list[Box]:
             f"box {int(np.argmax(inverted))} is inverted: {corners[inverted][0]}; expected x0 <= x1 and y0 <= y1"
         )
     limits = np.array([width, height, width, height])
-    rounded = np.clip(np.rint(corners), 0, limits).astype(int)
+    rounded = np.clip(np.floor(corners + (0.5 + TIE)), 0, limits).astype(int)
     return [(int(x0), int(y0), int(x1), int(y1)) for x0, y0, x1, y1 in rounded]
 
 

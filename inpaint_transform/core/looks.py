@@ -19,6 +19,7 @@ import xxhash
 
 from inpaint_transform.core.boxes import Box
 from inpaint_transform.core.edit import Edit
+from inpaint_transform.core.labels import ClassNames, class_name
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
 from inpaint_transform.core.seeds import DIGEST_GRID
 
@@ -60,18 +61,19 @@ def look_rng(content: bytes, label: object, variant: int, generation: int) -> ra
     return random.Random(int.from_bytes(digest.digest(), "big"))  # noqa: S311 - augmentation, not cryptography
 
 
-def look_key(edit: Edit, content: bytes, settings: bytes) -> bytes:
+def look_key(edit: Edit, content: bytes, settings: bytes, class_names: ClassNames = None) -> bytes:
     """The key of what an edit paints: 16 bytes from the edit, the pixels that it is painted from, and the settings.
 
     Args:
         edit: The edit; where it lies in the image and which box it is does not count.
         content: ``content_digest`` of its pixels.
         settings: What else changes pixels or verdicts: model, blending, gate.
+        class_names: Names of labels that are ids: a class is the same under its id and under its name.
     """
     left, top = edit.window[:2]
     values = {
-        "label": edit.label,
-        "new_label": edit.new_label,
+        "label": class_name(edit.label, class_names),
+        "new_label": None if edit.new_label is None else class_name(edit.new_label, class_names),
         "prompt": edit.prompt,
         "negative_prompt": edit.negative_prompt,
         "strength": edit.strength,

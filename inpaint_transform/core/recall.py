@@ -49,7 +49,7 @@ def recall(
     for job in [job for of_image in found for job in of_image if job is not None]:
         look = job.edit.look
         content = bytes.fromhex(look.content) if look else content_digest(job.image, job.edit.box, job.edit.window)
-        job.key = look_key(job.edit, content, looks.settings)
+        job.key = look_key(job.edit, content, looks.settings, job.recipe.class_names)
     results: list[np.ndarray | None] = []
     parts: _Parts = {}
     attempts: dict[Job, int] = {}

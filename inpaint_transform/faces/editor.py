@@ -298,8 +298,8 @@ class Editor:
             found["reuse"] = self.pool.stats(self.arguments["p"] * self.factor("p"))
             if self.pool.reuse.frozen and not counts:
                 found["note"] = (
-                    "nothing is written into a frozen pool, so each process counts its own hits: call stats() in the "
-                    "DataLoader's workers, or give edits_key=... or log=..."
+                    "nothing is written into a frozen pool, so each process counts its own hits: give "
+                    "edits_key='inpainted', and each sample says what was a hit and what cold"
                 )
         return found
 

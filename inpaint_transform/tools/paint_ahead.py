@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 import albumentations as A
 import numpy as np
 
-from inpaint_transform.core.boxes import Box
+from inpaint_transform.core.boxes import Box, from_pixels
 from inpaint_transform.core.edit import Edit, Outcome
 from inpaint_transform.core.labels import Label, class_name, plain_label
 from inpaint_transform.core.looks import Kept
@@ -134,7 +134,7 @@ def prepared(sample: Sample, before: A.Compose | None) -> Sample:
             "the transforms before BBoxInpaint are random, so no look would ever be used again; place BBoxInpaint "
             "before them"
         )
-    boxes = [tuple(round(corner) for corner in box) for box in first["bboxes"]]
+    boxes = from_pixels(first["bboxes"], *first["image"].shape[:2])
     # Compose makes floats of ids.
     labels, kept = [plain_label(label) for label in first["labels"]], [bool(one) for one in first["wanted"]]
     return Sample(first["image"], boxes, labels, kept)

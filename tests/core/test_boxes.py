@@ -100,6 +100,17 @@ def test_boxes_are_clipped_to_the_image(a: float, b: float, c: float, d: float, 
         assert abs(found - min(max(wanted, 0), limit)) <= 0.5
 
 
+@settings(max_examples=300, deadline=None)
+@given(st.integers(2, 4000), st.integers(2, 4000), st.data())
+def test_halves_of_pixels_are_rounded_as_in_the_file_after_float32(
+    width: int, height: int, data: st.DataObject
+) -> None:
+    x0, y0 = data.draw(st.integers(0, 2 * width - 2)) / 2, data.draw(st.integers(0, 2 * height - 2)) / 2
+    x1, y1 = data.draw(st.integers(int(2 * x0), 2 * width)) / 2, data.draw(st.integers(int(2 * y0), 2 * height)) / 2
+    normal = np.array([[x0 / width, y0 / height, x1 / width, y1 / height]], np.float32)
+    assert from_normalized(normal, height, width) == from_pixels([(x0, y0, x1, y1)], height, width)
+
+
 def test_a_box_beyond_the_image_comes_out_empty() -> None:
     [box] = from_pixels([(700, 500, 800, 600)], 480, 640)
     assert sides(box) == (0, 0)

@@ -99,6 +99,16 @@ def test_where_an_edit_lies_and_which_look_it_shows_is_not_in_its_key() -> None:
     assert look_key(other, b"content", b"settings") == look_key(edit, b"content", b"settings")
 
 
+def test_a_class_has_the_same_key_under_its_id_and_its_name() -> None:
+    names = {1: "cat", 2: "dog"}
+    named, numbered = (
+        dataclasses.replace(EDIT, label=label, new_label=target) for label, target in (("cat", "dog"), (1, 2))
+    )
+    assert look_key(named, b"content", b"", names) == look_key(numbered, b"content", b"", names)
+    assert look_key(named, b"content", b"") == look_key(numbered, b"content", b"", names)
+    assert look_key(named, b"content", b"") != look_key(numbered, b"content", b"")
+
+
 def test_content_and_settings_are_in_a_key() -> None:
     keys = {look_key(EDIT, content, settings) for content in (b"a", b"b") for settings in (b"1", b"2")}
     assert len(keys) == 4

@@ -249,13 +249,25 @@ def test_a_frozen_pool_without_any_of_the_objects_is_told(tmp_path: Path, monkey
     assert told_in_three_epochs(monkeypatch, pictures(0), reuse={**reuse, "frozen": True}) == []
 
 
+def test_twenty_edits_without_a_hit_are_enough_in_a_frozen_pool(tmp_path: Path) -> None:
+    reuse = {"path": str(tmp_path / "pool"), "variants": 1}
+    filling = editor(gate=None, p=1.0, prompts="a {label}", reuse={**reuse, "wait": True})
+    filling.paint_same([IMAGE], filling.draw(Flat(IMAGE), 1.0))
+    frozen = editor(gate=None, p=1.0, prompts="a {label}", reuse={**reuse, "frozen": True})
+    other = 255 - IMAGE
+    with warned("none of these objects") as said:
+        for _ in range(40):
+            frozen.paint_same([other], frozen.draw(Flat(other), 1.0))
+    assert len(said) == 1
+
+
 def test_the_stats_of_a_frozen_pool_say_where_the_numbers_are(tmp_path: Path) -> None:
     reuse = {"path": str(tmp_path / "pool"), "variants": 1}
     filling = editor(gate=None, p=1.0, prompts="a {label}", seed=0, reuse={**reuse, "wait": True})
     filling.paint_same([IMAGE], filling.draw(Flat(IMAGE), 1.0))
     assert "note" not in filling.stats()
     frozen = editor(gate=None, p=1.0, prompts="a {label}", seed=0, reuse={**reuse, "frozen": True})
-    assert "each process counts its own hits" in frozen.stats()["note"]
+    assert "edits_key='inpainted'" in frozen.stats()["note"]
     frozen.paint_same([IMAGE], frozen.draw(Flat(IMAGE), 1.0))
     found = frozen.stats()
     assert found["reuse"]["hit"] == 1

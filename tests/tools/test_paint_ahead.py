@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from painters import Painter
 from PIL import Image
 
 from inpaint_transform import BBoxInpaint, InpaintError
+from inpaint_transform.core.boxes import from_pixels
 from inpaint_transform.core.protocol import InpaintResult
 from inpaint_transform.datasets import shards
 from inpaint_transform.datasets.shards import Shard
@@ -46,7 +48,7 @@ def plain(said: str) -> str:
     return " ".join(said.replace("│", " ").split())
 
 
-def hits(transform: A.Compose, epochs: int = 6) -> set[str]:
+def hits(transform: A.Compose, epochs: int = 6, classes: tuple[object, object] = ("cone", "cube")) -> set[str]:
     kinds = set()
     for picture in sorted(Path("images").glob("*.png")):
         rows = [line.split() for line in Path("labels", f"{picture.stem}.txt").read_text().splitlines()]
@@ -55,7 +57,7 @@ def hits(transform: A.Compose, epochs: int = 6) -> set[str]:
             sample = transform(
                 image=image,
                 bboxes=[list(map(float, row[1:])) for row in rows],
-                labels=[["cone", "cube"][int(row[0])] for row in rows],
+                labels=[classes[int(row[0])] for row in rows],
             )
             kinds |= {edit["reuse"] for edit in sample["inpainted"]}
     return kinds
@@ -79,6 +81,35 @@ def test_training_finds_what_the_command_has_painted(dataset: Path, model: str) 
     assert re.search(r"^0 looks painted, 0 rejected, [1-9]", again, re.MULTILINE)
     more = command("--model", model, "--variants", 3)[1]
     assert re.search(r"^[1-9]\d* looks painted", more, re.MULTILINE)
+
+
+def test_training_by_ids_finds_what_was_painted_by_names_and_the_other_way_round(dataset: Path, model: str) -> None:
+    def training(**more: object) -> A.Compose:
+        reuse = {"path": "pool", "variants": 1, "frozen": True}
+        inpaint = BBoxInpaint({"id": model, "steps": 2}, p=1.0, edits_key="inpainted", reuse=reuse, **more)
+        return A.Compose([inpaint], bbox_params=A.BboxParams("yolo", label_fields=["labels"]), seed=0)
+
+    assert command("--model", model, "--variants", 1)[0] == 0
+    by_id = training(class_names={3: "cone", 7: "cube"})
+    assert hits(by_id, classes=(3, 7)) == {"hit"}
+    A.save(by_id, "training.json")
+    shutil.rmtree("pool")
+    assert command("--config", "training.json", "--variants", 1)[0] == 0
+    assert hits(training(), classes=("cone", "cube")) == {"hit"}
+
+
+def test_training_finds_objects_whose_boxes_end_at_half_a_pixel(tmp_path: Path, painter: Painter) -> None:
+    boxes = [[4.5 + 13 * k, 20.5 + k, 9.0 + k % 2 / 2, 31.5] for k in range(17)]
+    corners = [[x, y, x + width, y + height] for x, y, width, height in boxes]
+    filling = BBoxInpaint(p=1.0, min_box_size=8, reuse={"path": str(tmp_path / "pool"), "variants": 1})
+    sample = ahead.Sample(IMAGE, from_pixels(corners, *IMAGE.shape[:2]), ["cat"] * len(boxes))
+    ahead.paint_ahead(ahead.with_pool(filling, tmp_path / "pool"), [sample])
+    frozen = {"path": str(tmp_path / "pool"), "variants": 1, "frozen": True}
+    inpaint = BBoxInpaint(p=1.0, min_box_size=8, edits_key="inpainted", reuse=frozen)
+    training = A.Compose([inpaint], bbox_params=A.BboxParams("coco", label_fields=["labels"]), seed=0)
+    for _ in range(60):
+        [edit] = training(image=IMAGE, bboxes=boxes, labels=["cat"] * len(boxes))["inpainted"]
+        assert edit["reuse"] == "hit", edit
 
 
 def test_what_is_used_and_left_out_stands_at_the_end(dataset: Path, model: str) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 # Below so many edits a share says nothing; without epochs, below so many it may be the first one that still goes on.
 MIN_EDITS = 100
 MIN_EDITS_WITHOUT_EPOCHS = 2000
+# In a frozen pool nothing will ever arrive: so many without a single hit say enough.
+MIN_EDITS_FROZEN = 20
 # An object in ten that comes again is chance.
 MOSTLY = 0.9
 
@@ -79,7 +81,7 @@ def frozen_share(counts: Mapping[str, int], p: float, path: object, looks: int) 
         looks: How many looks are in it.
     """
     edits, accepted = counts.get("edits", 0), counts.get("accepted", 0)
-    if edits < MIN_EDITS or accepted * 2 >= edits:
+    if edits < (MIN_EDITS if counts.get("hit", 0) else MIN_EDITS_FROZEN) or accepted * 2 >= edits:
         return None
     if (rejected := counts.get("rejected", 0)) > counts.get("cold", 0):
         return _share(counts, p) + f"{rejected} of {edits} looks were rejected; see stats() for the reasons"

@@ -19,6 +19,7 @@ import numpy as np
 from inpaint_transform.core.boxes import Box
 from inpaint_transform.core.edit import Edit, Look, Outcome
 from inpaint_transform.core.errors import InpaintError
+from inpaint_transform.core.labels import class_name
 from inpaint_transform.core.looks import KEY_BYTES, Kept, content_digest, look_key, look_rng
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import Inpainter, InpaintRequest, Judge
@@ -83,6 +84,7 @@ class Pool:
         wait: See ``Reuse``.
         settings: See ``Looks``.
         words: The settings in words, as JSON.
+        class_names: The recipe's.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class Pool:
         self.reuse = reuse
         self.wait = reuse.wait
         self.settings, self.words = settings_of(spec, recipe, gate)
+        self.class_names = recipe.class_names
         self._model = spec.id
         self._epoch = epoch
         self._job = str(session).encode()
@@ -107,6 +110,7 @@ class Pool:
         self._noted = False
         self._own: Counter[str] = Counter()
         self._next_hint = float("-inf")
+        self._judged = False
 
     def reading(self) -> Reading:
         """The pool at this moment."""
@@ -277,8 +281,10 @@ class Pool:
             p: The probability that was asked for.
         """
         now = time.monotonic()
-        if now < self._next_hint:
+        enough = self.reuse.frozen and not self._judged and self._own["edits"] >= hints.MIN_EDITS_FROZEN
+        if now < self._next_hint and not enough:
             return []
+        self._judged = self._judged or enough
         first, self._next_hint = self._next_hint == float("-inf"), now + HINTS_S
         found = []
         if first and (foreign := self.foreign()) is not None:
@@ -323,14 +329,15 @@ class Drawer:
         """A variant, and the generation of it that serves."""
         pool = self._pool
         content = content_digest(self._image, box, window)
-        first = edit(look_rng(content, label, variant, 0))
+        name = class_name(label, pool.class_names)
+        first = edit(look_rng(content, name, variant, 0))
         # What the first generation is named by tells apart whatever an edit may depend on: prompts, slots, swaps.
-        key = look_key(first, content, pool.settings)
+        key = look_key(first, content, pool.settings, pool.class_names)
         with pool.reading() as view:
             slot = view.slot(key)
 
         def generation(number: int) -> Edit:
-            made = first if number == 0 else edit(look_rng(content, label, variant, number))
+            made = first if number == 0 else edit(look_rng(content, name, variant, number))
             return dataclasses.replace(made, look=Look(content.hex(), key.hex(), variant, number))
 
         if slot is None:

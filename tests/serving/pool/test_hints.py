@@ -75,5 +75,6 @@ def test_a_frozen_pool_in_which_little_is_found_is_told(counts, words: str) -> N
 
 
 def test_a_frozen_pool_is_not_judged_by_few_edits_nor_told_of_where_most_is_found() -> None:
-    assert frozen_share({"edits": 99, "accepted": 0, "cold": 99}, 0.3, "pool/", 50) is None
+    assert frozen_share({"edits": 19, "accepted": 0, "cold": 19}, 0.3, "pool/", 50) is None
+    assert frozen_share({"edits": 99, "accepted": 1, "hit": 1, "cold": 98}, 0.3, "pool/", 50) is None
     assert frozen_share({"edits": 120, "accepted": 60, "hit": 60, "cold": 60}, 0.3, "pool/", 50) is None
