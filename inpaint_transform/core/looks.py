@@ -19,7 +19,7 @@ import xxhash
 
 from inpaint_transform.core.boxes import Box
 from inpaint_transform.core.edit import Edit
-from inpaint_transform.core.labels import ClassNames, class_name
+from inpaint_transform.core.labels import ClassNames, Label, class_name
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
 from inpaint_transform.core.seeds import DIGEST_GRID
 
@@ -175,7 +175,7 @@ class LookDrawer(Protocol):
     """Who decides which look of an object of one sample an edit shows."""
 
     def draw(
-        self, box: Box, window: Box, label: object, edit: Callable[[random.Random], Edit], rng: random.Random
+        self, box: Box, window: Box, label: Label, edit: Callable[[random.Random], Edit], rng: random.Random
     ) -> Edit:
         """Draw a look of an object.
 

@@ -19,7 +19,7 @@ import numpy as np
 from inpaint_transform.core.boxes import Box
 from inpaint_transform.core.edit import Edit, Look, Outcome
 from inpaint_transform.core.errors import InpaintError
-from inpaint_transform.core.labels import class_name
+from inpaint_transform.core.labels import Label, class_name
 from inpaint_transform.core.looks import KEY_BYTES, Kept, content_digest, look_key, look_rng
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import Inpainter, InpaintRequest, Judge
@@ -320,12 +320,12 @@ class Drawer:
         self.due: list[Edit] = []
 
     def draw(
-        self, box: Box, window: Box, label: object, edit: Callable[[random.Random], Edit], rng: random.Random
+        self, box: Box, window: Box, label: Label, edit: Callable[[random.Random], Edit], rng: random.Random
     ) -> Edit:
         """Draw a look: the variant, and the generation of it that serves."""
         return self.look(box, window, label, edit, rng.randrange(self._pool.reuse.variants))
 
-    def look(self, box: Box, window: Box, label: object, edit: Callable[[random.Random], Edit], variant: int) -> Edit:
+    def look(self, box: Box, window: Box, label: Label, edit: Callable[[random.Random], Edit], variant: int) -> Edit:
         """A variant, and the generation of it that serves."""
         pool = self._pool
         content = content_digest(self._image, box, window)
