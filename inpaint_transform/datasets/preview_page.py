@@ -77,7 +77,8 @@ def _facts(about: About, outcomes: Sequence[Outcome], seconds: float) -> list[tu
     sheet = about.sheet
     boxes = round(sheet.paintable / sheet.read * about.pictures)
     # Where all pictures were read their boxes are counted, and not extrapolated.
-    around = "" if sheet.read >= about.pictures else "about "
+    whole = sheet.read >= about.pictures
+    around, counted = ("", "") if whole else ("about ", f" (as many a picture as in the first {sheet.read})")
     facts = [
         ("Model", _model(about)),
         ("Gate", "none: everything is accepted but what is no picture" if about.gate is None else _gate(about.gate)),
@@ -85,7 +86,7 @@ def _facts(about: About, outcomes: Sequence[Outcome], seconds: float) -> list[tu
         ("Speed", f"{_duration(seconds)} a variant, rejected attempts included"),
         (
             "Whole set",
-            f"{around}{boxes} boxes in {about.pictures} pictures may be painted; at this speed one painting of each "
+            f"{around}{boxes} boxes in {about.pictures} pictures may be painted{counted}; at this speed one painting of each "
             f"takes about {_duration(seconds * boxes)}",
         ),
     ]

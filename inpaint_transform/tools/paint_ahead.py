@@ -354,7 +354,7 @@ class _Variant:
     variant: int
 
     def draw(
-        self, box: Box, window: Box, label: object, edit: Callable[[random.Random], Edit], rng: random.Random
+        self, box: Box, window: Box, label: Label, edit: Callable[[random.Random], Edit], rng: random.Random
     ) -> Edit:
         del rng
         return self.drawer.look(box, window, label, edit, self.variant)

@@ -62,7 +62,8 @@ def test_the_summary_stands_above(tmp_path: Path) -> None:
     # Two variants in two seconds; 30 boxes in 10 pictures are 600 in 200.
     assert found["Speed"].startswith("1 s a variant")
     assert found["Whole set"] == (
-        "about 600 boxes in 200 pictures may be painted; at this speed one painting of each takes about 10 min"
+        "about 600 boxes in 200 pictures may be painted (as many a picture as in the first 10); at this speed one "
+        "painting of each takes about 10 min"
     )
     assert found["Not shown"].startswith("tree")
     assert "recipe.json" in found["Settings"]
