@@ -10,7 +10,7 @@ from typing import Any
 
 from inpaint_transform.core.boxes import Box, sides
 from inpaint_transform.core.labels import Label
-from inpaint_transform.core.swaps import Swap, class_counts, class_sizes
+from inpaint_transform.core.swaps import Swap, checked_boxes, class_counts, class_sizes
 
 # Of a picture: the budget says how many of them are painted.
 MANY_BOXES = 100
@@ -38,10 +38,11 @@ class Balance:
 
     Examples:
         >>> boxes = [("cone", (0, 0, 100, 100))] * 90 + [("cube", (0, 0, 90, 90))] * 30
-        >>> print(balance(boxes))
+        >>> plan = balance(boxes)
+        >>> print(plan)
         boxes: cone 90, cube 30; even would be 60 each
         fit by size: cone -> cube 90 of 90
-        with relabel=balance.swap, box_p={'cube': 0.5, 'cone': 0.333}, p=1.0
+        with relabel=plan.swap, box_p={'cube': 0.5, 'cone': 0.333}, p=1.0, where plan = balance(boxes)
         an epoch shows cone 60, cube 60; of these painted cube 45
     """
 
@@ -64,7 +65,7 @@ class Balance:
         ]
         if fits:
             lines.append(f"fit by size: {', '.join(fits)}")
-        lines.append(f"with relabel=balance.swap, box_p={dict(self.box_p)!r}, p=1.0")
+        lines.append(f"with relabel=plan.swap, box_p={dict(self.box_p)!r}, p=1.0, where plan = balance(boxes)")
         lines.append(f"an epoch shows {_listed(self.expected)}; of these painted {_listed(self.fresh)}")
         if any(self.expected[label] < self.counts[label] + lacking / 2 for label, lacking in self.budget.items()):
             options = " ".join(f"--only '{label}' --budget '{label}={count}'" for label, count in self.budget.items())
@@ -84,18 +85,20 @@ def balance(
     """What balances the classes of a data set as far as its boxes allow.
 
     Args:
-        boxes: The labels and pixel boxes of the data set, of at least two classes.
+        boxes: The labels and pixel boxes ``(x0, y0, x1, y1)`` of the data set, of at least two classes; empty boxes do
+            not count.
         max_share: The largest share of a class's boxes that one epoch paints, in (0, 1]: a detector should see real
             objects of every class and size too.
         max_size_ratio: As in ``Swap``.
         min_box_size: As in the transform.
 
     Raises:
-        ValueError: An argument is out of its range, or there are fewer than two classes.
+        ValueError: An argument is out of its range, a box has its corners the wrong way round, or there are fewer than
+            two classes.
     """
     if not 0 < max_share <= 1:
         raise ValueError(f"max_share={max_share!r}: use a share in (0, 1]")
-    labelled = [(label, box) for label, box in boxes if math.prod(sides(box))]
+    labelled = [(label, box) for label, box in checked_boxes(boxes) if math.prod(sides(box))]
     counts = class_counts(labelled)
     swap = dataclasses.replace(Swap.balanced(counts, class_sizes(labelled)), max_size_ratio=max_size_ratio)
     mean = sum(counts.values()) / len(counts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,33 @@ ClassNames = Mapping[Any, str] | Sequence[str] | None
 NO_LABELS = (
     "the sample has no labels; give BboxParams(label_fields=[...]), or with torchvision label_field or labels_getter"
 )
+
+
+def check_class_names(given: Any) -> None:
+    """Refuse what is no ``class_names``: a text would be read letter by letter, and an id painted as a noun.
+
+    Args:
+        given: What a user gave as ``class_names``.
+
+    Raises:
+        ValueError: It is neither names by id, nor a list of names, nor None.
+    """
+    if given is None:
+        return
+    said = f"class_names={reprlib.repr(given)}"
+    if isinstance(given, str):
+        names = [name.strip() for name in given.split(",")]
+        raise ValueError(f"{said} is one text; give a list for ids from 0 on, {reprlib.repr(names)}, or {{id: name}}")
+    if not isinstance(given, Mapping | Sequence):
+        raise ValueError(f"{said}: give {{id: name, ...}}, or a list of names for ids from 0 on")
+    names = list(given.values() if isinstance(given, Mapping) else given)
+    wrong = [name for name in names if not isinstance(name, str)]
+    if not wrong:
+        return
+    if isinstance(given, Mapping) and all(isinstance(key, str) for key in given) and len(wrong) == len(names):
+        key, number = next(iter(given.items()))
+        raise ValueError(f"{said} gives ids by name; turn it round, names by id: {{{number!r}: {key!r}, ...}}")
+    raise ValueError(f"{said} calls a class {wrong[0]!r}, which is no text; give a name for every class")
 
 
 def lookup(mapping: Mapping[Any, Any], label: Label) -> Any:
@@ -67,6 +95,17 @@ def class_name(label: Label, class_names: ClassNames) -> str:
     else:
         found = class_names[number] if isinstance(number, int) and 0 <= number < len(class_names) else None
     return str(label if found is None else found)
+
+
+def called(label: Label, class_names: ClassNames) -> str:
+    """A label as an error speaks of it: as samples have it, and with its name where that says more.
+
+    Examples:
+        >>> called(1, {1: "cone"}), called(7, {1: "cone"}), called("cone", None)
+        ("1 ('cone')", '7', "'cone'")
+    """
+    name = class_name(label, class_names)
+    return repr(label) if name == str(label) else f"{label!r} ({name!r})"
 
 
 def plain_label(value: Any) -> Label:

@@ -13,7 +13,7 @@ import string
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from inpaint_transform.core.labels import NO_LABELS, ClassNames, Label, lookup, noun
+from inpaint_transform.core.labels import NO_LABELS, ClassNames, Label, called, lookup, noun
 
 PromptFunction = Callable[[Label, Mapping[str, str], random.Random], str]
 Prompts = str | Sequence[str] | Mapping[Any, str | Sequence[str]] | PromptFunction
@@ -72,8 +72,14 @@ def slots_of(template: str) -> list[str]:
     return [field for field, _ in parsed]
 
 
-def templates_of(prompts: Prompts, label: Label) -> Sequence[str]:
+def templates_of(prompts: Prompts, label: Label, class_names: ClassNames = None, source: Label = None) -> Sequence[str]:
     """The templates that apply to a label.
+
+    Args:
+        prompts: What the user gave.
+        label: The class that is painted.
+        class_names: How an error calls the classes.
+        source: The label of the box, where a swap may make another of it; None where it is not known.
 
     Raises:
         ValueError: ``prompts`` is a mapping that does not know the label.
@@ -83,24 +89,35 @@ def templates_of(prompts: Prompts, label: Label) -> Sequence[str]:
         if found is None and label is None:
             raise ValueError(f"prompts are by label, but {NO_LABELS}")
         if found is None:
-            known = ", ".join(repr(key) for key in prompts)
-            raise ValueError(
-                f"prompts has no entry for label {label!r}; it knows {known}. Add one, or leave the label out with "
-                f"exclude_labels=[{label!r}]"
-            )
+            missing = f"prompts has no entry for label {called(label, class_names)}"
+            knows = f"it knows {', '.join(called(key, class_names) for key in prompts)}"
+            if source is not None and source != label:
+                raise ValueError(
+                    f"{missing}, which is what relabel makes of label {called(source, class_names)}; {knows}. Add a "
+                    f"prompt for label {called(label, class_names)}, or take it out of relabel"
+                )
+            raise ValueError(f"{missing}; {knows}. Add one, or leave the label out with exclude_labels=[{label!r}]")
         prompts = found
     return [prompts] if isinstance(prompts, str) else list(prompts)  # type: ignore[arg-type] # callables never get here
 
 
-def check_label(prompts: Prompts, label: Label, class_names: ClassNames) -> None:
+def check_label(prompts: Prompts, label: Label, class_names: ClassNames, source: Label = None) -> None:
     """Refuse a label for which no prompt could be drawn; what a function makes of it cannot be known.
+
+    Args:
+        prompts: What the user gave.
+        label: The class that is painted.
+        class_names: How to turn the label into a noun.
+        source: As of ``templates_of``.
 
     Raises:
         ValueError: There is no prompt for it, or no word where the prompt needs one.
     """
     if callable(prompts):
         return
-    if any(set(LABEL_SLOTS) & set(slots_of(template)) for template in templates_of(prompts, label)):
+    if any(
+        set(LABEL_SLOTS) & set(slots_of(template)) for template in templates_of(prompts, label, class_names, source)
+    ):
         noun(label, class_names)
 
 
@@ -166,7 +183,7 @@ def draw(
     values = {**attributes, **slots}
     if callable(prompts):
         return prompts(label, {name: _pick(value, rng) for name, value in values.items()}, rng)
-    template = _pick(templates_of(prompts, label), rng)
+    template = _pick(templates_of(prompts, label, class_names), rng)
     filled = {}
     for slot in slots_of(template):
         if slot in filled:

@@ -11,7 +11,7 @@ from typing import Any
 
 from inpaint_transform.core import prompts, references, vocabulary
 from inpaint_transform.core.known_only import known_fields
-from inpaint_transform.core.labels import NO_LABELS, ClassNames, Label, lookup, noun
+from inpaint_transform.core.labels import NO_LABELS, ClassNames, Label, check_class_names, lookup, noun
 from inpaint_transform.core.prompts import Prompts
 from inpaint_transform.core.protocol import Judge
 from inpaint_transform.core.references import References
@@ -63,6 +63,7 @@ class Recipe:
     def __post_init__(self) -> None:
         prompts.check(self.prompts, self.attributes, self.prompt_key is not None)
         object.__setattr__(self, "reference", references.read(self.reference))
+        check_class_names(self.class_names)
         self._check("negative_prompt", lambda text: text is None or isinstance(text, str), "a string or None")
         self._check("num_boxes", _is_count_range, "a count >= 1 or (least, most)")
         self._check("box_p", _are_probabilities, "a probability in [0, 1], or {label: probability}")
@@ -160,7 +161,7 @@ class Recipe:
                 continue
             targets[label] = [label] if recipe.relabel is None else [*recipe.relabel.targets_of(label)]
             for target in targets[label]:
-                prompts.check_label(recipe.prompts, target, recipe.class_names)
+                prompts.check_label(recipe.prompts, target, recipe.class_names, source=label)
             if judge is not None:
                 for one in (label, *targets[label]):
                     noun(one, recipe.class_names, words=judge.clip is not None)

@@ -120,7 +120,7 @@ class Swap:
             min_box_size: As in the transform.
 
         Raises:
-            ValueError: Counts alone do not tell which boxes fit.
+            ValueError: Counts alone do not tell which boxes fit, or a box has its corners the wrong way round.
         """
         expected: dict[Any, float] = {}
         for label, box, count in self._counted(boxes):
@@ -139,7 +139,7 @@ class Swap:
         self, boxes: Mapping[Any, int] | Iterable[tuple[Label, Box]]
     ) -> Iterator[tuple[Label, Box | None, int]]:
         if not isinstance(boxes, Mapping):
-            yield from ((label, box, 1) for label, box in boxes)
+            yield from ((label, box, 1) for label, box in checked_boxes(boxes))
             return
         if self.sizes:
             raise ValueError(
@@ -161,7 +161,7 @@ class Swap:
             {'red cell': {'white cell': 1, 'platelet': 0}}
         """
         found: dict[Any, dict[Any, int]] = {}
-        for label, box in boxes:
+        for label, box in checked_boxes(boxes):
             others = [target for target in self.targets_of(label) if target != label]
             if not others:
                 continue
@@ -232,6 +232,21 @@ def _positive(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
 
 
+def checked_boxes(boxes: Iterable[tuple[Label, Box]]) -> Iterator[tuple[Label, Box]]:
+    """Labelled boxes, each with its corners in order; empty ones are.
+
+    Raises:
+        ValueError: A box is none; the message names it.
+    """
+    for label, box in boxes:
+        if len(box) != 4 or not (box[0] <= box[2] and box[1] <= box[3]):
+            raise ValueError(
+                f"boxes has {box!r} of label {label!r}: give corners in pixels, x0, y0, x1, y1, with x0 <= x1 and "
+                f"y0 <= y1; COCO's x, y, width, height are x, y, x + width, y + height"
+            )
+        yield label, box
+
+
 def class_counts(boxes: Iterable[tuple[Label, Box]]) -> dict[Label, int]:
     """How many boxes of each class there are, for ``Swap.balanced``.
 
@@ -258,7 +273,7 @@ def class_sizes(boxes: Iterable[tuple[Label, Box]]) -> dict[Label, float]:
         {'car': 50.0}
     """
     found: dict[Label, list[float]] = {}
-    for label, box in boxes:
+    for label, box in checked_boxes(boxes):
         if area := math.prod(sides(box)):
             found.setdefault(label, []).append(math.sqrt(area))
     return {label: statistics.median(sizes) for label, sizes in found.items()}

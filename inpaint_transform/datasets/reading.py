@@ -235,34 +235,43 @@ def _fits(source: Path, box_format: BoxFormat) -> bool:
 
 def read(
     images: str | Path,
-    boxes: str | Path,
+    boxes: str | Path | None,
     box_format: BoxFormat | str,
     names: Mapping[int, str] | str | None = None,
+    split: str | None = None,
 ) -> Iterator[Annotation | Problem]:
-    """Read a picture or a folder of pictures with their boxes, one at a time, whatever their splits.
+    """Read a picture or a folder of pictures with their boxes, one at a time.
 
     Args:
         images: A picture, or a folder that is searched for pictures in all its depth.
-        boxes: Their labels, as ``find`` takes them.
+        boxes: Their labels, as ``find`` takes them; None: ``images`` is a data set's folder, in which they lie too.
         box_format: ``"yolo"``, ``"coco"`` or ``"voc"``.
         names: YOLO only: class id to name, or a file that has them, or ``"a,b,c"``. Default: those that lie with the
             labels.
+        split: ``"train"``, ``"val"`` or ``"test"``: only pictures that the data set declares to be of it, or whose
+            folders are called so. Default: all, whatever their splits.
 
     Returns:
         Annotations in the order of the pictures' paths, and every problem that was found.
 
     Raises:
         FileNotFoundError: ``images`` or ``boxes`` does not exist.
-        ValueError: There is no picture, the COCO file is broken, or YOLO labels have no class names at all.
+        ValueError: There is no picture, or none of ``split``, or it is not clear which pictures are; the COCO file is
+            broken, or YOLO labels have no class names at all.
 
     Examples:
         >>> from inpaint_transform.annotations import labelled_boxes
         >>> from inpaint_transform.swaps import class_counts
-        >>> class_counts(labelled_boxes(read("images", "coco.json", "coco")))  # doctest: +SKIP
+        >>> class_counts(labelled_boxes(read("images", "coco.json", "coco", split="train")))  # doctest: +SKIP
         {'cone': 931, 'cube': 521}
     """
     box_format = BoxFormat(box_format)
     class_names = read_names(names) if isinstance(names, str) else names
-    source = Source(box_format, _parts(Path(images), box_format, Path(boxes)), class_names)
+    if split is not None and split not in splits.SPLITS:
+        raise ValueError(f"split={split!r}: use {', '.join(splits.SPLITS)}, or None for all pictures")
+    parts = _parts(Path(images), box_format, None if boxes is None else Path(boxes))
+    source = Source(box_format, parts, class_names, places={} if split is None else splits.places(parts, {}))
     source.declared_classes()  # so that missing names are one error at once
-    return source.read()
+    if split is not None and not source.count(split):
+        raise ValueError(f"split={split!r}: {images} has no picture of it; leave split out to read all {len(source)}")
+    return source.read(only=splits.SPLITS if split is None else (split,))

@@ -53,7 +53,8 @@ class BBoxInpaint(Hooks, A.DualTransform):
         prompt_key (str | None): Sample key with more slot values for this image, e.g. ``{"weather": "in fog"}``.
         relabel (dict | Swap | None): What boxes become: ``{"camaro": "accord"}``, a list to draw from,
             ``{label: weight}``, or a ``Swap``, which also knows the classes' sizes. The new label is painted and, once
-            the painted pixels are accepted, written into the sample.
+            the painted pixels are accepted, written into the sample. Boxes of other classes are still repainted as
+            what they are; ``include_labels=["camaro"]`` paints swapped ones only.
         linked_fields (dict | None): With ``relabel`` and several label fields, what the others become:
             ``{"category_id": {"accord": 7}}``, or None for a field that does not follow from the class.
         num_boxes (int | tuple[int, int]): How many boxes to repaint in an image, or the range of a uniform draw.

@@ -11,7 +11,7 @@ from PIL import Image
 
 from inpaint_transform.core import boxes as pixel_boxes
 from inpaint_transform.core.boxes import Box
-from inpaint_transform.core.labels import lookup
+from inpaint_transform.core.labels import check_class_names, lookup
 from inpaint_transform.faces.nested import containers
 from inpaint_transform.reports import drawing as pictures
 from inpaint_transform.reports.beside import beside
@@ -50,7 +50,8 @@ def visualize(
 
     Raises:
         TypeError: The sample is none of these.
-        ValueError: The image, a box or the format is unusable, or there are more or fewer labels than boxes.
+        ValueError: The image, a box, the format or ``class_names`` is unusable, or there are more or fewer labels than
+            boxes.
 
     Examples:
         >>> sample = {"image": np.zeros((100, 200, 3), np.uint8), "bboxes": [(20, 10, 60, 50)], "labels": ["car"]}
@@ -59,6 +60,7 @@ def visualize(
     """
     if box_format not in FORMATS:
         raise ValueError(f"box_format={box_format!r}: use one of {', '.join(FORMATS)}")
+    check_class_names(class_names)
     image, boxes, labels = _parts(sample, label_field)
     pixels = _pixels(image)
     height, width = pixels.shape[:2]

@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 
 from inpaint_transform.core import prompts as core_prompts
-from inpaint_transform.core.labels import ClassNames
+from inpaint_transform.core.labels import ClassNames, check_class_names
 from inpaint_transform.core.prompts import Prompts
 
 TEMPLATES = ("a photo of a {label}", "a photo of {label}", "a {label}", "{label}")
@@ -30,7 +30,8 @@ class Captions:
         class_names: Label to noun.
 
     Raises:
-        ValueError: A class has no template, or a slot that nothing fills.
+        ValueError: A class has no template, or a slot that nothing fills; or ``class_names`` is no mapping or list of
+            names.
     """
 
     def __init__(
@@ -44,8 +45,9 @@ class Captions:
         if callable(prompts):
             raise ValueError(f"prompts={prompts!r}: a function cannot be asked for all that it may say; give templates")
         core_prompts.check(prompts, attributes, sample_slots=False)
+        check_class_names(class_names)
         self.by_label = {
-            label: _all_captions(core_prompts.templates_of(prompts, label), label, attributes, class_names)
+            label: _all_captions(core_prompts.templates_of(prompts, label, class_names), label, attributes, class_names)
             for label in labels
         }
 

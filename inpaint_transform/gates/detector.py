@@ -10,7 +10,7 @@ import numpy as np
 
 from inpaint_transform.core.boxes import iou
 from inpaint_transform.core.known_only import known_fields
-from inpaint_transform.core.labels import lookup
+from inpaint_transform.core.labels import check_class_names, lookup
 from inpaint_transform.core.protocol import Candidate
 from inpaint_transform.gates.base import Gate, check_number
 
@@ -153,6 +153,7 @@ class DetectorGate(Gate):
             raise ValueError(f"detector={self.detector!r}: give a function from an image to boxes, labels and scores")
         check_number("min_iou", self.min_iou, 0, 1)
         check_number("min_score", self.min_score, 0, 1)
+        check_class_names(self.class_names)
 
     def verdicts(self, candidates: Sequence[Candidate]) -> Sequence[tuple[float, bool]]:
         """Overlaps with what the detector found, judged."""

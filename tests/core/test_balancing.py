@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inpaint_transform.core.balancing import balance
-from inpaint_transform.core.swaps import class_counts
+from inpaint_transform.core.swaps import Swap, class_counts, class_sizes
 
 LABELS = ("a", "b", "c", "d")
 BOXES = st.lists(st.tuples(st.sampled_from(LABELS), st.integers(1, 200)), min_size=2, max_size=120)
@@ -78,3 +78,22 @@ def test_empty_boxes_do_not_count():
 def test_a_share_out_of_range_is_named(share):
     with pytest.raises(ValueError, match="max_share="):
         balance([("a", square(50)), ("b", square(50))], max_share=share)
+
+
+def test_what_it_prints_can_be_pasted():
+    plan = balance([("cone", square(100))] * 90 + [(7, square(90))] * 30)
+    [line] = [line for line in str(plan).splitlines() if line.startswith("with ")]
+    pasted = line.removeprefix("with ").partition(", where plan = balance(")[0]
+    assert eval(f"dict({pasted})", {"plan": plan}) == {"relabel": plan.swap, "box_p": plan.box_p, "p": 1.0}
+
+
+@pytest.mark.parametrize(
+    "box", [[10, 10, 40, 5], (40, 40, 10, 10), (10, 10, 5, 40), (0, 0, float("nan"), 5), (1, 2, 3)]
+)
+def test_a_box_that_is_no_corners_is_named(box):
+    boxes = [("a", (10, 10, 60, 40)), ("b", box)]
+    swap = Swap({"a": "b", "b": "a"})
+    for count in (balance, class_sizes, swap.can_become, lambda given: swap.expected_counts(given, 0.5)):
+        with pytest.raises(ValueError, match="give corners in pixels, x0, y0, x1, y1") as caught:
+            count(boxes)
+        assert f"boxes has {box!r} of label 'b'" in str(caught.value)

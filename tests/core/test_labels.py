@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inpaint_transform.core.labels import class_name, lookup, noun, plain_label
+from inpaint_transform.core.labels import check_class_names, class_name, lookup, noun, plain_label
 
 
 @pytest.mark.parametrize(
@@ -109,3 +109,28 @@ def test_a_name_stays_and_an_unknown_class_is_no_error() -> None:
     assert class_name("cone", {"cone": "traffic cone"}) == "cone"
     assert class_name(None, ["cone"]) == "None"
     assert class_name(5, ["cone"]) == class_name(5, {1: "cone"}) == "5"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {"cone": 1, "cube": 2},
+            "class_names={'cone': 1, 'cube': 2} gives ids by name; turn it round.*{1: 'cone', ...}",
+        ),
+        ("cone,cube", "class_names='cone,cube' is one text; give a list.*\\['cone', 'cube'\\]"),
+        ({1: "cone", 2: None}, "class_names=.* calls a class None, which is no text"),
+        ([1, 2], "class_names=\\[1, 2\\] calls a class 1, which is no text"),
+        ({"cone", "cube"}, "class_names=.*: give {id: name, ...}, or a list"),
+        (3, "class_names=3: give {id: name, ...}, or a list"),
+        ({f"thing {number}": number for number in range(1000)}, "^.{,300}$"),
+    ],
+)
+def test_what_is_no_class_names_is_refused_with_the_mend(given: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        check_class_names(given)
+
+
+@pytest.mark.parametrize("given", [None, {}, ["car"], ("car",), {1: "car"}, {"1": "car"}, {"car": "sports car"}])
+def test_names_by_label_and_lists_of_names_are_class_names(given: Any) -> None:
+    check_class_names(given)

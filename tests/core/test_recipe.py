@@ -26,6 +26,8 @@ from inpaint_transform.core.swaps import Swap
         ("feather", 0.9),
         ("when_no_box", "paint"),
         ("retries", -1),
+        ("class_names", {"car": 1}),
+        ("class_names", "car,bus"),
     ],
 )
 def test_a_recipe_names_what_is_wrong(field: str, value: object) -> None:

@@ -456,3 +456,21 @@ def test_words_and_paths_are_read_as_typed(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_image(str(found.image)), read_image(found.image))
     with pytest.raises(ValueError, match="'yoolo' is not a valid BoxFormat"):
         read(tmp_path / "images", tmp_path / "labels", "yoolo")
+
+
+def test_one_split_is_read_of_a_data_sets_folder(tmp_path: Path) -> None:
+    for split, name in (("train", "a"), ("train", "b"), ("val", "c")):
+        picture(tmp_path / split / "images" / f"{name}.png")
+        (tmp_path / split / "labels").mkdir(exist_ok=True)
+        (tmp_path / split / "labels" / f"{name}.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+
+    def names(split: str | None) -> list[str]:
+        return [found.image.stem for found in read(tmp_path, None, "yolo", "cone", split=split)]
+
+    assert names("train") == ["a", "b"]
+    assert names("val") == ["c"]
+    assert sorted(names(None)) == ["a", "b", "c"]
+    with pytest.raises(ValueError, match="split='test': .* has no picture of it; leave split out to read all 3"):
+        names("test")
+    with pytest.raises(ValueError, match="split='valid': use train, val, test, or None"):
+        names("valid")

@@ -184,9 +184,19 @@ class Labelled(Flat):
         ({"class_names": ["cat", "dog"]}, [1, 2], "label 2; add it. A list names the ids from 0 on.*COCO"),
         ({"class_names": {"cat": "tabby"}}, ["cat", "dog"], "has no entry for label 'dog'"),
         ({"prompts": {"cat": "a cat"}}, ["cat", "dog"], "prompts has no entry for label 'dog'"),
-        ({"prompts": {"cat": "a cat"}, "class_names": ["cat", "dog"]}, [0, 1], "prompts has no entry for label 1"),
+        (
+            {"prompts": {"cat": "a cat"}, "class_names": ["cat", "dog"]},
+            [0, 1],
+            "label 1 .'dog'.; it knows 0 .'cat'.. Add",
+        ),
         ({"prompts": {"cat": "a cat"}, "relabel": {"cat": "dog"}}, ["cat"], "prompts has no entry for label 'dog'"),
-        ({"prompts": {1: "a cat"}, "relabel": {1: [1, 2]}}, [1], "prompts has no entry for label 2"),
+        ({"prompts": {1: "a cat"}, "relabel": {1: [1, 2]}}, [1], "label 2, which is what relabel makes of label 1; it"),
+        (
+            {"prompts": {"cat": "a cat"}, "relabel": {"cat": "dog"}, "class_names": {1: "cat", 2: "dog"}},
+            [1],
+            "label 2 .'dog'., which is what relabel makes of label 1 .'cat'.; it knows 1 .'cat'.. Add a prompt for "
+            "label 2 .'dog'., or take it out of relabel",
+        ),
         ({"include_labels": ["Cat"]}, ["cat"], "include_labels has 'Cat', but a label is 'cat'"),
         ({"include_labels": ["cat"], "class_names": ["dog"]}, [0], "include_labels has 'cat', which is none of"),
         ({"exclude_labels": [7], "class_names": ["dog"]}, [0], "exclude_labels has 7, which is none of"),

@@ -80,6 +80,8 @@ def test_class_names_by_label() -> None:
     np.testing.assert_array_equal(np.array(visualize((PIXELS, [BOX], [7]), class_names={7: "car"})), named)
     unnamed = np.array(visualize((PIXELS, [BOX], [7]), class_names=["one"]))
     np.testing.assert_array_equal(unnamed, np.array(visualize((PIXELS, [BOX], ["7"]))))
+    with pytest.raises(ValueError, match="class_names='car' is one text"):
+        visualize((PIXELS, [BOX], [7]), class_names="car")
 
 
 def test_grey_pictures_and_pictures_without_boxes() -> None:

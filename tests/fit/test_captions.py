@@ -18,6 +18,8 @@ def test_a_class_is_called_by_its_templates() -> None:
 def test_prompts_by_label_and_class_names() -> None:
     captions = Captions(["1", "2"], {"1": "x {label}", "2": ["y {label}"]}, class_names={"1": "cup", "2": "jug"})
     assert captions.by_label == {"1": ["x cup"], "2": ["y jug"]}
+    with pytest.raises(ValueError, match="class_names=.* turn it round"):
+        Captions(["cup"], class_names={"cup": 1})
 
 
 def test_nothing_is_drawn_that_is_not_known() -> None:

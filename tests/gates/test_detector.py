@@ -73,6 +73,8 @@ def test_numbers_as_labels():
     assert gate.judge([candidate(label=4, noun="car")])[0].score == 0
     named = DetectorGate(lambda image: found(labels=[2]), class_names={2: "car"})
     assert named.judge([candidate(label=4, noun="car")])[0].score == 1
+    with pytest.raises(ValueError, match="class_names=.* turn it round"):
+        DetectorGate(lambda image: found(labels=[2]), class_names={"car": 2})
 
 
 class Torchvision(torch.nn.Module):
