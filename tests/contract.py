@@ -346,6 +346,8 @@ class Contract:
             ({"area_range": (0.1, 0.2, 0.3)}, "area_range"),
             ({"include_labels": "cat"}, "include_labels"),
             ({"negative_prompt": 5}, "negative_prompt"),
+            ({"class_names": {"cat": 1}}, "class_names={'cat': 1} gives ids by name; turn it round"),
+            ({"class_names": "cat,dog"}, "class_names='cat,dog' is one text"),
             ({"prompts": 5}, "prompts=5"),
             ({"prompts": []}, "prompts"),
             ({"prompts": "a {colour} car"}, "{colour}"),
