@@ -86,8 +86,8 @@ def _facts(about: About, outcomes: Sequence[Outcome], seconds: float) -> list[tu
         ("Speed", f"{_duration(seconds)} a variant, rejected attempts included"),
         (
             "Whole set",
-            f"{around}{boxes} boxes in {about.pictures} pictures may be painted{counted}; at this speed one painting of each "
-            f"takes about {_duration(seconds * boxes)}",
+            f"{around}{boxes} boxes in {about.pictures} pictures may be painted{counted}; at this speed one painting "
+            f"of each takes about {_duration(seconds * boxes)}",
         ),
     ]
     facts.append(("Pictures", f"of {about.splits}; {BESIDE_EXPORT}"))
