@@ -133,7 +133,7 @@ def test_a_hit_is_measured(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_reuse_is_measured_and_drawn(tmp_path: Path) -> None:
     results = run("reuse", tmp_path, "--quick")
-    assert set(results) == {"epochs", "hit", "share", "memory", "tiny"}
+    assert set(results) == {"epochs", "empty", "hit", "share", "memory", "tiny"}
     for way in ("wait=True", "wait=False", "without reuse"):
         assert all(row["images_per_s"] > 0 for row in results["epochs"][way])
     assert results["epochs"]["wait=True"][0]["effective_p"] == 0.25
