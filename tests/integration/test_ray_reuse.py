@@ -60,7 +60,8 @@ def test_painters_paint_ahead_what_one_machine_would(nodes, tmp_path):
             inpainter = load(ray_spec(nodes, "crowded"), lambda _: None)
             done = ahead.paint_ahead(filled(tmp_path / "remote"), SAMPLES, inpainter)
             inpainter.close()
-            assert all(row["requests"] for row in painters.look(started).values())
+            # Which of them is found first, and has painted most by then, is chance on a busy machine.
+            assert sum(row["requests"] for row in painters.look(started).values()) == 80
         finally:
             painters.end(started, drain_s=0.0)
     assert done.accepted == {"cone": 40, "cube": 40}
