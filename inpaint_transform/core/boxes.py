@@ -41,7 +41,9 @@ def from_normalized(boxes: npt.ArrayLike, height: int, width: int) -> list[Box]:
 
 
 def from_pixels(boxes: npt.ArrayLike, height: int, width: int) -> list[Box]:
-    """Round pixel ``(x0, y0, x1, y1)`` rows to the nearest pixel and clip them to the image.
+    """Round pixel ``(x0, y0, x1, y1)`` rows to the nearest pixel, halves up, and clip them to the image.
+
+    What lies up to ``TIE`` below a half is a half.
 
     Args:
         boxes: Float or int array-like ``(N, >=4)`` in pixels.
