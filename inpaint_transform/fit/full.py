@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from inpaint_transform.fit import autoencoder
 from inpaint_transform.fit.bases import quiet
@@ -92,12 +94,17 @@ def _predict(pipeline: Any) -> Predict:
             max_length=tokenizer.model_max_length,
             return_tensors="pt",
         ).input_ids.to(device)
-        with autocast(device):
+        with autocast(device), _attention(device):
             hidden = pipeline.text_encoder(tokens).last_hidden_state
             output: torch.Tensor = pipeline.unet(noisy, times, hidden).sample
         return output
 
     return predict
+
+
+def _attention(device: torch.device) -> contextlib.AbstractContextManager[None]:
+    """On a CPU the way back through the fused kernel costs more than plain products do, by far."""
+    return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else contextlib.nullcontext()
 
 
 def save(pipeline: Any, folder: Path) -> None:
