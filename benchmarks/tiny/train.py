@@ -1,7 +1,7 @@
 """Make the embedded model: ``python -m benchmarks.tiny.train --data DIR ... --out DIR``.
 
-It is ``fit`` from nothing, or, much faster, from a model of half the working size that grows (``--from``). What is
-broken off goes on when it is called again.
+It is ``fit`` from nothing, or from a model of half the working size that grows (``--from``). What is broken off goes on
+when it is called again.
 """
 
 from __future__ import annotations

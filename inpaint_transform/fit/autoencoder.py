@@ -84,7 +84,7 @@ def reconstruction_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Ten
 
 
 def train(
-    vae: Any, pixels: Pixels, held_out: Pixels, steps: int, batch: int, seed: int, path: Path, encoder: bool = True
+    vae: Any, pixels: Pixels, held_out: Pixels, steps: int, batch: int, seed: int, path: Path
 ) -> Iterator[Progress]:
     """Train an autoencoder; when the iterator ends, its best average is in place.
 
@@ -96,16 +96,14 @@ def train(
         batch: Crops a step.
         seed: Decides on crops and noise.
         path: The checkpoint.
-        encoder: Whether its encoder is trained too; if not, latents keep their meaning.
     """
-    training = Training(path, dict(vae.named_parameters()) if encoder else _of_decoder(vae), RATE, decay=0.999)
+    training = Training(path, dict(vae.named_parameters()), RATE, decay=0.999)
 
     def loss(step: int) -> torch.Tensor:
         target, rng = _drawn(vae, pixels, batch, seed, step)
         with autocast(vae.device):
-            with torch.set_grad_enabled(encoder):
-                posterior = vae.encode(target).latent_dist
-                mean, logvar = posterior.mean.float(), posterior.logvar.float()
+            posterior = vae.encode(target).latent_dist
+            mean, logvar = posterior.mean.float(), posterior.logvar.float()
             noise = torch.randn(mean.shape, generator=rng).to(mean.device)
             output = vae.decode(mean + noise * torch.exp(0.5 * logvar)).sample.float()
         divergence = 0.5 * (mean**2 + logvar.exp() - 1 - logvar).mean()

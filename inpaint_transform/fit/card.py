@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from inpaint_transform.fit.architecture import GUIDANCE_SCALE, STEPS
 from inpaint_transform.fit.bases import CARD
 from inpaint_transform.fit.pictures import Sample, count_labels, digest
 
@@ -75,7 +76,7 @@ def write(card: dict[str, Any], folder: Path) -> None:
     data = card["data"]
     boxes = ", ".join(f"{label} {count}" for label, count in data["train"]["boxes"].items())
     use = (
-        f'ModelSpec("{folder.name}", size={card["size"]})'
+        f'ModelSpec("{folder.name}", size={card["size"]}, steps={STEPS}, guidance_scale={GUIDANCE_SCALE:g})'
         if card["weights"] == "all"
         else f'ModelSpec("{card["base"]}", lora="{folder.name}")'
     )

@@ -191,7 +191,8 @@ def cache_latents(vae: Any, crops: Crops, count: int, seed: int, path: Path, pro
 
 def encoded(vae: Any, pixels: torch.Tensor) -> torch.Tensor:
     """The latents of ``(B, 3, H, W)`` pixels as the pipeline scales them, float16 on the CPU."""
-    latents = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist.mode()
+    with autocast(vae.device):
+        latents = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist.mode()
     shift = getattr(vae.config, "shift_factor", None) or 0.0
     return ((latents.float() - shift) * vae.config.scaling_factor).half().cpu()
 

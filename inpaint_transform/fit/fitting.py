@@ -34,8 +34,6 @@ from inpaint_transform.fit.vocabulary import new_words
 
 logger = logging.getLogger(__name__)
 
-# Of a small model, where no preset says otherwise.
-WHOLE = {"steps": 12, "guidance_scale": 2.0}
 # In seconds: the first sample sheet comes early, the others now and then.
 FIRST_SHEET, OTHER_SHEETS = 240, 900
 # Crops that show whether the base's autoencoder has ever seen the like.
@@ -82,8 +80,7 @@ def fit(
             9-channel Stable Diffusion or SDXL inpainting checkpoint, as preset, hub id or folder (a LoRA).
         out: Folder for the weights, the card, the page, sample sheets and, in ``training``, the checkpoints.
         architecture: With base ``"none"``: a name of ``architecture.ARCHITECTURES``.
-        grow: Whether to double the working size of a small base, see ``growth.grow``. Its latents keep their meaning,
-            so decoder and denoiser are trained further and the encoder is not.
+        grow: Whether to double the working size of a small base first, see ``growth.grow``.
         prompts: What the classes are called, as ``BBoxInpaint`` takes them; the first of a class is used for samples.
         attributes: Slot name to values.
         class_names: Label to noun.
@@ -258,7 +255,7 @@ def _psnr(pipeline: Any, crops: Crops) -> float:
 
 def _guidance(base: Base) -> float:
     if base.whole:
-        return float(WHOLE["guidance_scale"])
+        return architectures.GUIDANCE_SCALE
     given = base.spec.guidance_scale if base.spec else None
     return 7.5 if given is None else given
 
@@ -274,7 +271,8 @@ def _result(base: Base, out: Path, side: int, device: str) -> ModelSpec:
     """What was made, as anybody else would load it."""
     own: dict[str, Any] = {"size": side, "device": device, "serving": "local"}
     if base.whole or base.spec is None:
-        return ModelSpec(str(out), steps=int(WHOLE["steps"]), guidance_scale=WHOLE["guidance_scale"], **own)
+        steps, guidance = architectures.STEPS, architectures.GUIDANCE_SCALE
+        return ModelSpec(str(out), steps=steps, guidance_scale=guidance, **own)
     return ModelSpec(**{**base.spec.to_dict(), "lora": str(out), **own})
 
 

@@ -56,15 +56,12 @@ def train(
     pixels = autoencoder.Pixels(crops, plan.crops_of_autoencoder, plan.seed + 1, work / "pixels.npy", progress)
     unseen = autoencoder.Pixels(held_out or crops, HELD_OUT_PIXELS, plan.seed + 2, work / "unseen.npy", progress)
     steps, batch = plan.steps_of_autoencoder, plan.batch_of_autoencoder
-    grown = plan.kind == "grown"
-    checkpoint = work / "autoencoder.pt"
-    for step in autoencoder.train(vae, pixels, unseen, steps, batch, plan.seed, checkpoint, encoder=not grown):
+    for step in autoencoder.train(vae, pixels, unseen, steps, batch, plan.seed, work / "autoencoder.pt"):
         yield "autoencoder", steps, step
     steps = plan.steps_of_decoder
     for step in autoencoder.sharpen(vae, pixels, steps, batch, plan.seed, work / "decoder.pt"):
         yield "decoder", steps, step
-    if not grown:
-        autoencoder.normalise(vae, pixels)
+    autoencoder.normalise(vae, pixels)
     vae.requires_grad_(False)
     latents = cache_latents(vae, crops, plan.crops, plan.seed + 3, work / "latents.pt", progress)
     kept = held_out and cache_latents(vae, held_out, HELD_OUT_COUNT, plan.seed + 4, work / "unseen.pt", progress)

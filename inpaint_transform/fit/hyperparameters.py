@@ -23,8 +23,7 @@ class Plan:
     """How a run trains.
 
     Attributes:
-        kind: ``"small"`` or ``"nothing"`` for all weights of a small model, ``"grown"`` for all but its encoder,
-            ``"LoRA"``.
+        kind: ``"small"``, ``"grown"`` or ``"nothing"`` for all weights of a small model, ``"LoRA"``.
         steps: Steps of the denoiser.
         batch: Examples a step.
         crops: Examples that are drawn and encoded.

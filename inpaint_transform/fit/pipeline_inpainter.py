@@ -10,9 +10,9 @@ import torch
 
 from inpaint_transform.core import crops
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
+from inpaint_transform.fit.architecture import STEPS
 from inpaint_transform.fit.denoise import autocast
 
-STEPS = 12
 _AT_ONCE = 8
 
 

@@ -165,7 +165,7 @@ def paint_ahead(
         warn(f"stopped; what is painted is in {looks.reuse.path}, and the same command goes on where it stopped")
         raise typer.Exit(INTERRUPTED) from None
     for reason, count in done.reasons.most_common():
-        warn(f"{count} rejected: {reason}")
+        warn(f"{count} not taken: {reason}")
     warn(balance)
     if tiles:
         write(out, drawing.contact_sheet(tiles[row : row + COLUMNS] for row in range(0, len(tiles), COLUMNS)), start)
@@ -203,6 +203,6 @@ def _tile(outcome: "Outcome", name: str) -> "Tile":
     from inpaint_transform.reports.drawing import Tile
 
     after = outcome.after() if outcome.accepted else None
-    note = "" if outcome.accepted else f"rejected: {outcome.reason}"
+    note = "" if outcome.accepted else f"not taken: {outcome.reason}"
     box = outcome.edit.box_in_window
     return Tile(outcome.before if after is None else after, outcome.edit.prompt, [box], [name], 0, note, after is None)
