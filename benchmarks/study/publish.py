@@ -1,7 +1,7 @@
 """Put results into the repository: ``python -m benchmarks.study.publish [OUT]``.
 
-The rows of all finished trainings of OUT go to ``benchmarks/results/study``, and the numbers of ``README.md`` are
-written from there, between its two marks. Without OUT only the latter.
+The rows of all finished trainings of OUT go to ``benchmarks/results/study``. From there the numbers are written between
+the marks of this folder's ``README.md``, and those of one study into the project's. Without OUT only the latter.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ from benchmarks.study.parts import PARTS
 from inpaint_transform.study import read_study
 
 README = Path(__file__).parent / "README.md"
+FIRST_PAGE = README.parents[2] / "README.md"
+# What the first page tells of.
+HEADLINE = "main_bccd-20"
 RESULTS = Path(__file__).parent.parent / "results" / "study"
 # Of fewer draws nothing is told in pictures: it is chance.
 MIN_DRAWS = 6
-BEGIN, END = "<!-- numbers: written by benchmarks.study.publish -->", "<!-- end of the numbers -->"
+MARKS = "<!-- numbers: written by benchmarks.study.publish -->", "<!-- end of the numbers -->"
 
 
 def collect(out: Path, results: Path) -> list[Path]:
@@ -112,13 +115,12 @@ def numbers(results: Path) -> str:
 def _section(file: Path) -> str:
     study = read_study(file)
     header, rows = read_rows(file)
-    draws = header["draws"]
     done = f"{study.finished} of {study.planned} runs"
     if study.finished < study.planned:
         done = f"**Partial: {done}; read nothing into the order of the arms**"
     parts = [
         f"### {header['name']}",
-        f"{done}. Draws planned: {draws}; pictures of each: {header['n'] or 'all'}.",
+        f"{done}. Draws planned: {header['draws']}; pictures of each: {header['n'] or 'all'}.",
         study.table(markdown=True),
         " ".join(study.words()),
         _details(header, rows),
@@ -132,6 +134,18 @@ def _section(file: Path) -> str:
     if told.exists():
         parts.append(f"![mAP against how well painted boxes are told from real ones](../results/study/{told.name})")
     return "\n\n".join(parts)
+
+
+def headline(results: Path) -> str:
+    """What the first page says of one study, as Markdown: its table, what can be concluded, and its plot."""
+    file = results / f"{HEADLINE}.jsonl"
+    if not file.exists():
+        return "Nothing was run yet.\n"
+    study = read_study(file)
+    parts = [study.table(markdown=True), " ".join(study.words())]
+    if file.with_suffix(".png").exists():
+        parts.append(f"![Differences to the best baseline](benchmarks/results/study/{HEADLINE}.png)")
+    return "\n\n".join(parts) + "\n"
 
 
 def of_arm(header: Mapping[str, Any], rows: Mapping[str, dict[str, Any]], arm: str) -> dict[int, dict[str, Any]]:
@@ -201,16 +215,17 @@ def _pictures(gain: float, steps: Sequence[tuple[int, float]]) -> str:
     return f"more than {steps[-1][0]}"
 
 
-def fill(text: str, results: Path) -> str:
-    """A README with its numbers as the result files say them.
+def fill(text: str, said: str) -> str:
+    """A README with something else between its marks.
 
     Raises:
         ValueError: The marks are not there.
     """
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ValueError(f"README: the numbers stand between {BEGIN} and {END}, each once; put them in")
-    before, rest = text.split(BEGIN)
-    return f"{before}{BEGIN}\n\n{numbers(results)}\n{END}{rest.split(END)[1]}"
+    begin, end = MARKS
+    if text.count(begin) != 1 or text.count(end) != 1:
+        raise ValueError(f"README: the numbers stand between {begin} and {end}, each once; put them in")
+    before, rest = text.split(begin)
+    return f"{before}{begin}\n\n{said}\n{end}{rest.split(end)[1]}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -221,8 +236,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.out is not None:
         for file in collect(given.out, RESULTS):
             print(f"wrote {file}")
-    README.write_text(fill(README.read_text("utf-8"), RESULTS), "utf-8")
-    print(f"wrote {README}")
+    for page, said in ((README, numbers(RESULTS)), (FIRST_PAGE, headline(RESULTS))):
+        page.write_text(fill(page.read_text("utf-8"), said), "utf-8")
+        print(f"wrote {page}")
 
 
 if __name__ == "__main__":

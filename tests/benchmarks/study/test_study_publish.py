@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import pytest
 from benchmarks.study import publish
 
 
-def test_the_readme_says_what_the_files_say() -> None:
-    text = publish.README.read_text("utf-8")
-    assert publish.fill(text, publish.RESULTS) == text, "run python -m benchmarks.study.publish"
+@pytest.mark.parametrize(("page", "said"), [(publish.README, publish.numbers), (publish.FIRST_PAGE, publish.headline)])
+def test_the_readmes_say_what_the_files_say(page: Path, said: Callable[[Path], str]) -> None:
+    text = page.read_text("utf-8")
+    assert publish.fill(text, said(publish.RESULTS)) == text, "run python -m benchmarks.study.publish"
 
 
 def test_results_do_not_tell_where_they_were_made() -> None:
@@ -89,9 +91,18 @@ def test_rows_are_copied_and_numbers_written(out: Path, tmp_path: Path) -> None:
     assert "Partial" not in said
     assert "| ours | 71.2 | 31.2 | 41.2 | 2.00 | 1.5 |" in said
     assert "ours 5." in said
-    assert publish.fill(f"a\n{publish.BEGIN}\nold\n{publish.END}\nb", results) == (
-        f"a\n{publish.BEGIN}\n\n{said}\n{publish.END}\nb"
-    )
+    begin, end = publish.MARKS
+    assert publish.fill(f"a\n{begin}\nold\n{end}\nb", said) == f"a\n{begin}\n\n{said}\n{end}\nb"
+
+
+def test_the_first_page_has_table_conclusion_and_plot_of_one_study(out: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    results = tmp_path / "repository"
+    publish.collect(out, results)
+    said = publish.headline(results)
+    assert "| ours |" in said
+    assert "](benchmarks/results/study/main_bccd-20.png)" in said
+    assert (results / "main_bccd-20.png").exists()
 
 
 def test_what_is_not_finished_is_called_partial(out: Path, tmp_path: Path) -> None:
@@ -102,9 +113,9 @@ def test_what_is_not_finished_is_called_partial(out: Path, tmp_path: Path) -> No
 
 
 def test_without_results_nothing_is_claimed(tmp_path: Path) -> None:
-    assert publish.numbers(tmp_path) == "Nothing was run yet.\n"
+    assert publish.numbers(tmp_path) == publish.headline(tmp_path) == "Nothing was run yet.\n"
     with pytest.raises(ValueError, match="each once"):
-        publish.fill("no marks", tmp_path)
+        publish.fill("no marks", "")
 
 
 @pytest.mark.parametrize(("gain", "said"), [(-0.01, "none"), (0.01, "5"), (0.03, "15"), (0.09, "more than 20")])
