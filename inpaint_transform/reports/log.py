@@ -114,9 +114,9 @@ class Record:
         try:
             values = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"the line is no JSON ({error})") from error
+            raise ValueError(f"the line is no JSON ({error}); give a log, as BBoxInpaint(log=...) writes it") from error
         if not isinstance(values, dict) or "version" not in values:
-            raise ValueError("the line is no record of an edit")
+            raise ValueError("the line is no record of an edit; give a log, as BBoxInpaint(log=...) writes it")
         if values["version"] != VERSION:
             versions = values.get("versions")
             release = versions.get("inpaint-transform") if isinstance(versions, dict) else None

@@ -312,7 +312,7 @@ def test_a_torn_last_line_is_left_out(log: Log, cut: int, caplog: pytest.LogCapt
     [
         ("{", "line 2"),
         ("", "line 2"),
-        ("[1, 2]", "no record"),
+        ("[1, 2]", "no record of an edit; give a log, as BBoxInpaint(log=...) writes it"),
         ("7", "no record"),
         ('{"version": 99}', "version 99"),
         ('{"version": 99, "versions": null}', "version 99"),
