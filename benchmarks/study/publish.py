@@ -50,7 +50,7 @@ def collect(out: Path, results: Path) -> list[Path]:
         target.write_text("\n".join(lines) + "\n", "utf-8")
         written.append(target)
         study = read_study(target)
-        if any(one.differences for one in study.comparisons()):
+        if any(len(one.draws) >= MIN_DRAWS for one in study.comparisons()):
             study.plot(target.with_suffix(".png"))
         told = _told(header, rows)
         if told:

@@ -24,11 +24,14 @@ def _conclusions(study: Study) -> Iterator[str]:
         yield "Nothing can be concluded: no baseline has finished a draw."
         return
     family = len(study.compared)
-    needed = significance.draws_needed(family)
     comparisons = study.comparisons()
-    few = [one for one in comparisons if one.arm in study.compared and len(one.draws) < needed]
-    if few:
-        yield _too_few(few, family, needed)
+    if not family:
+        yield "Nothing is claimed: no arm beside the baselines has the study's number of pictures."
+    else:
+        needed = significance.draws_needed(family)
+        few = [one for one in comparisons if one.arm in study.compared and len(one.draws) < needed]
+        if few:
+            yield _too_few(few, family, needed)
     for one in comparisons:
         if one.verdict in (result.BETTER, result.WORSE):
             verb = "beats" if one.verdict == result.BETTER else "is worse than"

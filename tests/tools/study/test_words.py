@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -71,6 +73,17 @@ def test_baselines_references_and_failures_are_told() -> None:
     assert study({"nothing": [None], "a": [0.1]}).words()[0] == (
         "Nothing can be concluded: no baseline has finished a draw."
     )
+
+
+def test_a_study_of_baselines_and_references_claims_nothing(tmp_path: Path) -> None:
+    values = {"nothing": BASE, "flip": plus(-0.1), "oracle": plus(0.1)}
+    found = study(values, ("nothing", "flip"), values, references=("oracle",))
+    said = found.words()
+    assert said[0] == "Nothing is claimed: no arm beside the baselines has the study's number of pictures."
+    assert said[1].startswith("To compare with, oracle with 40 pictures: +10.1 points")
+    assert "oracle" in found.table()
+    found.page(tmp_path / "page.html")
+    assert said[0] in html.unescape((tmp_path / "page.html").read_text("utf-8"))
 
 
 @pytest.mark.parametrize(
