@@ -137,11 +137,17 @@ def _section(file: Path) -> str:
 
 
 def headline(results: Path) -> str:
-    """What the first page says of one study, as Markdown: its table, what can be concluded, and its plot."""
+    """What the first page says of one study, as Markdown: its table, what can be concluded, and its plot.
+
+    Of few draws, or without an arm that is compared, there is no table: it would be read.
+    """
     file = results / f"{HEADLINE}.jsonl"
     if not file.exists():
         return "Nothing was run yet.\n"
     study = read_study(file)
+    compared = [one for one in study.comparisons() if one.arm in study.compared]
+    if not any(len(one.draws) >= MIN_DRAWS for one in compared):
+        return f"Not known yet: {study.finished} trainings are done, too few to say anything.\n"
     parts = [study.table(markdown=True), " ".join(study.words())]
     if file.with_suffix(".png").exists():
         parts.append(f"![Differences to the best baseline](benchmarks/results/study/{HEADLINE}.png)")
@@ -166,7 +172,8 @@ def _details(header: Mapping[str, Any], rows: Mapping[str, dict[str, Any]]) -> s
         if not found:
             continue
         means = [f"{100 * _mean(found, key):.1f}" for key in shown]
-        minutes = np.mean([row["seconds"] for row in found]) / 60
+        # One that was paused, or had to paint first, says little of the others.
+        minutes = np.median([row["seconds"] for row in found]) / 60
         line = [arm, *means, f"{_mean(found, 'changed'):.2f}", f"{minutes:.1f}"]
         if told:
             line.append(f"{100 * _mean(found, 'told_apart'):.0f} %" if "told_apart" in found[0]["metrics"] else "")

@@ -121,8 +121,7 @@ def new_scheduler() -> DDIMScheduler:
     """Begins, in training too, where nothing but noise is left (Lin et al., 2305.08891).
 
     There v (Salimans and Ho, 2202.00512) is defined, and noise is not. The betas are those of Ho et al. (2006.11239):
-    under Stable Diffusion's, an outline of many cells shows through the noise from the second of ten steps on, decided
-    by chance.
+    under Stable Diffusion's, an outline of many cells shows through the noise so early that one step decides it.
     """
     return DDIMScheduler(
         beta_schedule="linear",

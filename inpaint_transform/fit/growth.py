@@ -16,8 +16,8 @@ def grow(pipeline: Any, seed: int) -> Any:
     """A pipeline for twice the working size that knows, in the depth of its denoiser, what the small one has learnt.
 
     The autoencoder stays: it works on pictures of any size. The denoiser gets a level of half the width before all
-    others, so that these see as many cells as they did and a step costs about a third more; of the other weights it
-    has those that fit, and is to be trained.
+    others, so that these see as many cells as they did; of the other weights it has those that fit, and is to be
+    trained.
 
     Args:
         pipeline: A small Stable Diffusion inpainting pipeline.

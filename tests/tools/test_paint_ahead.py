@@ -63,6 +63,14 @@ def hits(transform: A.Compose, epochs: int = 6, classes: tuple[object, object] =
     return kinds
 
 
+def test_what_a_gate_rejects_is_counted_with_its_reason(dataset: Path, model: str) -> None:
+    said = command("--model", model, "--gate", "change:min_inside=250", "--retries", 0)[1]
+    [painted, rejected] = re.findall(r"(\d+) looks painted, (\d+) rejected", said)[0]
+    assert painted == "0"
+    assert rejected != "0"
+    assert re.search(rf"^{rejected} not taken: rejected by the gate 'change'", said, re.MULTILINE), said
+
+
 def test_training_finds_what_the_command_has_painted(dataset: Path, model: str) -> None:
     code, said = command("--model", model, "--variants", 2)
     assert code == 0, said

@@ -105,6 +105,15 @@ def test_the_first_page_has_table_conclusion_and_plot_of_one_study(out: Path, tm
     assert (results / "main_bccd-20.png").exists()
 
 
+def test_the_first_page_has_no_table_of_few_draws(out: Path, tmp_path: Path) -> None:
+    file = out / "main_bccd-20" / "results.jsonl"
+    file.write_text("\n".join(file.read_text().splitlines()[:-7]) + "\n")
+    results = tmp_path / "repository"
+    publish.collect(out, results)
+    assert publish.headline(results) == "Not known yet: 17 trainings are done, too few to say anything.\n"
+    assert not (results / "main_bccd-20.png").exists()
+
+
 def test_what_is_not_finished_is_called_partial(out: Path, tmp_path: Path) -> None:
     file = out / "main_bccd-20" / "results.jsonl"
     file.write_text("\n".join(file.read_text().splitlines()[:-7]) + "\n")
