@@ -163,6 +163,9 @@ def shutdown(session: Session | None = None) -> None:
 def _shutdown_own() -> None:
     """At the owner's exit. Its servers would notice by themselves; a killed one could not clear up."""
     if current_session().pid == os.getpid():
+        from inpaint_transform.serving.client.launch import start_no_more
+
+        start_no_more()
         with suppress(OSError, InpaintError):
             shutdown()
 

@@ -268,6 +268,31 @@ def test_the_server_is_killed_then_the_owner_ends(runtime, prompt):  # noqa: F81
     assert_nothing_is_left(server, runtime, before)
 
 
+def test_the_owner_ends_while_one_of_its_threads_starts_the_next_server(runtime):  # noqa: F811 - the fixture
+    """The end waits for the thread, or the thread would go in the middle of clearing up."""
+    before = shared_memory()
+    code = """
+from inpaint_transform.serving.server_directory import ServerDirectory
+
+clear = ServerDirectory.clear
+
+def clear_slowly(directory):
+    begun.set()
+    time.sleep(1.0)
+    clear(directory)
+
+begun = threading.Event()
+ServerDirectory.clear = clear_slowly
+os.kill(client.stats()['pid'], signal.SIGKILL)
+threading.Thread(target=lambda: client.paint([request()]), daemon=True).start()
+assert begun.wait(60)
+"""
+    process = start_script(OWNER + code)
+    server = read_server(process)
+    process.communicate(timeout=PATIENCE_S)
+    assert_nothing_is_left(server, runtime, before)
+
+
 def test_what_a_killed_server_and_a_killed_owner_leave_the_next_start_removes(runtime):  # noqa: F811 - the fixture
     process = start_script(OWNER + "time.sleep(1000)")
     server = read_server(process)

@@ -7,6 +7,7 @@ import os
 import site
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -38,6 +39,8 @@ _START = (
 
 # Servers that this process has started and that it has yet to reap.
 _started: list[subprocess.Popen[bytes]] = []
+# Set when this process ends: a thread that began to start a server then could not finish it.
+_ending = threading.Event()
 
 
 def ensure_running(directory: ServerDirectory, spec: ModelSpec, owner: Session) -> None:
@@ -49,13 +52,15 @@ def ensure_running(directory: ServerDirectory, spec: ModelSpec, owner: Session) 
         owner: The process whose end ends the server.
 
     Raises:
-        InpaintError: It does not come up; the message has the end of its log. Or the owner has ended.
+        InpaintError: It does not come up; the message has the end of its log. Or the owner has ended, or this process
+            is about to.
     """
     if not owner.alive():  # a worker may outlive it by seconds, and would start one short-lived server after the other
         raise InpaintError(f"the main process {owner.pid} of this job has ended, and its inpainting server with it")
     reap()
     sweep()
     deadline = time.monotonic() + BIND_TIMEOUT_S
+    _check_not_ending()
     with directory.held():
         if directory.occupied():
             _wait(directory, None, deadline)
@@ -65,6 +70,7 @@ def ensure_running(directory: ServerDirectory, spec: ModelSpec, owner: Session) 
         process = None
         with no_fork:
             try:
+                _check_not_ending()
                 lock = directory.occupy()
                 try:
                     process = _launch(directory, spec, owner, lock)
@@ -84,6 +90,17 @@ def ensure_running(directory: ServerDirectory, spec: ModelSpec, owner: Session) 
         _wait(directory, process, deadline)
 
 
+def start_no_more() -> None:
+    """At the end of this process: whoever of its threads wants to start a server now gets an error."""
+    with no_fork:
+        _ending.set()
+
+
+def _check_not_ending() -> None:
+    if _ending.is_set():
+        raise InpaintError("this process ends, so it starts no more inpainting servers")
+
+
 def stop(directory: ServerDirectory) -> None:
     """End the server in a directory, by force if it does not listen, and remove the directory."""
     if not directory.is_own():
@@ -96,7 +113,11 @@ def stop(directory: ServerDirectory) -> None:
     if not _wait_for_end(directory, server) and server is not None:
         server.kill()
         _wait_for_end(directory, server)
-    directory.remove_if_dead()
+    # A thread that is about to start the next one holds the directory for a moment.
+    deadline = time.monotonic() + STOP_S
+    while directory.is_own() and not directory.occupied() and time.monotonic() < deadline:
+        directory.remove_if_dead()
+        time.sleep(_POLL_S)
 
 
 def reap() -> None:
