@@ -29,6 +29,8 @@ from inpaint_transform.fit.trainer import Progress, Training
 
 RATE = 4e-4
 PATIENCE = 12
+# Of the noise levels; the others are drawn from all of them.
+OUTLINES_SHARE = 0.6
 # Of the autoencoder's crops, for its loss on what is held out.
 HELD_OUT_PIXELS = 64
 
@@ -69,7 +71,7 @@ def train(
     parameters = {f"{part}.{name}": value for part, model in models.items() for name, value in model.named_parameters()}
     schedule, predict, device = Schedule(pipeline.scheduler), _predict(pipeline), vae.device
     training = Training(work / "denoiser.pt", parameters, plan.rate or RATE)
-    loss = step_loss(schedule, predict, latents, captions, plan.batch, plan.seed, device)
+    loss = step_loss(schedule, predict, latents, captions, plan.batch, plan.seed, device, OUTLINES_SHARE)
     measured = held_out_loss(schedule, predict, kept, captions, plan.batch, device) if kept else None
     for step in training.run(plan.steps, loss, measured, plan.every, PATIENCE):
         if step.checked:

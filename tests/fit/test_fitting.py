@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from drawn import draw_set
 from test_full import NOTHING
 
 from inpaint_transform.fit import Sample, fit
@@ -24,7 +23,7 @@ from pathlib import Path
 from drawn import draw_set
 from test_full import NOTHING
 from inpaint_transform.fit import fit
-fit(draw_set(Path(sys.argv[1])), out=Path(sys.argv[2]), steps=int(sys.argv[3]), **{**NOTHING, "every": 2})
+fit(draw_set(Path(sys.argv[1])), out=Path(sys.argv[2]), steps=40, **{**NOTHING, "every": 10})
 """
 
 
@@ -32,34 +31,44 @@ def weights(out: Path) -> list[bytes]:
     return [next((out / part).glob("*.safetensors")).read_bytes() for part in WEIGHTS]
 
 
-def start(pictures: Path, out: Path, steps: int) -> subprocess.Popen[bytes]:
+def start(pictures: Path, out: Path) -> subprocess.Popen[bytes]:
     tests = Path(__file__).parents[1]
     paths = [str(tests.parent), str(tests), str(tests / "fit"), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(pictures), str(out), str(steps)], env=environment, stderr=subprocess.PIPE
+        [sys.executable, "-c", SCRIPT, str(pictures), str(out)], env=environment, stderr=subprocess.PIPE
     )
+
+
+def run_to_its_end(pictures: Path, out: Path) -> None:
+    run = start(pictures, out)
+    _, said = run.communicate()
+    assert run.returncode == 0, said
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    """The weights of a run that nobody interrupts."""
+    folder = tmp_path_factory.mktemp("whole")
+    run_to_its_end(folder / "pictures", folder / "out")
+    return weights(folder / "out")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("file", ["autoencoder.pt", "latents.pt", "denoiser.pt"])
-def test_killed_and_called_again_it_ends_with_the_same_weights(tmp_path: Path, file: str) -> None:
-    pictures = tmp_path / "pictures"
-    draw_set(pictures)
-    killed = start(pictures, tmp_path / "killed", 40)
+def test_killed_and_called_again_it_ends_with_the_same_weights(tmp_path: Path, whole: list[bytes], file: str) -> None:
+    pictures, out = tmp_path / "pictures", tmp_path / "out"
+    killed = start(pictures, out)
     deadline = time.monotonic() + 240
-    while not (tmp_path / "killed" / "training" / file).exists():
+    while not (out / "training" / file).exists():
         assert killed.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.02)
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
-    assert not (tmp_path / "killed" / "unet").exists()
-    for out in ("killed", "whole"):
-        run = start(pictures, tmp_path / out, 40)
-        assert run.communicate()[1] is not None
-        assert run.returncode == 0
-    assert weights(tmp_path / "killed") == weights(tmp_path / "whole")
+    assert not (out / "unet").exists()
+    run_to_its_end(pictures, out)
+    assert weights(out) == whole
 
 
 def test_it_is_evaluated_and_described(samples: list[Sample], folder: Path, hasty: None) -> None:
