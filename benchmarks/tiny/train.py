@@ -1,7 +1,7 @@
 """Make the embedded model: ``python -m benchmarks.tiny.train --data DIR ... --out DIR``.
 
-It is ``fit`` from nothing, or from a model of half the working size that grows (``--from``). What is broken off goes on
-when it is called again.
+It is ``fit`` from nothing, or from a model of another working size (``--from``). What is broken off goes on when
+it is called again.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="data set folders with coco.json")
     parser.add_argument("--out", type=Path, required=True, help="folder for the model and its checkpoints")
-    parser.add_argument("--from", dest="base", metavar="FOLDER", help="a model of half the working size")
+    parser.add_argument("--from", dest="base", metavar="FOLDER", help="a model to go on from, of any working size")
+    parser.add_argument("--size", type=int, help="working size")
     parser.add_argument("--steps", type=int, help="of the denoiser")
     parser.add_argument("--batch", type=int)
     parser.add_argument("--crops", type=int)
@@ -56,7 +57,7 @@ def main() -> None:
         train,
         data.samples(arguments.data, ["val"]),
         base=arguments.base or "none",
-        grow=arguments.base is not None,
+        size=arguments.size,
         out=arguments.out,
         prompts={label: said for label, said in data.captions().items() if label in labels},
         turnable=data.TURNABLE,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionInpaintPipeline, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
@@ -13,14 +14,16 @@ from inpaint_transform.core.presets import PRESET_FIELDS
 from inpaint_transform.fit.vocabulary import new_tokenizer, with_words
 
 # Side of the working crop in pixels; widths of the autoencoder at 1, 1/2 and 1/4 of the picture, of the denoiser at 1,
-# 1/2, 1/4 and 1/8 of the latent, and of the text encoder. A cell of four pixels: with the four channels that a pipeline
-# of this class takes, one of eight does not hold an outline, and cones come back bent.
+# 1/2 and 1/4 of the latent, and of the text encoder. A cell of four pixels: with the four channels that a pipeline of
+# this class takes, one of eight does not hold an outline, and cones come back bent.
 ARCHITECTURES: dict[str, dict[str, Any]] = {
-    "tiny": {"size": 128, "autoencoder": (32, 64, 96), "denoiser": (32, 64, 128, 160), "text": 64},
+    "tiny": {"size": 96, "autoencoder": (32, 64, 96), "denoiser": (64, 128, 160), "text": 64},
     # For tests: learns colours within seconds.
     "minute": {"size": 32, "autoencoder": (8, 16), "denoiser": (16, 32), "text": 16},
 }
 LATENT_CHANNELS = 4
+# Side of the latents for which Stable Diffusion's betas suit such small models.
+USUAL_CELLS = 16
 # How a small model paints best: as the embedded one does.
 STEPS: int = PRESET_FIELDS["tiny"]["steps"]
 GUIDANCE_SCALE: float = PRESET_FIELDS["tiny"]["guidance_scale"]
@@ -39,9 +42,10 @@ def build(name: str, texts: Iterable[str], seed: int) -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         vae = _autoencoder(shape["autoencoder"], shape["size"])
-        unet = _denoiser(shape["denoiser"], shape["text"], shape["size"] >> len(shape["autoencoder"]) - 1)
+        cells = shape["size"] >> len(shape["autoencoder"]) - 1
+        unet = _denoiser(shape["denoiser"], shape["text"], cells)
         text_encoder = _text_encoder(tokenizer, shape["text"])
-    return pipeline_of(vae, text_encoder, tokenizer, unet, new_scheduler())
+    return pipeline_of(vae, text_encoder, tokenizer, unet, new_scheduler(cells))
 
 
 def pipeline_of(vae: Any, text_encoder: Any, tokenizer: Any, unet: Any, scheduler: Any) -> Any:
@@ -58,6 +62,19 @@ def pipeline_of(vae: Any, text_encoder: Any, tokenizer: Any, unet: Any, schedule
     )
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+def resize(pipeline: Any, size: int) -> None:
+    """Let a small pipeline work at another size; its denoiser, which sees other cells then, is to be trained.
+
+    Args:
+        pipeline: As ``build`` makes it.
+        size: Side of the working crop in pixels.
+    """
+    cells = size // 2 ** (len(pipeline.vae.config.block_out_channels) - 1)
+    pipeline.vae.register_to_config(sample_size=size)
+    pipeline.unet.register_to_config(sample_size=cells)
+    pipeline.scheduler = new_scheduler(cells)
 
 
 def learn_words(pipeline: Any, texts: Iterable[str], seed: int) -> None:
@@ -117,19 +134,23 @@ def _text_encoder(tokenizer: Any, width: int) -> CLIPTextModel:
     )
 
 
-def new_scheduler() -> DDIMScheduler:
-    """Begins, in training too, where nothing but noise is left (Lin et al., 2305.08891).
+def new_scheduler(cells: int) -> DDIMScheduler:
+    """Predicts v (Salimans and Ho, 2202.00512) under Stable Diffusion's betas, moved for the number of cells.
 
-    There v (Salimans and Ho, 2202.00512) is defined, and noise is not. The betas are those of Ho et al. (2006.11239):
-    under Stable Diffusion's, an outline of many cells shows through the noise so early that one step decides it.
+    The more cells an outline has, the more noise it shows through: with four times the cells, a model whose noise stays
+    as it is has its outlines decided by the first of its steps, and by chance. So the ratio of signal to noise falls as
+    the number of cells rises (Hoogeboom et al., 2301.11093, 2.2).
+
+    Args:
+        cells: Side of the latents.
     """
+    left = np.cumprod(1 - np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2)
+    ratio = left / (1 - left) * (USUAL_CELLS / cells) ** 2
+    left = ratio / (1 + ratio)
     return DDIMScheduler(
-        beta_schedule="linear",
-        beta_start=0.0001,
-        beta_end=0.02,
+        trained_betas=(1 - left / np.array([1.0, *left[:-1]])).tolist(),
         clip_sample=False,
         prediction_type="v_prediction",
-        rescale_betas_zero_snr=True,
         set_alpha_to_one=False,
         steps_offset=1,
         timestep_spacing="trailing",

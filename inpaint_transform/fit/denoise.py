@@ -20,9 +20,6 @@ from inpaint_transform.fit.trainer import write_whole
 MIN_SNR_GAMMA = 5.0
 # The part of a latent outside the hole is given, not painted: it only has to continue across the edge.
 WEIGHT_OUTSIDE = 0.3
-# Signal to noise between which an object gets its outline: what is noisier shows nothing of it, what is clearer all.
-# Who learns from nothing has most to learn there: Esser et al., 2403.03206, draw the levels in the middle more often.
-OUTLINES = (1e-4, 0.14)
 # Held-out examples are the same ones each time, with the same noise.
 HELD_OUT_COUNT = 128
 # An autoencoder at full size and precision takes gigabytes for a megapixel.
@@ -69,36 +66,18 @@ class Schedule:
             )
         self.alphas = torch.as_tensor(alphas).float().clone()
 
-    def draw(self, count: int, generator: torch.Generator, outlines: float = 0.0) -> torch.Tensor:
-        """Timesteps ``(count,)`` int64, all equally likely but for those that decide on outlines.
-
-        Args:
-            count: How many.
-            generator: Source of them, on the CPU.
-            outlines: The share that is drawn from among those between ``OUTLINES`` alone.
-        """
-        times = torch.randint(len(self.alphas), (count,), generator=generator)
-        if not outlines:
-            return times
-        snr = self.alphas / (1 - self.alphas)
-        between = ((snr > OUTLINES[0]) & (snr < OUTLINES[1])).nonzero()[:, 0]
-        among = between[torch.randint(len(between), (count,), generator=generator)]
-        return torch.where(torch.rand(count, generator=generator) < outlines, among, times)
-
-    def loss(
-        self, predict: Predict, rows: Latents, captions: list[str], times: torch.Tensor, generator: torch.Generator
-    ) -> torch.Tensor:
+    def loss(self, predict: Predict, rows: Latents, captions: list[str], generator: torch.Generator) -> torch.Tensor:
         """The loss of some examples, weighted so that no noise level outweighs the others.
 
         Args:
             predict: The denoiser; gets and gives tensors on its own device.
             rows: The examples, on that device.
             captions: One an example.
-            times: Their timesteps, on the CPU.
-            generator: Source of noise, on the CPU, so that the device does not change it.
+            generator: Source of timesteps and noise, on the CPU, so that the device does not change them.
         """
         clean, hole = rows.clean.float(), rows.hole.float()
         device = clean.device
+        times = torch.randint(len(self.alphas), (len(clean),), generator=generator)
         noise = torch.randn(clean.shape, generator=generator).to(device)
         alpha = self.alphas[times][:, None, None, None].to(device)
         noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
@@ -125,20 +104,15 @@ def step_loss(
     batch: int,
     seed: int,
     device: torch.device,
-    outlines: float = 0.0,
 ) -> Callable[[int], torch.Tensor]:
-    """The loss by the step's number, which with the seed decides on examples, captions, timesteps and noise.
-
-    ``outlines`` is that of ``Schedule.draw``.
-    """
+    """The loss by the step's number, which with the seed decides on examples, captions, timesteps and noise."""
 
     def loss(step: int) -> torch.Tensor:
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
         rng = random.Random(f"{seed}-{step}")  # noqa: S311 - captions, not cryptography
         chosen = torch.randint(len(latents.labels), (batch,), generator=generator)
         said = [captions.draw(latents.labels[row], rng) for row in chosen.tolist()]
-        times = schedule.draw(batch, generator, outlines)
-        return schedule.loss(predict, take(latents, chosen, device), said, times, generator)
+        return schedule.loss(predict, take(latents, chosen, device), said, generator)
 
     return loss
 
@@ -155,8 +129,7 @@ def held_out_loss(
         for start in range(0, len(latents.labels), batch):
             chosen = torch.arange(start, min(start + batch, len(latents.labels)))
             said = [captions.draw(latents.labels[row], rng) for row in chosen.tolist()]
-            times = schedule.draw(len(chosen), generator)
-            part = schedule.loss(predict, take(latents, chosen, device), said, times, generator)
+            part = schedule.loss(predict, take(latents, chosen, device), said, generator)
             total += float(part) * len(chosen)
         return total / len(latents.labels)
 
@@ -236,8 +209,13 @@ def to_images(pixels: torch.Tensor) -> np.ndarray:
 
 def autocast(device: torch.device) -> Any:
     """Half the bits where they suffice and cost less time; bfloat16, whose range needs no scaling of the loss."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=fast_dtype(device) == torch.bfloat16)
+
+
+def fast_dtype(device: torch.device) -> torch.dtype:
+    """In what a device multiplies matrices fastest."""
     fast = device.type == "cuda" or (device.type == "cpu" and _has_bfloat16())
-    return torch.autocast(device.type, torch.bfloat16, enabled=fast)
+    return torch.bfloat16 if fast else torch.float32
 
 
 def _has_bfloat16() -> bool:

@@ -21,7 +21,7 @@ from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.prompts import Prompts
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.fit import architecture as architectures
-from inpaint_transform.fit import autoencoder, card, caveats, full, growth, lora, sheets, summary
+from inpaint_transform.fit import autoencoder, card, caveats, full, lora, sheets, summary
 from inpaint_transform.fit.bases import Base, choose_device, find_base, load, quiet
 from inpaint_transform.fit.captions import BACKGROUND, TEMPLATES, Captions
 from inpaint_transform.fit.evaluate import EDITS, Evaluation, evaluate
@@ -47,7 +47,6 @@ def fit(
     base: str,
     out: Path,
     architecture: str = "tiny",
-    grow: bool = False,
     prompts: Prompts = TEMPLATES,
     attributes: Mapping[str, Sequence[str]] | None = None,
     class_names: ClassNames = None,
@@ -80,7 +79,6 @@ def fit(
             9-channel Stable Diffusion or SDXL inpainting checkpoint, as preset, hub id or folder (a LoRA).
         out: Folder for the weights, the card, the page, sample sheets and, in ``training``, the checkpoints.
         architecture: With base ``"none"``: a name of ``architecture.ARCHITECTURES``.
-        grow: Whether to double the working size of a small base first, see ``growth.grow``.
         prompts: What the classes are called, as ``BBoxInpaint`` takes them; the first of a class is used for samples.
         attributes: Slot name to values.
         class_names: Label to noun.
@@ -90,11 +88,11 @@ def fit(
         steps: Steps of the denoiser in all. Default 4000 of a small model, 20,000 from nothing, 800 of a LoRA.
         batch: Examples a step. Default 16, 32 and 4.
         crops: Examples that are drawn and encoded, once. Default: by the number of boxes.
-        rate: Learning rate of the denoiser, in (0, 1). Default 4e-4, of a LoRA 1e-4.
+        rate: Learning rate of the denoiser, in (0, 1). Default 8e-4, of a LoRA 1e-4.
         every: Steps between checkpoints. Default 100.
         steps_of_autoencoder: Steps of a small model's autoencoder. Default 500, from nothing 12,000.
         steps_of_decoder: Steps of its decoder against a critic, which makes it sharp. Default 250 and 4000.
-        size: Side of the working crop in pixels, for a LoRA. Default: the checkpoint's own.
+        size: Side of the working crop in pixels. Default: the base's own, or the architecture's.
         seed: Decides on every draw.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
         edits: How many held-out boxes are painted for the page, at least; 0 leaves the evaluation out.
@@ -112,10 +110,6 @@ def fit(
         InpaintError: The base does not load, or training broke down.
     """
     chosen = find_base(base)
-    if size is not None and chosen.whole:
-        raise ValueError(f"size={size!r}: the size of a small model is its architecture's; leave it out")
-    if grow and (chosen.spec is None or not chosen.whole):
-        raise ValueError(f"grow=True: base={base!r} does not grow; use 'tiny' or a folder that fit wrote")
     if edits < 0:
         raise ValueError(f"edits={edits!r}: use a number of at least 0")
     trained, kept = (list(train), list(held_out)) if held_out is not None else split(train, seed)
@@ -125,8 +119,7 @@ def fit(
             f"train: none of {len(trained)} pictures has a box of {MIN_SIDE} pixels or more; nothing to learn"
         )
     captions = Captions(labels, prompts, attributes, class_names)
-    whole = "nothing" if chosen.spec is None else "grown" if grow else "small"
-    kind = whole if chosen.whole else "LoRA"
+    kind = "LoRA" if not chosen.whole else "nothing" if chosen.spec is None else "small"
     plan = make_plan(
         kind,
         sum(count_labels(trained).values()),
@@ -142,11 +135,11 @@ def fit(
     )
     where = choose_device(device)
     pipeline, unknown = _pipeline(chosen, architecture, captions, seed, device)
-    if grow:
-        pipeline = growth.grow(pipeline, seed)
     cell = 2 ** (len(pipeline.vae.config.block_out_channels) - 1)
     own = (chosen.spec and not chosen.whole and chosen.spec.size) or pipeline.unet.config.sample_size * cell
     side = _side(size or own, cell, pipeline.unet)
+    if chosen.whole and side != own:
+        architectures.resize(pipeline, side)
     start = card.make(base, chosen.whole, side, trained, kept, licence, command, {**vars(plan)})
     settings = {
         "base": base,
@@ -162,7 +155,7 @@ def fit(
     drawn = Crops(trained, side, cell, turnable, shares)
     usable = bool(count_labels(kept).keys() & set(labels))
     unseen = Crops(_known(kept, labels), side, cell, turnable) if usable else None
-    said = caveats.before(trained, kept, unknown, np.inf if kind in ("nothing", "grown") else _psnr(pipeline, drawn))
+    said = caveats.before(trained, kept, unknown, np.inf if kind == "nothing" else _psnr(pipeline, drawn))
     for sentence in said:
         logger.warning("%s", sentence)
 

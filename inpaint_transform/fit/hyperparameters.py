@@ -6,15 +6,14 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-# Meant for an hour on two cores, half a day on one, a long day, and a GPU.
+# Meant for an hour on two cores, a long day on one, and a GPU.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "small": {"steps": 4000, "batch": 16, "steps_of_autoencoder": 500, "steps_of_decoder": 250},
-    "grown": {"steps": 10_000, "batch": 32, "steps_of_autoencoder": 1000, "steps_of_decoder": 3000},
     "nothing": {"steps": 20_000, "batch": 32, "steps_of_autoencoder": 12_000, "steps_of_decoder": 4000},
     "LoRA": {"steps": 800, "batch": 4, "steps_of_autoencoder": 0, "steps_of_decoder": 0},
 }
 # How many examples are drawn and encoded: so many a box, within bounds.
-CROPS = {"small": (40, 1000, 4000), "grown": (40, 1000, 20_000), "nothing": (40, 1000, 20_000), "LoRA": (8, 200, 2000)}
+CROPS = {"small": (40, 1000, 4000), "nothing": (40, 1000, 20_000), "LoRA": (8, 200, 2000)}
 MAX_PIXEL_CROPS = 8000
 
 
@@ -23,7 +22,7 @@ class Plan:
     """How a run trains.
 
     Attributes:
-        kind: ``"small"``, ``"grown"`` or ``"nothing"`` for all weights of a small model, ``"LoRA"``.
+        kind: ``"small"`` or ``"nothing"`` for all weights of a small model, ``"LoRA"``.
         steps: Steps of the denoiser.
         batch: Examples a step.
         crops: Examples that are drawn and encoded.

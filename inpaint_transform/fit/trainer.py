@@ -219,7 +219,7 @@ class Training:
             value.copy_(weights[name])
 
 
-def adamw(parameters: list[torch.nn.Parameter], rate: float) -> torch.optim.Optimizer:
+def adamw(parameters: list[torch.nn.Parameter] | list[dict[str, Any]], rate: float) -> torch.optim.Optimizer:
     """The optimiser that everything is trained with unless there is a better one."""
     return torch.optim.AdamW(parameters, rate, betas=(0.9, 0.99), weight_decay=0.01)
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import diffusers
+import numpy as np
 import pytest
 import torch
 
 from inpaint_transform.fit import architecture
 
 
-def test_the_embedded_one_is_small_and_sees_thirty_two_cells() -> None:
+def test_the_embedded_one_is_small_and_sees_twenty_four_cells() -> None:
     pipeline = architecture.build("tiny", ["a cone"], 0)
     models = (pipeline.unet, pipeline.vae, pipeline.text_encoder)
     parameters = sum(value.numel() for model in models for value in model.parameters())
     assert 2 * parameters < 25e6  # bytes of float16
     assert pipeline.unet.config.in_channels == 9
-    assert pipeline.unet.config.sample_size == 32
+    assert pipeline.unet.config.sample_size == 24
     assert pipeline.vae_scale_factor * pipeline.unet.config.sample_size == architecture.ARCHITECTURES["tiny"]["size"]
 
 
@@ -40,6 +42,35 @@ def test_new_words_leave_what_was_known_as_it_is() -> None:
     assert torch.equal(hidden("a cone"), before)
     assert hidden("arduino").shape[1] == 3
     assert pipeline.text_encoder.config.vocab_size == len(pipeline.tokenizer)
+
+
+def test_usual_cells_have_the_usual_noise() -> None:
+    usual = diffusers.DDIMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012)
+    found = architecture.new_scheduler(architecture.USUAL_CELLS)
+    assert torch.allclose(found.alphas_cumprod, usual.alphas_cumprod, rtol=1e-3)
+
+
+@pytest.mark.parametrize("cells", [8, 24, 32])
+def test_the_mean_over_a_part_of_the_picture_is_as_noisy_whatever_the_cells(cells: int) -> None:
+    usual, found = (
+        architecture.new_scheduler(side).alphas_cumprod.double() for side in (architecture.USUAL_CELLS, cells)
+    )
+    # Of a mean over n cells, the noise's variance is an n-th.
+    usual, found = usual / (1 - usual), found / (1 - found) * (cells / architecture.USUAL_CELLS) ** 2
+    assert torch.allclose(usual, found, rtol=1e-2)
+
+
+def test_a_resized_one_paints_at_its_size_with_the_same_weights() -> None:
+    pipeline, same = (architecture.build("minute", ["a cone"], 0) for _ in range(2))
+    architecture.resize(pipeline, 48)
+    assert pipeline.unet.config.sample_size * pipeline.vae_scale_factor == 48
+    assert torch.equal(pipeline.scheduler.alphas_cumprod, architecture.new_scheduler(24).alphas_cumprod)
+    for (name, value), (_, other) in zip(pipeline.unet.named_parameters(), same.unet.named_parameters(), strict=True):
+        assert torch.equal(value, other), name
+    grey, hole = torch.full((1, 3, 48, 48), 0.5), torch.ones(1, 1, 48, 48)
+    image = pipeline("a cone", grey, hole, height=48, width=48, num_inference_steps=2, output_type="np").images
+    assert image.shape == (1, 48, 48, 3)
+    assert np.isfinite(image).all()
 
 
 def test_unknown_names() -> None:

@@ -11,7 +11,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import pytest
+import torch
 from test_full import NOTHING
 
 from inpaint_transform.fit import Sample, fit
@@ -108,7 +110,7 @@ def test_another_run_in_the_folder_is_not_continued(samples: list[Sample], folde
         ({"architecture": "huge"}, "architecture='huge'"),
         ({"batch": 0}, "batch=0"),
         ({"rate": 2.0}, "rate=2.0"),
-        ({"size": 64}, "size=64: the size of a small model"),
+        ({"size": 33}, "size=33: this model works in steps of 4 pixels"),
         ({"edits": -1}, "edits=-1"),
         ({"device": "cuda:99"}, "cuda:99"),
         ({"prompts": {"disc": "a disc"}}, "no entry for label 'square'"),
@@ -125,6 +127,24 @@ def test_bad_arguments_are_named_before_anything_is_written(
 def test_nothing_to_learn(folder: Path) -> None:
     with pytest.raises(ValueError, match="nothing to learn"):
         fit([Sample(Path("a.png"), ((0, 0, 9, 9),), ("a",))], out=folder, **NOTHING)
+
+
+def test_a_small_model_is_fitted_to_another_size(samples: list[Sample], folder: Path, hasty: None) -> None:
+    settings = {**NOTHING, "steps_of_autoencoder": 1, "steps_of_decoder": 1}
+    assert fit(samples, out=folder / "32", steps=1, **settings)["size"] == 32
+    del settings["architecture"]
+    settings["base"] = str(folder / "32")
+    card = fit(samples, out=folder / "48", steps=1, size=48, **settings)
+    assert card["size"] == 48
+    old, new = (diffusers.StableDiffusionInpaintPipeline.from_pretrained(folder / name) for name in ("32", "48"))
+    assert new.unet.config.sample_size * new.vae_scale_factor == 48
+    assert new.scheduler.alphas_cumprod[500] < old.scheduler.alphas_cumprod[500]
+    # One step changes little: it went on from the old one.
+    before, after = (one.state_dict()["mid_block.resnets.0.conv1.weight"] for one in (old.unet, new.unet))
+    assert not torch.equal(before, after)
+    assert (before - after).abs().mean() < 0.1 * before.abs().mean()
+    with pytest.raises(ValueError, match="holds a run with size=48, not 32"):
+        fit(samples, out=folder / "48", steps=1, **settings)
 
 
 def test_a_size_between_cells(samples: list[Sample], folder: Path, tmp_path: Path) -> None:
