@@ -137,9 +137,8 @@ def _text_encoder(tokenizer: Any, width: int) -> CLIPTextModel:
 def new_scheduler(cells: int) -> DDIMScheduler:
     """Predicts v (Salimans and Ho, 2202.00512) under Stable Diffusion's betas, moved for the number of cells.
 
-    The more cells an outline has, the more noise it shows through: with four times the cells, a model whose noise stays
-    as it is has its outlines decided by the first of its steps, and by chance. So the ratio of signal to noise falls as
-    the number of cells rises (Hoogeboom et al., 2301.11093, 2.2).
+    The more cells an object has, the more noise it shows through. So the ratio of signal to noise falls as the number
+    of cells rises (Hoogeboom et al., 2301.11093), and an outline is decided at the same steps at any size.
 
     Args:
         cells: Side of the latents.

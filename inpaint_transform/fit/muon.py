@@ -1,4 +1,4 @@
-"""Muon: the optimiser of denoisers that learn from nothing."""
+"""Muon: the optimizer of small models' denoisers."""
 
 from __future__ import annotations
 
@@ -38,13 +38,15 @@ class Muon(torch.optim.Optimizer):
     ) -> None:
         parameters = list(parameters)
         super().__init__(parameters, {"lr": rate})
-        names = {id(parameter) for parameter in apart}
-        maps = [value for value in parameters if value.ndim > 1 and id(value) not in names]
-        names = {id(parameter) for parameter in maps}
-        self._adamw = adamw([{"params": [value for value in parameters if id(value) not in names]}], rate)
+        excepted = {id(parameter) for parameter in apart}
+        others: list[torch.nn.Parameter] = []
         alike: dict[tuple[int, ...], list[torch.nn.Parameter]] = {}
-        for value in maps:
-            alike.setdefault((value.shape[0], value[0].numel()), []).append(value)
+        for value in parameters:
+            if value.ndim < 2 or id(value) in excepted:
+                others.append(value)
+            else:
+                alike.setdefault((value.shape[0], value[0].numel()), []).append(value)
+        self._adamw = adamw([{"params": others}], rate)
         # Matrices of one shape are computed together: small ones take longer to come to than to compute.
         self._alike = list(alike.values())
         self._momenta = [value[0].new_zeros(len(value), *shape) for shape, value in alike.items()]
@@ -86,7 +88,7 @@ def orthogonal(matrices: torch.Tensor) -> torch.Tensor:
         matrices: ``(N, rows, columns)``.
 
     Returns:
-        The same shape and dtype; singular values between 0.7 and 1.2, but for those near zero.
+        The same shape and dtype; singular values of 0.7 to 1.2, but for those near zero, as Jordan et al. say.
     """
     wide = matrices if matrices.shape[1] <= matrices.shape[2] else matrices.mT
     found = (wide / wide.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)).to(fast_dtype(matrices.device))

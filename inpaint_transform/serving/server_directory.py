@@ -210,11 +210,21 @@ class ServerDirectory:
         with suppress(OSError):
             self.path.rmdir()
 
-    def remove_if_dead(self) -> None:
-        """Remove the directory if it is this user's, no server lives here and nobody is starting one."""
-        with suppress(OSError, InpaintError), self.held(create=False):
-            if not self.occupied():
-                self.remove()
+    def remove_if_dead(self) -> bool:
+        """Remove the directory if it is this user's, no server lives here and nobody is starting one.
+
+        Returns:
+            Whether that could be told: False while somebody else holds the directory.
+        """
+        try:
+            with self.held(create=False):
+                if not self.occupied():
+                    self.remove()
+        except BlockingIOError:
+            return False
+        except (OSError, InpaintError):
+            pass
+        return True
 
     def server(self) -> Process | None:
         """The server's process; None where there is none, or the directory is not this user's own."""

@@ -156,9 +156,9 @@ def test_the_memory_of_a_fit_is_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_optimisers_are_compared(tmp_path: Path) -> None:
+def test_optimizers_are_compared(tmp_path: Path) -> None:
     few = ("--steps", "2", "--every", "1", "--batch", "2", "--crops", "4")
-    results = run("optimisers", tmp_path, "--data", str(quick.draw(tmp_path)), *few)
+    results = run("optimizers", tmp_path, "--data", str(quick.draw(tmp_path)), *few)
     ways = {way: found for way, found in results.items() if way != "settings"}
     assert [way.split(",")[0] for way in ways] == ["AdamW", "AdamW", "Muon"]
     for found in ways.values():

@@ -1,4 +1,4 @@
-"""The optimiser whose steps are orthogonal: what it computes, whom it leaves to AdamW, and that it can be resumed."""
+"""The optimizer whose steps are orthogonal: what it computes, whom it leaves to AdamW, and that it can be resumed."""
 
 from __future__ import annotations
 
@@ -102,6 +102,12 @@ def test_the_state_of_another_is_refused() -> None:
         Muon(model.parameters(), 1e-2).load_state_dict(adamw(list(model.parameters()), 1e-2).state_dict())
 
 
-def test_what_a_device_is_fast_in_is_what_training_uses() -> None:
-    cpu = torch.device("cpu")
-    assert denoise.autocast(cpu)._enabled == (denoise.fast_dtype(cpu) == torch.bfloat16)
+@pytest.mark.parametrize(("has", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_half_the_bits_only_where_the_processor_has_them(
+    has: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(denoise, "_has_bfloat16", lambda: has)
+    device, matrix = torch.device("cpu"), torch.eye(4)
+    assert denoise.fast_dtype(device) == dtype
+    with denoise.autocast(device):
+        assert (matrix @ matrix).dtype == dtype

@@ -68,11 +68,11 @@ def test_a_lock_of_one_server_is_not_that_of_the_next(base: Path) -> None:
 def test_who_holds_it_keeps_others_from_clearing_it_away(base: Path) -> None:
     place = directory_for(SESSION, 1)
     with place.held():
-        place.remove_if_dead()
+        assert not place.remove_if_dead()
         assert place.path.exists()
         with pytest.raises(BlockingIOError), place.held(create=False):
             pass
-    place.remove_if_dead()
+    assert place.remove_if_dead()
     assert not place.path.exists()
 
 

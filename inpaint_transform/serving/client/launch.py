@@ -60,7 +60,7 @@ def ensure_running(directory: ServerDirectory, spec: ModelSpec, owner: Session) 
     reap()
     sweep()
     deadline = time.monotonic() + BIND_TIMEOUT_S
-    _check_not_ending()
+    _check_not_ending()  # before the directory is made
     with directory.held():
         if directory.occupied():
             _wait(directory, None, deadline)
@@ -70,7 +70,7 @@ def ensure_running(directory: ServerDirectory, spec: ModelSpec, owner: Session) 
         process = None
         with no_fork:
             try:
-                _check_not_ending()
+                _check_not_ending()  # it may have taken a while to get hold of it
                 lock = directory.occupy()
                 try:
                     process = _launch(directory, spec, owner, lock)
@@ -115,8 +115,7 @@ def stop(directory: ServerDirectory) -> None:
         _wait_for_end(directory, server)
     # A thread that is about to start the next one holds the directory for a moment.
     deadline = time.monotonic() + STOP_S
-    while directory.is_own() and not directory.occupied() and time.monotonic() < deadline:
-        directory.remove_if_dead()
+    while not directory.remove_if_dead() and not directory.occupied() and time.monotonic() < deadline:
         time.sleep(_POLL_S)
 
 

@@ -1,4 +1,4 @@
-"""With which optimiser a small denoiser learns faster: ``python -m benchmarks.optimisers --data DIR ...``.
+"""With which optimizer a small denoiser learns faster: ``python -m benchmarks.optimizers --data DIR ...``.
 
 The same model goes on with the same examples and noise, once with each. Autoencoder and latents are the same; what is
 compared is the loss on held-out pictures, by the average of the weights, after as many steps and after as much time.
@@ -21,7 +21,7 @@ from inpaint_transform.fit import fit, full
 from inpaint_transform.fit.muon import Muon
 from inpaint_transform.fit.trainer import adamw
 
-# Rates: what each does best at of those that were tried.
+# AdamW at the rate that it had here, and at the one that Muon has.
 WAYS: dict[str, tuple[Any, float]] = {
     "AdamW, 4e-4": (lambda parameters, rate, apart: adamw(parameters, rate), 4e-4),  # noqa: ARG005 - Muon's signature
     "AdamW, 8e-4": (lambda parameters, rate, apart: adamw(parameters, rate), 8e-4),  # noqa: ARG005 - Muon's signature
@@ -31,11 +31,11 @@ WAYS: dict[str, tuple[Any, float]] = {
 
 def losses(way: str, roots: list[Path], base: str, out: Path, **settings: Any) -> dict[str, Any]:
     """Held-out losses by step, and the seconds of a step."""
-    optimiser, rate = WAYS[way]
+    optimizer, rate = WAYS[way]
     train = data.samples(roots, ["train"])
     labels = {label for sample in train for label in sample.labels}
     captions = {label: data.captions().get(label, (label,)) for label in labels}
-    with mock.patch.object(full, "Muon", optimiser):
+    with mock.patch.object(full, "Muon", optimizer):
         card = fit(
             train,
             data.samples(roots, ["val"]),
@@ -56,7 +56,7 @@ def losses(way: str, roots: list[Path], base: str, out: Path, **settings: Any) -
 
 
 def main() -> None:
-    """Run and write ``results/optimisers.json``."""
+    """Run and write ``results/optimizers.json``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="data set folders with coco.json")
     parser.add_argument("--base", default="tiny")
@@ -74,7 +74,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             results[way] = losses(way, arguments.data, arguments.base, Path(folder), **settings)
         print(way, json.dumps(results[way]), flush=True)
-    print(f"wrote {report.write('optimisers', results)}")
+    print(f"wrote {report.write('optimizers', results)}")
 
 
 if __name__ == "__main__":
