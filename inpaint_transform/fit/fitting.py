@@ -88,7 +88,7 @@ def fit(
         steps: Steps of the denoiser in all. Default 4000 of a small model, 20,000 from nothing, 800 of a LoRA.
         batch: Examples a step. Default 16, 32 and 4.
         crops: Examples that are drawn and encoded, once. Default: by the number of boxes.
-        rate: Learning rate of the denoiser, in (0, 1). Default 8e-4, of a LoRA 1e-4.
+        rate: Learning rate of the denoiser, in (0, 1). Default 4e-4, of a LoRA 1e-4.
         every: Steps between checkpoints. Default 100.
         steps_of_autoencoder: Steps of a small model's autoencoder. Default 500, from nothing 12,000.
         steps_of_decoder: Steps of its decoder against a critic, which makes it sharp. Default 250 and 4000.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +25,10 @@ from inpaint_transform.fit.denoise import (
 )
 from inpaint_transform.fit.examples import Crops
 from inpaint_transform.fit.hyperparameters import Plan
-from inpaint_transform.fit.muon import Muon
 from inpaint_transform.fit.trainer import Progress, Training
 
-RATE = 8e-4
+RATE = 4e-4
 PATIENCE = 12
-# How slowly the average of the weights follows them.
-AVERAGE = 0.998
 # Of the autoencoder's crops, for its loss on what is held out.
 HELD_OUT_PIXELS = 64
 
@@ -72,9 +68,7 @@ def train(
     models: dict[str, torch.nn.Module] = {"unet": pipeline.unet, "text_encoder": pipeline.text_encoder}
     parameters = {f"{part}.{name}": value for part, model in models.items() for name, value in model.named_parameters()}
     schedule, predict, device = Schedule(pipeline.scheduler), _predict(pipeline), vae.device
-    apart = [module.weight for module in pipeline.text_encoder.modules() if isinstance(module, torch.nn.Embedding)]
-    apart += [pipeline.unet.conv_in.weight, pipeline.unet.conv_out.weight]
-    training = Training(work / "denoiser.pt", parameters, plan.rate or RATE, AVERAGE, partial(Muon, apart=apart))
+    training = Training(work / "denoiser.pt", parameters, plan.rate or RATE)
     loss = step_loss(schedule, predict, latents, captions, plan.batch, plan.seed, device)
     measured = held_out_loss(schedule, predict, kept, captions, plan.batch, device) if kept else None
     for step in training.run(plan.steps, loss, measured, plan.every, PATIENCE):

@@ -154,3 +154,14 @@ def test_a_cpu_computes_in_bfloat16_only_if_it_can(monkeypatch: pytest.MonkeyPat
     with denoise.autocast(torch.device("cpu")):
         product = torch.ones(2, 2) @ torch.ones(2, 2)
     assert (product.dtype == torch.bfloat16) is bool(native)
+
+
+@pytest.mark.parametrize(("has", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_half_the_bits_only_where_the_processor_has_them(
+    has: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(denoise, "_has_bfloat16", lambda: has)
+    device, matrix = torch.device("cpu"), torch.eye(4)
+    assert denoise.fast_dtype(device) == dtype
+    with denoise.autocast(device):
+        assert (matrix @ matrix).dtype == dtype

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from inpaint_transform.fit import denoise, muon
-from inpaint_transform.fit.muon import Muon, orthogonal
+from benchmarks import muon
+from benchmarks.muon import Muon, orthogonal
 from inpaint_transform.fit.trainer import adamw
 
 
@@ -100,14 +100,3 @@ def test_the_state_of_another_is_refused() -> None:
     model = network()
     with pytest.raises((KeyError, ValueError)):
         Muon(model.parameters(), 1e-2).load_state_dict(adamw(list(model.parameters()), 1e-2).state_dict())
-
-
-@pytest.mark.parametrize(("has", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
-def test_half_the_bits_only_where_the_processor_has_them(
-    has: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(denoise, "_has_bfloat16", lambda: has)
-    device, matrix = torch.device("cpu"), torch.eye(4)
-    assert denoise.fast_dtype(device) == dtype
-    with denoise.autocast(device):
-        assert (matrix @ matrix).dtype == dtype

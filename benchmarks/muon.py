@@ -1,4 +1,4 @@
-"""Muon: the optimizer of small models' denoisers."""
+"""Muon: an optimizer that fit could have; ``optimizers`` compares it with the one that it has."""
 
 from __future__ import annotations
 
