@@ -99,6 +99,21 @@ def plan_each(recipe: Recipe, scene: Scene, rng: random.Random, looks: LookDrawe
     return [objects.look(index, rng) for index in range(len(scene.boxes)) if objects.obstacle(index) is None]
 
 
+def plan_box(recipe: Recipe, scene: Scene, index: int, rng: random.Random) -> Edit:
+    """The edit of one box, whether ``plan`` would draw it or not.
+
+    Args:
+        recipe: The settings; which boxes are drawn does not count.
+        scene: The sample.
+        index: Which box.
+        rng: Source of every draw.
+
+    Raises:
+        ValueError: An unknown label or an unfilled prompt slot.
+    """
+    return _Objects(recipe.spoken(scene.labels), scene).edit(index, rng)
+
+
 def obstacles(recipe: Recipe, scene: Scene) -> list[str | None]:
     """Why each box may not be repainted, in a few words that name the setting; None for one that may."""
     if len(scene.boxes) == 0:

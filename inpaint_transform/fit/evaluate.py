@@ -16,8 +16,9 @@ import numpy as np
 
 from inpaint_transform.core import crops
 from inpaint_transform.core.boxes import Box, relative
+from inpaint_transform.core.edit import Edit
 from inpaint_transform.core.paint import paint, paint_all
-from inpaint_transform.core.plan import Scene, plan
+from inpaint_transform.core.plan import Scene, plan_box
 from inpaint_transform.core.protocol import Inpainter
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.fit import classifiers, finder, heatmap, sharpness
@@ -107,7 +108,9 @@ def evaluate(
         ValueError: The held-out pictures have no box that is large enough.
     """
     labels = sorted({sample.labels[index] for sample in train for index in sample.usable()})
-    held = _by_label(held_out, labels)
+    # Boxes that the transform never paints say nothing of it, unless there are no others.
+    all_of_them, usual = _by_label(held_out, labels), _by_label(held_out, labels, Sample.paintable)
+    held = {label: usual[label] or all_of_them[label] for label in labels}
     if not any(held.values()):
         raise ValueError(
             f"held_out: none of {len(held_out)} pictures has a box of {MIN_SIDE} pixels of a trained class"
@@ -116,14 +119,15 @@ def evaluate(
     strict, lenient = (classifiers.train_reader(known, labels, seed, blurred=blurred) for blurred in (False, True))
     detector = finder.train_detector(_some(train, MAX_TRAIN_PICTURES, seed), labels, seed)
 
-    real = _Boxes({label: [_cut(picture, box) for picture, box in _opened(held[label])] for label in labels})
+    real = _Boxes({label: [_cut(picture, place.box) for picture, place in _opened(held[label])] for label in labels})
     rows = _rows(held, labels, edits, seed)
     painted = _Boxes({label: [] for label in labels})
     wanted, standing, found = [], [], []
     shown: list[Shown] = []
     rng = random.Random(seed)  # noqa: S311 - which seeds, not cryptography
     rejected = 0
-    for (_, box, label, target), picture, edited, accepted in _painted(inpainter, rows, recipe, rng):
+    for (place, target), picture, edited, accepted in _painted(inpainter, rows, recipe, rng):
+        box, label = place.box, place.label
         rejected += not accepted
         painted.pictures[target].append(_cut(edited, box))
         wanted.append(labels.index(target))
@@ -174,17 +178,34 @@ def evaluate(
     return Evaluation(numbers, shown)
 
 
-_Place = tuple[Sample, Box]
-# A picture, a box of it, the box's class, and what to paint.
-_Row = tuple[Sample, Box, str, str]
+@dataclass(frozen=True)
+class _Place:
+    """A box of a picture."""
+
+    sample: Sample
+    index: int
+
+    @property
+    def box(self) -> Box:
+        return self.sample.boxes[self.index]
+
+    @property
+    def label(self) -> str:
+        return self.sample.labels[self.index]
 
 
-def _by_label(samples: Sequence[Sample], labels: Sequence[str]) -> dict[str, list[_Place]]:
+# A box, and what to paint.
+_Row = tuple[_Place, str]
+
+
+def _by_label(
+    samples: Sequence[Sample], labels: Sequence[str], among: Callable[[Sample], list[int]] = Sample.usable
+) -> dict[str, list[_Place]]:
     found: dict[str, list[_Place]] = {label: [] for label in labels}
     for sample in samples:
-        for index in sample.usable():
+        for index in among(sample):
             if sample.labels[index] in found:
-                found[sample.labels[index]].append((sample, sample.boxes[index]))
+                found[sample.labels[index]].append(_Place(sample, index))
     return found
 
 
@@ -192,14 +213,14 @@ def _some(items: Sequence[Any], count: int, seed: int) -> list[Any]:
     return random.Random(seed).sample(list(items), min(count, len(items)))  # noqa: S311
 
 
-def _opened(places: Sequence[_Place]) -> list[tuple[np.ndarray, Box]]:
+def _opened(places: Sequence[_Place]) -> list[tuple[np.ndarray, _Place]]:
     """The pictures of some boxes, each read once."""
     opened: dict[object, np.ndarray] = {}
     found = []
-    for sample, box in places[:MAX_TRAIN_BOXES]:
-        if sample.image not in opened:
-            opened = {sample.image: read_picture(sample.image)}
-        found.append((opened[sample.image], box))
+    for place in places[:MAX_TRAIN_BOXES]:
+        if place.sample.image not in opened:
+            opened = {place.sample.image: read_picture(place.sample.image)}
+        found.append((opened[place.sample.image], place))
     return found
 
 
@@ -207,8 +228,8 @@ def _patches(train: Sequence[Sample], labels: Sequence[str], seed: int) -> dict[
     places = _by_label(train, labels)
     return {
         label: [
-            classifiers.patch(read_picture(sample.image), box)
-            for sample, box in _some(places[label], MAX_TRAIN_BOXES, seed)
+            classifiers.patch(read_picture(place.sample.image), place.box)
+            for place in _some(places[label], MAX_TRAIN_BOXES, seed)
         ]
         for label in labels
     }
@@ -228,10 +249,10 @@ def _rows(held: dict[str, list[_Place]], labels: Sequence[str], edits: int, seed
         places = [
             place for _ in range(-(-each // len(held[label]))) for place in rng.sample(held[label], len(held[label]))
         ]
-        for number, (sample, box) in enumerate(places[:each]):
-            rows.append((sample, box, label, label))
+        for number, place in enumerate(places[:each]):
+            rows.append((place, label))
             if others:
-                rows.append((sample, box, label, others[number % len(others)]))
+                rows.append((place, others[number % len(others)]))
     return rows
 
 
@@ -241,10 +262,10 @@ def _painted(
     """Each row with its picture before and after, and whether the edit was accepted."""
     for start in range(0, len(rows), AT_ONCE):
         some = rows[start : start + AT_ONCE]
-        pictures = [read_picture(row[0].image) for row in some]
+        pictures = [read_picture(place.sample.image) for place, _ in some]
         edits = [
-            plan(recipe, _scene(picture, box, target), rng)
-            for picture, (_, box, _, target) in zip(pictures, some, strict=True)
+            [edit_as(target, picture, place.sample, place.index, recipe, rng)]
+            for picture, (place, target) in zip(pictures, some, strict=True)
         ]
         edited, outcomes = paint_all(recipe, pictures, edits, inpainter)
         for row, picture, after, outcome in zip(some, pictures, edited, outcomes, strict=True):
@@ -255,8 +276,10 @@ def _cut(picture: np.ndarray, box: Box) -> np.ndarray:
     return picture[box[1] : box[3], box[0] : box[2]].copy()
 
 
-def _scene(picture: np.ndarray, box: Box, label: str) -> Scene:
-    return Scene(picture.shape[0], picture.shape[1], [box], [label])
+def edit_as(target: str, picture: np.ndarray, sample: Sample, index: int, recipe: Recipe, rng: random.Random) -> Edit:
+    """The edit of a box of a picture as any class, beside neighbours that stay as they are."""
+    boxes = [sample.boxes[index], *(sample.neighbours(index) or ())]
+    return plan_box(recipe, Scene(picture.shape[0], picture.shape[1], boxes, [target] * len(boxes)), 0, rng)
 
 
 def _in_order(painted: _Boxes, targets: Sequence[str]) -> list[np.ndarray]:
@@ -291,9 +314,9 @@ def _real_found(
     detector: heatmap.Detector, held: dict[str, list[_Place]], labels: Sequence[str], seed: int
 ) -> float | None:
     found = [
-        finder.finds(detector, read_picture(sample.image), box, number)
+        finder.finds(detector, read_picture(place.sample.image), place.box, number)
         for number, label in enumerate(labels)
-        for sample, box in _some(held[label], MAX_TRAIN_BOXES // 4, seed)
+        for place in _some(held[label], MAX_TRAIN_BOXES // 4, seed)
     ]
     return _mean(found)
 
@@ -321,11 +344,11 @@ def _round_trips(
 ) -> _Boxes:
     found = _Boxes({label: [] for label in labels})
     for label in labels:
-        for picture, box in _opened(held[label]):
-            window = crops.context_window(box, picture.shape[0], picture.shape[1], context)
+        for picture, place in _opened(held[label]):
+            window = crops.context_window(place.box, picture.shape[0], picture.shape[1], context)
             [back] = round_trip(crops.crop(picture, window, size)[None])
             whole = crops.uncrop(back, window)
-            found.pictures[label].append(_cut(whole, relative(box, window)))
+            found.pictures[label].append(_cut(whole, relative(place.box, window)))
     return found
 
 
@@ -342,12 +365,12 @@ def _diversity(
     for label in labels:
         between = [np.abs(a - b).mean() for a, b in pairwise(_signature(one) for one in real.pictures[label])]
         differences = []
-        for picture, box in _opened(_some(held[label], DIVERSE_BOXES, seed)):
+        for picture, place in _opened(_some(held[label], DIVERSE_BOXES, seed)):
             variants = []
             for number in range(DIVERSE_SEEDS):
                 rng = random.Random(f"{seed}-{number}")  # noqa: S311
-                edits = plan(recipe, _scene(picture, box, label), rng)
-                variants.append(_signature(_cut(paint(recipe, picture, edits, inpainter)[0], box)))
+                edit = edit_as(label, picture, place.sample, place.index, recipe, rng)
+                variants.append(_signature(_cut(paint(recipe, picture, [edit], inpainter)[0], place.box)))
             differences += [np.abs(a - b).mean() for a, b in pairwise(variants)]
         usable = differences and between and np.mean(between) > 0
         found[label] = round(float(np.mean(differences) / np.mean(between)), 3) if usable else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from inpaint_transform.core import crops, masks, selection
+from inpaint_transform.core import crops, masks
 from inpaint_transform.core.boxes import Box, sides
 from inpaint_transform.fit.pictures import Sample, read_picture
 
@@ -116,9 +116,7 @@ class Crops:
         else:
             hole = masks.shape_mask(box, window, "ellipse" if kind == "shape" else "box")
         # As the transform paints: neighbours keep their pixels where they leave enough of the box.
-        others = selection.neighbours(index, np.asarray(sample.boxes))
-        kept = tuple(sample.boxes[other] for other in others)
-        if kept and masks.free_share(box, kept) >= selection.MIN_FREE_SHARE:
+        if kept := sample.neighbours(index):
             free = hole.copy()
             masks.clear(free, window, kept)
             hole = free if free.any() else hole

@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from inpaint_transform.core import masks, selection
 from inpaint_transform.core.boxes import Box, Outline, sides
 
 # Of the pictures, where the data set has no validation split of its own.
@@ -47,6 +48,15 @@ class Sample:
     def usable(self) -> list[int]:
         """The positions of the boxes that are large enough to learn from."""
         return [index for index, box in enumerate(self.boxes) if min(sides(box)) >= MIN_SIDE]
+
+    def paintable(self) -> list[int]:
+        """Those of them that the transform would paint: their neighbours leave enough of them."""
+        return [index for index in self.usable() if self.neighbours(index) is not None]
+
+    def neighbours(self, index: int) -> tuple[Box, ...] | None:
+        """The boxes whose pixels stay as they are when one is painted; None where they leave too little of it."""
+        kept = tuple(self.boxes[other] for other in selection.neighbours(index, self.boxes))
+        return kept if masks.free_share(self.boxes[index], kept) >= selection.MIN_FREE_SHARE else None
 
 
 def read_picture(path: Path) -> np.ndarray:

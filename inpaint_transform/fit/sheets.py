@@ -10,12 +10,11 @@ import numpy as np
 import torch
 
 from inpaint_transform.core.paint import paint_all
-from inpaint_transform.core.plan import Scene, plan
 from inpaint_transform.core.protocol import Inpainter
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.fit.autoencoder import Pixels, round_trip
 from inpaint_transform.fit.denoise import to_images
-from inpaint_transform.fit.evaluate import tile
+from inpaint_transform.fit.evaluate import edit_as, tile
 from inpaint_transform.fit.pictures import Sample, read_picture
 
 ROWS = 8
@@ -45,12 +44,11 @@ def edit_sheet(inpainter: Inpainter, samples: Sequence[Sample], recipe: Recipe, 
     turns = [queue[turn] for turn in range(ROWS) for queue in queues if turn < len(queue)][:ROWS]
     pictures, edits = [], []
     for sample, index in turns:
-        picture, box, label = read_picture(sample.image), sample.boxes[index], sample.labels[index]
+        picture, label = read_picture(sample.image), sample.labels[index]
         others = [other for other in labels if other != label][:OTHER_CLASSES]
         for target in [label, *others]:
-            scene = Scene(picture.shape[0], picture.shape[1], [box], [target])
             pictures.append(picture)
-            edits.append(plan(recipe, scene, random.Random(0)))  # noqa: S311
+            edits.append([edit_as(target, picture, sample, index, recipe, random.Random(0))])  # noqa: S311
     painted, _ = paint_all(recipe, pictures, edits, inpainter)
     columns = len(pictures) // len(turns)
     rows = []

@@ -16,7 +16,7 @@ from inpaint_transform.core import plan as plan_module
 from inpaint_transform.core.boxes import intersection, sides
 from inpaint_transform.core.edit import Edit
 from inpaint_transform.core.paint import paint
-from inpaint_transform.core.plan import Scene, obstacles, plan, plan_each
+from inpaint_transform.core.plan import Scene, obstacles, plan, plan_box, plan_each
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.core.swaps import Swap
 
@@ -86,6 +86,8 @@ def test_each_box_that_may_ever_be_drawn_has_its_edit(seed: int, protect: bool) 
         for edit in plan(dataclasses.replace(recipe, box_p=0.5), scene, random.Random(draw)):
             [same] = [other for other in found if other.index == edit.index]
             assert dataclasses.replace(edit, seed=0) == dataclasses.replace(same, seed=0)
+            alone = plan_box(recipe, scene, edit.index, random.Random(draw))
+            assert dataclasses.replace(edit, seed=0) == dataclasses.replace(alone, seed=0)
 
 
 def test_a_random_region_gets_a_prompt() -> None:

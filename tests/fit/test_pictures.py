@@ -39,6 +39,14 @@ def test_small_boxes_are_not_counted() -> None:
     assert count_labels([sample]) == {"a": 1}
 
 
+def test_what_neighbours_leave_of_a_box_is_painted() -> None:
+    beside, mostly, wide = (0, 0, 40, 40), (30, 0, 90, 40), (45, 0, 100, 100)
+    sample = Sample(Path("a.png"), (beside, mostly, wide), ("a", "b", "c"))
+    assert sample.neighbours(0) == (mostly,)
+    assert sample.neighbours(1) is None
+    assert sample.paintable() == [0, 2]
+
+
 def test_the_digest_knows_content_not_places(samples: list[Sample], tmp_path: Path) -> None:
     first = samples[0]
     copy = tmp_path / "other.png"
