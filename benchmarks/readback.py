@@ -51,9 +51,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="data set folders with coco.json")
     parser.add_argument("--model", default="tiny")
+    parser.add_argument("--size", type=int, help="working size of a model that is no preset")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--guidance-scale", type=float)
     parser.add_argument("--context", type=float, default=2.0)
+    parser.add_argument("--feather", type=float, default=Recipe.feather)
     parser.add_argument("--edits", type=int, default=EDITS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="a few edits and hardly trained readers, to try it out")
@@ -62,7 +64,13 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.quick:
         classifiers.STEPS, finder.STEPS, arguments.edits = 20, 20, 12
-    spec = ModelSpec(arguments.model, steps=arguments.steps, guidance_scale=arguments.guidance_scale, serving="local")
+    spec = ModelSpec(
+        arguments.model,
+        size=arguments.size,
+        steps=arguments.steps,
+        guidance_scale=arguments.guidance_scale,
+        serving="local",
+    )
     inpainter, round_trip = connect(spec), load_round_trip(spec)
     start = time.monotonic()
     results: dict[str, Any] = {}
@@ -72,6 +80,7 @@ def main() -> None:
         recipe = Recipe(
             prompts={label: data.captions()[label][0] for label in labels},
             context=arguments.context,
+            feather=arguments.feather,
             min_box_size=data.MIN_SIDE,
         )
         show = arguments.show if arguments.sheets else SHOWN
@@ -85,9 +94,12 @@ def main() -> None:
                 cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     resolved = spec.resolved()
     results["settings"] = {
+        "model": Path(arguments.model).name,
+        "size": resolved.size,
         "steps": resolved.steps,
         "guidance_scale": resolved.guidance_scale,
         "context": arguments.context,
+        "feather": arguments.feather,
         "seed": arguments.seed,
         "seconds": round(time.monotonic() - start),
     }

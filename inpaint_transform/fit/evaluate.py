@@ -1,6 +1,6 @@
 """Evaluation: how good is what a model paints, judged by readers that have seen real pictures only.
 
-Every held-out box is painted twice, as its own class and as another one, so half of the edits are swaps.
+Held-out boxes are painted as what they are and as another class of about their size, so half of the edits are swaps.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import numpy as np
 
 from inpaint_transform.core import crops
 from inpaint_transform.core.boxes import Box, relative
-from inpaint_transform.core.edit import Edit
 from inpaint_transform.core.paint import paint, paint_all
-from inpaint_transform.core.plan import Scene, plan_box
 from inpaint_transform.core.protocol import Inpainter
 from inpaint_transform.core.recipe import Recipe
-from inpaint_transform.fit import classifiers, finder, heatmap, sharpness
+from inpaint_transform.core.swaps import class_sizes
+from inpaint_transform.fit import classifiers, finder, heatmap, places, sharpness
 from inpaint_transform.fit.pictures import MIN_SIDE, Sample, read_picture
+from inpaint_transform.fit.places import Place, Row
 
 # Fewer say too little: of two read-backs in the literature the one on 72 edits passed and the one on 360 failed.
 EDITS = 360
@@ -108,19 +108,18 @@ def evaluate(
         ValueError: The held-out pictures have no box that is large enough.
     """
     labels = sorted({sample.labels[index] for sample in train for index in sample.usable()})
-    # Boxes that the transform never paints say nothing of it, unless there are no others.
-    all_of_them, usual = _by_label(held_out, labels), _by_label(held_out, labels, Sample.paintable)
-    held = {label: usual[label] or all_of_them[label] for label in labels}
+    known_places, held = places.by_label(train, labels), places.paintable(held_out, labels)
     if not any(held.values()):
         raise ValueError(
             f"held_out: none of {len(held_out)} pictures has a box of {MIN_SIDE} pixels of a trained class"
         )
-    known = _patches(train, labels, seed)
+    known = _patches(known_places, seed)
     strict, lenient = (classifiers.train_reader(known, labels, seed, blurred=blurred) for blurred in (False, True))
     detector = finder.train_detector(_some(train, MAX_TRAIN_PICTURES, seed), labels, seed)
 
     real = _Boxes({label: [_cut(picture, place.box) for picture, place in _opened(held[label])] for label in labels})
-    rows = _rows(held, labels, edits, seed)
+    sizes = class_sizes((place.label, place.box) for label in labels for place in known_places[label])
+    rows = places.rows(held, edits, seed, sizes)
     painted = _Boxes({label: [] for label in labels})
     wanted, standing, found = [], [], []
     shown: list[Shown] = []
@@ -178,93 +177,40 @@ def evaluate(
     return Evaluation(numbers, shown)
 
 
-@dataclass(frozen=True)
-class _Place:
-    """A box of a picture."""
-
-    sample: Sample
-    index: int
-
-    @property
-    def box(self) -> Box:
-        return self.sample.boxes[self.index]
-
-    @property
-    def label(self) -> str:
-        return self.sample.labels[self.index]
-
-
-# A box, and what to paint.
-_Row = tuple[_Place, str]
-
-
-def _by_label(
-    samples: Sequence[Sample], labels: Sequence[str], among: Callable[[Sample], list[int]] = Sample.usable
-) -> dict[str, list[_Place]]:
-    found: dict[str, list[_Place]] = {label: [] for label in labels}
-    for sample in samples:
-        for index in among(sample):
-            if sample.labels[index] in found:
-                found[sample.labels[index]].append(_Place(sample, index))
-    return found
-
-
 def _some(items: Sequence[Any], count: int, seed: int) -> list[Any]:
     return random.Random(seed).sample(list(items), min(count, len(items)))  # noqa: S311
 
 
-def _opened(places: Sequence[_Place]) -> list[tuple[np.ndarray, _Place]]:
+def _opened(boxes: Sequence[Place]) -> list[tuple[np.ndarray, Place]]:
     """The pictures of some boxes, each read once."""
     opened: dict[object, np.ndarray] = {}
     found = []
-    for place in places[:MAX_TRAIN_BOXES]:
+    for place in boxes[:MAX_TRAIN_BOXES]:
         if place.sample.image not in opened:
             opened = {place.sample.image: read_picture(place.sample.image)}
         found.append((opened[place.sample.image], place))
     return found
 
 
-def _patches(train: Sequence[Sample], labels: Sequence[str], seed: int) -> dict[str, list[tuple[np.ndarray, Box]]]:
-    places = _by_label(train, labels)
+def _patches(known: dict[str, list[Place]], seed: int) -> dict[str, list[tuple[np.ndarray, Box]]]:
     return {
         label: [
             classifiers.patch(read_picture(place.sample.image), place.box)
-            for place in _some(places[label], MAX_TRAIN_BOXES, seed)
+            for place in _some(found, MAX_TRAIN_BOXES, seed)
         ]
-        for label in labels
+        for label, found in known.items()
     }
 
 
-def _rows(held: dict[str, list[_Place]], labels: Sequence[str], edits: int, seed: int) -> list[_Row]:
-    """What to paint where: each box as itself and as another class, every class equally often.
-
-    Boxes come again, with other seeds, where there are too few.
-    """
-    rng = random.Random(seed)  # noqa: S311
-    present = [label for label in labels if held[label]]
-    each = -(-edits // (len(present) * min(2, len(labels))))
-    rows = []
-    for label in present:
-        others = [other for other in labels if other != label]
-        places = [
-            place for _ in range(-(-each // len(held[label]))) for place in rng.sample(held[label], len(held[label]))
-        ]
-        for number, place in enumerate(places[:each]):
-            rows.append((place, label))
-            if others:
-                rows.append((place, others[number % len(others)]))
-    return rows
-
-
 def _painted(
-    inpainter: Inpainter, rows: Sequence[_Row], recipe: Recipe, rng: random.Random
-) -> Iterator[tuple[_Row, np.ndarray, np.ndarray, bool]]:
+    inpainter: Inpainter, rows: Sequence[Row], recipe: Recipe, rng: random.Random
+) -> Iterator[tuple[Row, np.ndarray, np.ndarray, bool]]:
     """Each row with its picture before and after, and whether the edit was accepted."""
     for start in range(0, len(rows), AT_ONCE):
         some = rows[start : start + AT_ONCE]
         pictures = [read_picture(place.sample.image) for place, _ in some]
         edits = [
-            [edit_as(target, picture, place.sample, place.index, recipe, rng)]
+            [places.edit_as(target, picture, place, recipe, rng)]
             for picture, (place, target) in zip(pictures, some, strict=True)
         ]
         edited, outcomes = paint_all(recipe, pictures, edits, inpainter)
@@ -274,12 +220,6 @@ def _painted(
 
 def _cut(picture: np.ndarray, box: Box) -> np.ndarray:
     return picture[box[1] : box[3], box[0] : box[2]].copy()
-
-
-def edit_as(target: str, picture: np.ndarray, sample: Sample, index: int, recipe: Recipe, rng: random.Random) -> Edit:
-    """The edit of a box of a picture as any class, beside neighbours that stay as they are."""
-    boxes = [sample.boxes[index], *(sample.neighbours(index) or ())]
-    return plan_box(recipe, Scene(picture.shape[0], picture.shape[1], boxes, [target] * len(boxes)), 0, rng)
 
 
 def _in_order(painted: _Boxes, targets: Sequence[str]) -> list[np.ndarray]:
@@ -311,7 +251,7 @@ def _signature(picture: np.ndarray) -> np.ndarray:
 
 
 def _real_found(
-    detector: heatmap.Detector, held: dict[str, list[_Place]], labels: Sequence[str], seed: int
+    detector: heatmap.Detector, held: dict[str, list[Place]], labels: Sequence[str], seed: int
 ) -> float | None:
     found = [
         finder.finds(detector, read_picture(place.sample.image), place.box, number)
@@ -340,7 +280,7 @@ def _without_denoiser(real: _Boxes, trips: _Boxes, labels: Sequence[str], seed: 
 
 
 def _round_trips(
-    held: dict[str, list[_Place]], context: float, size: int, round_trip: RoundTrip, labels: Sequence[str]
+    held: dict[str, list[Place]], context: float, size: int, round_trip: RoundTrip, labels: Sequence[str]
 ) -> _Boxes:
     found = _Boxes({label: [] for label in labels})
     for label in labels:
@@ -354,7 +294,7 @@ def _round_trips(
 
 def _diversity(
     inpainter: Inpainter,
-    held: dict[str, list[_Place]],
+    held: dict[str, list[Place]],
     real: _Boxes,
     recipe: Recipe,
     labels: Sequence[str],
@@ -369,7 +309,7 @@ def _diversity(
             variants = []
             for number in range(DIVERSE_SEEDS):
                 rng = random.Random(f"{seed}-{number}")  # noqa: S311
-                edit = edit_as(label, picture, place.sample, place.index, recipe, rng)
+                edit = places.edit_as(label, picture, place, recipe, rng)
                 variants.append(_signature(_cut(paint(recipe, picture, [edit], inpainter)[0], place.box)))
             differences += [np.abs(a - b).mean() for a, b in pairwise(variants)]
         usable = differences and between and np.mean(between) > 0

@@ -13,10 +13,13 @@ from inpaint_transform.fit.pictures import Sample, read_picture
 
 # Window side over longer box side: around the transform's default of 2.
 CONTEXT = (1.25, 2.5)
-# What the hole is. The box is what the transform paints by default, so it comes most often.
-HOLES = {"box": 0.65, "shape": 0.15, "part": 0.1, "background": 0.1}
+# What the hole is. The box is what the transform paints by default, so it comes most often. A part of an object fills
+# its hole to the edges, or leaves it empty: a model that sees many of these paints square cells, and nothing.
+HOLES = {"box": 0.8, "shape": 0.1, "part": 0.02, "background": 0.08}
 # Of the box's sides: how small a part may be.
 MIN_PART = 0.4
+# How bright a crop is made: rather darker, for what is white already tells no more.
+LIGHT = (0.6, 1.25)
 # How much of a background box may lie on objects, and how often one is looked for.
 MAX_COVERED = 0.15
 MAX_TRIES = 20
@@ -162,6 +165,6 @@ def _augmented(
     if turnable:
         turns = int(rng.integers(4))
         image, hole = np.rot90(image, turns), np.rot90(hole, turns)
-    gain = rng.uniform(0.85, 1.15) * rng.uniform(0.95, 1.05, 3)
+    gain = np.exp(rng.uniform(*np.log(LIGHT))) * rng.uniform(0.95, 1.05, 3)
     lit = np.clip(image * gain + rng.uniform(-12, 12), 0, 255).astype(np.uint8)
     return np.ascontiguousarray(lit), np.ascontiguousarray(hole)

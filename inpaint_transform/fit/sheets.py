@@ -12,9 +12,10 @@ import torch
 from inpaint_transform.core.paint import paint_all
 from inpaint_transform.core.protocol import Inpainter
 from inpaint_transform.core.recipe import Recipe
+from inpaint_transform.fit import places
 from inpaint_transform.fit.autoencoder import Pixels, round_trip
 from inpaint_transform.fit.denoise import to_images
-from inpaint_transform.fit.evaluate import edit_as, tile
+from inpaint_transform.fit.evaluate import tile
 from inpaint_transform.fit.pictures import Sample, read_picture
 
 ROWS = 8
@@ -34,28 +35,23 @@ def edit_sheet(inpainter: Inpainter, samples: Sequence[Sample], recipe: Recipe, 
     Returns:
         ``(H, W, 3)`` uint8.
     """
-    places: dict[str, list[tuple[Sample, int]]] = {label: [] for label in labels}
-    for sample in samples:
-        for index in sample.usable():
-            if sample.labels[index] in places:
-                places[sample.labels[index]].append((sample, index))
     rng = random.Random(0)  # noqa: S311 - which boxes, not cryptography
-    queues = [rng.sample(found, len(found)) for found in places.values() if found]
+    queues = [rng.sample(found, len(found)) for found in places.paintable(samples, labels).values() if found]
     turns = [queue[turn] for turn in range(ROWS) for queue in queues if turn < len(queue)][:ROWS]
     pictures, edits = [], []
-    for sample, index in turns:
-        picture, label = read_picture(sample.image), sample.labels[index]
-        others = [other for other in labels if other != label][:OTHER_CLASSES]
-        for target in [label, *others]:
+    for place in turns:
+        picture = read_picture(place.sample.image)
+        others = [other for other in labels if other != place.label][:OTHER_CLASSES]
+        for target in [place.label, *others]:
             pictures.append(picture)
-            edits.append([edit_as(target, picture, sample, index, recipe, random.Random(0))])  # noqa: S311
+            edits.append([places.edit_as(target, picture, place, recipe, random.Random(0))])  # noqa: S311
     painted, _ = paint_all(recipe, pictures, edits, inpainter)
     columns = len(pictures) // len(turns)
     rows = []
-    for number, (sample, index) in enumerate(turns):
+    for number, place in enumerate(turns):
         first = number * columns
         shown = [pictures[first], *painted[first : first + columns]]
-        rows.append(np.hstack([tile(picture, sample.boxes[index]) for picture in shown]))
+        rows.append(np.hstack([tile(picture, place.box) for picture in shown]))
     return np.vstack(rows)
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from benchmarks import scaling
 from benchmarks.study import quick
+from inpaint_transform.tiny import CHECKPOINT
 
 ROOT = Path(__file__).parents[2]
 HEAD = {"command", "date", "machine", "versions", "results"}
@@ -166,3 +167,10 @@ def test_optimizers_are_compared(tmp_path: Path) -> None:
         assert found["seconds_a_step"] > 0
     ends = [found["held_out"][-1][1] for found in ways.values()]
     assert len(set(ends)) == 3, ends
+
+
+@pytest.mark.slow
+def test_the_embedded_model_is_compared_with_another(tmp_path: Path) -> None:
+    results = run("model_speed", tmp_path, "--before", str(CHECKPOINT), "--size", "32", "--steps", "2", "--turns", "2")
+    assert results["settings"]["before"] == [32, 2, 2.0]
+    assert all(results[batch]["speed_over_before"] < 1 for batch in ("batch 1", "batch 8"))
