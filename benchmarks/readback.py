@@ -64,13 +64,10 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.quick:
         classifiers.STEPS, finder.STEPS, arguments.edits = 20, 20, 12
-    spec = ModelSpec(
-        arguments.model,
-        size=arguments.size,
-        steps=arguments.steps,
-        guidance_scale=arguments.guidance_scale,
-        serving="local",
-    )
+    asked = {name: getattr(arguments, name) for name in ("size", "steps", "guidance_scale")}
+    # None would undo what a preset says.
+    given = {name: value for name, value in asked.items() if value is not None}
+    spec = ModelSpec(arguments.model, serving="local", **given)
     inpainter, round_trip = connect(spec), load_round_trip(spec)
     start = time.monotonic()
     results: dict[str, Any] = {}

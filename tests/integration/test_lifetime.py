@@ -296,6 +296,7 @@ assert begun.wait(60)
 def test_what_a_killed_server_and_a_killed_owner_leave_the_next_start_removes(runtime):  # noqa: F811 - the fixture
     process = start_script(OWNER + "time.sleep(1000)")
     server = read_server(process)
+    process.send_signal(signal.SIGSTOP)  # or it might clear up before it is killed
     server.kill()
     process.kill()
     process.communicate()
