@@ -13,8 +13,8 @@ from inpaint_transform.fit.pictures import Sample, read_picture
 
 # Window side over longer box side: around the transform's default of 2.
 CONTEXT = (1.25, 2.5)
-# What the hole is. The box is what the transform paints by default, so it comes most often. A part of an object fills
-# its hole to the edges, or leaves it empty: a model that sees many of these paints square cells, and nothing.
+# What the hole is. The box is what the transform paints by default, so it comes most often. A part of an object often
+# fills its hole to the edges, or leaves it empty, as a whole object in its box never does: so it comes rarely.
 HOLES = {"box": 0.8, "shape": 0.1, "part": 0.02, "background": 0.08}
 # Of the box's sides: how small a part may be.
 MIN_PART = 0.4
