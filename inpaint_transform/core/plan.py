@@ -110,6 +110,11 @@ def plan_box(recipe: Recipe, scene: Scene, index: int, rng: random.Random) -> Ed
 
     Raises:
         ValueError: An unknown label or an unfilled prompt slot.
+
+    Examples:
+        >>> scene = Scene(480, 640, [(100, 100, 200, 180), (0, 0, 9, 9)], ["car", "cat"])
+        >>> plan_box(Recipe(prompts="a red {label}"), scene, 1, random.Random(0)).prompt
+        'a red cat'
     """
     return _Objects(recipe.spoken(scene.labels), scene).edit(index, rng)
 

@@ -42,7 +42,7 @@ Row = tuple[Place, str]
 def by_label(
     samples: Sequence[Sample], labels: Sequence[str], among: Callable[[Sample], list[int]] = Sample.usable
 ) -> dict[str, list[Place]]:
-    """The boxes of each class that are large enough."""
+    """The boxes of each class, those of a picture that ``among`` gives: by default the ones that are large enough."""
     found: dict[str, list[Place]] = {label: [] for label in labels}
     for sample in samples:
         for index in among(sample):
