@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionInpaintPipeline, UNet2DConditionModel
+from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from inpaint_transform.core.presets import PRESET_FIELDS
@@ -75,6 +77,54 @@ def resize(pipeline: Any, size: int) -> None:
     pipeline.vae.register_to_config(sample_size=size)
     pipeline.unet.register_to_config(sample_size=cells)
     pipeline.scheduler = new_scheduler(cells)
+
+
+def levels_above(own: int, size: int) -> int | None:
+    """How often a working size is to be doubled to get another one; None where that is not how they differ."""
+    levels = max(0, size // own).bit_length() - 1
+    return levels if levels > 0 and own << levels == size else None
+
+
+def grow(pipeline: Any, levels: int, seed: int) -> Any:
+    """A small pipeline at twice its working size a level, with the cells that its denoiser knows.
+
+    The autoencoder gets levels where pictures are largest and keeps its weights below them. Its decoder gives at first
+    what it gave before, enlarged; what its encoder gives means nothing until it has learnt the old latents.
+
+    Args:
+        pipeline: As ``build`` makes it; it keeps its autoencoder, and shares everything else.
+        levels: How many.
+        seed: Decides on the new weights.
+    """
+    old = pipeline.vae
+    widths = tuple(old.config.block_out_channels)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        vae = AutoencoderKL.from_config(
+            {
+                **old.config,
+                "block_out_channels": widths[:1] * levels + widths,
+                "down_block_types": ("DownEncoderBlock2D",) * (levels + len(widths)),
+                "up_block_types": ("UpDecoderBlock2D",) * (levels + len(widths)),
+                "sample_size": old.config.sample_size << levels,
+            }
+        )
+    # Blocks of the encoder count from the picture down, those of the decoder from the latents up.
+    moved = {
+        re.sub(r"(?<=encoder\.down_blocks\.)\d+", lambda number: str(int(number[0]) + levels), name): value
+        for name, value in old.state_dict().items()
+    }
+    vae.load_state_dict(moved, strict=False)
+    # What is new hands on what it gets.
+    for block in vae.decoder.up_blocks[len(widths) - 1 : -1]:
+        nn.init.dirac_(block.upsamplers[0].conv.weight)
+        nn.init.zeros_(block.upsamplers[0].conv.bias)
+    for block in (*vae.decoder.up_blocks[len(widths) :], *vae.encoder.down_blocks[:levels]):
+        for resnet in block.resnets:
+            nn.init.zeros_(resnet.conv2.weight)
+            nn.init.zeros_(resnet.conv2.bias)
+    vae.to(old.device, old.dtype)
+    return pipeline_of(vae, pipeline.text_encoder, pipeline.tokenizer, pipeline.unet, pipeline.scheduler)
 
 
 def learn_words(pipeline: Any, texts: Iterable[str], seed: int) -> None:

@@ -25,6 +25,8 @@ from inpaint_transform.fit.trainer import Progress, Stateful, Training
 RATE = 1e-3
 SHARPEN_RATE = 2e-4
 DIVERGENCE_WEIGHT = 1e-4
+# Of how much a latent may vary, beside the latent itself, where both are learnt from a teacher.
+LOGVAR_WEIGHT = 0.01
 # One example in eight is shown with its hole, as the pipeline will show it both.
 HOLED = 8
 PATIENCE = 10
@@ -84,7 +86,14 @@ def reconstruction_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Ten
 
 
 def train(
-    vae: Any, pixels: Pixels, held_out: Pixels, steps: int, batch: int, seed: int, path: Path
+    vae: Any,
+    pixels: Pixels,
+    held_out: Pixels,
+    steps: int,
+    batch: int,
+    seed: int,
+    path: Path,
+    teacher: Any | None = None,
 ) -> Iterator[Progress]:
     """Train an autoencoder; when the iterator ends, its best average is in place.
 
@@ -96,6 +105,7 @@ def train(
         batch: Crops a step.
         seed: Decides on crops and noise.
         path: The checkpoint.
+        teacher: An ``AutoencoderKL`` of smaller pictures whose latents are to be kept.
     """
     training = Training(path, dict(vae.named_parameters()), RATE, decay=0.999)
 
@@ -104,10 +114,18 @@ def train(
         with autocast(vae.device):
             posterior = vae.encode(target).latent_dist
             mean, logvar = posterior.mean.float(), posterior.logvar.float()
+            if teacher is None:
+                astray = DIVERGENCE_WEIGHT * 0.5 * (mean**2 + logvar.exp() - 1 - logvar).mean()
+            else:
+                # What the decoder gets now is what it will get, however far the encoder is.
+                wanted = _latents_of(teacher, target)
+                astray = functional.mse_loss(mean, wanted.mean) + LOGVAR_WEIGHT * functional.mse_loss(
+                    logvar, wanted.logvar
+                )
+                mean, logvar = wanted.mean, wanted.logvar
             noise = torch.randn(mean.shape, generator=rng).to(mean.device)
             output = vae.decode(mean + noise * torch.exp(0.5 * logvar)).sample.float()
-        divergence = 0.5 * (mean**2 + logvar.exp() - 1 - logvar).mean()
-        return reconstruction_loss(output, target) + DIVERGENCE_WEIGHT * divergence
+        return reconstruction_loss(output, target) + astray
 
     yield from training.run(steps, loss, _held_out_loss(vae, held_out, batch), patience=PATIENCE)
     training.finish()
@@ -194,6 +212,13 @@ def _drawn(vae: Any, pixels: Pixels, batch: int, seed: int, step: int) -> tuple[
     target, holes = pixels.batch(rng.integers(pixels.count, size=batch))
     target[::HOLED] = torch.where(holes[::HOLED], 0.0, target[::HOLED])
     return target.to(vae.device), torch.Generator().manual_seed(seed * 1_000_003 + step)
+
+
+@torch.no_grad()
+def _latents_of(teacher: Any, target: torch.Tensor) -> Any:
+    """How a teacher encodes pictures that are larger than those it knows."""
+    times = target.shape[-1] // teacher.config.sample_size
+    return teacher.encode(functional.avg_pool2d(target, times)).latent_dist
 
 
 def _held_out_loss(vae: Any, pixels: Pixels, batch: int) -> Callable[[], float]:

@@ -138,7 +138,11 @@ def fit(
     cell = 2 ** (len(pipeline.vae.config.block_out_channels) - 1)
     own = (chosen.spec and not chosen.whole and chosen.spec.size) or pipeline.unet.config.sample_size * cell
     side = _side(size or own, cell, pipeline.unet)
-    if chosen.whole and side != own:
+    teacher = None
+    if chosen.spec is not None and chosen.whole and (levels := architectures.levels_above(own, side)):
+        teacher, pipeline = pipeline.vae, architectures.grow(pipeline, levels, seed)
+        cell <<= levels
+    elif chosen.whole and side != own:
         architectures.resize(pipeline, side)
     start = card.make(base, chosen.whole, side, trained, kept, licence, command, {**vars(plan)})
     settings = {
@@ -164,9 +168,9 @@ def fit(
     run = _Run(
         pipeline, chosen, PipelineInpainter(pipeline, side, cell, _guidance(chosen)), recipe, labels, out, progress
     )
-    trainer = full.train if chosen.whole else lora.train
+    arguments = (pipeline, drawn, unseen, captions, plan, work, progress)
     begun = time.monotonic()
-    for name, total, step in trainer(pipeline, drawn, unseen, captions, plan, work, progress):
+    for name, total, step in full.train(*arguments, teacher) if chosen.whole else lora.train(*arguments):
         run.follow(name, total, step, kept if usable else trained)
     run.end()
     _save(pipeline, chosen, out)

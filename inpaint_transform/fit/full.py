@@ -34,7 +34,14 @@ HELD_OUT_PIXELS = 64
 
 
 def train(
-    pipeline: Any, crops: Crops, held_out: Crops | None, captions: Captions, plan: Plan, work: Path, progress: bool
+    pipeline: Any,
+    crops: Crops,
+    held_out: Crops | None,
+    captions: Captions,
+    plan: Plan,
+    work: Path,
+    progress: bool,
+    teacher: Any | None = None,
 ) -> Iterator[tuple[str, int, Progress]]:
     """Train a pipeline in place; it holds the best average when the iterator ends.
 
@@ -46,22 +53,26 @@ def train(
         plan: Steps, batch, seed and the like.
         work: Where checkpoints and caches are kept.
         progress: Whether to show bars while crops are cut and encoded.
+        teacher: The autoencoder that the pipeline had before it grew, whose latents the denoiser knows.
 
     Yields:
         After each step: what is trained, its steps in all, and where it stands.
     """
+    if teacher is not None:
+        teacher.float().requires_grad_(False).to(pipeline.vae.device)
     for model in (pipeline.vae, pipeline.unet, pipeline.text_encoder):
         model.float().requires_grad_(True)
     vae = pipeline.vae
     pixels = autoencoder.Pixels(crops, plan.crops_of_autoencoder, plan.seed + 1, work / "pixels.npy", progress)
     unseen = autoencoder.Pixels(held_out or crops, HELD_OUT_PIXELS, plan.seed + 2, work / "unseen.npy", progress)
     steps, batch = plan.steps_of_autoencoder, plan.batch_of_autoencoder
-    for step in autoencoder.train(vae, pixels, unseen, steps, batch, plan.seed, work / "autoencoder.pt"):
+    for step in autoencoder.train(vae, pixels, unseen, steps, batch, plan.seed, work / "autoencoder.pt", teacher):
         yield "autoencoder", steps, step
     steps = plan.steps_of_decoder
     for step in autoencoder.sharpen(vae, pixels, steps, batch, plan.seed, work / "decoder.pt"):
         yield "decoder", steps, step
-    autoencoder.normalise(vae, pixels)
+    if teacher is None:
+        autoencoder.normalise(vae, pixels)
     vae.requires_grad_(False)
     latents = cache_latents(vae, crops, plan.crops, plan.seed + 3, work / "latents.pt", progress)
     kept = held_out and cache_latents(vae, held_out, HELD_OUT_COUNT, plan.seed + 4, work / "unseen.pt", progress)

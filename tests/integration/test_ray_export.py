@@ -33,8 +33,9 @@ def source(tmp_path):
     return folder
 
 
+# Long enough for the second painter to be greeted before the first one has painted everything.
 def run(source: Path, target: Path, model: ModelSpec) -> Path:
-    return export(source, target, "yolo", names="cone", copies=3, prompts="sleep 0.02", model=model).target
+    return export(source, target, "yolo", names="cone", copies=3, prompts="sleep 0.1", model=model).target
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -74,7 +75,7 @@ def test_an_export_on_painters_that_are_lost_goes_on_on_one_machine(nodes, sourc
                 "yolo",
                 names="cone",
                 copies=3,
-                prompts="sleep 0.02",
+                prompts="sleep 0.1",
                 model=ray_spec(nodes, "crowded"),
                 progress=lambda items, **about: _told(items, tell if about["desc"] == "painting" else None),
             )
