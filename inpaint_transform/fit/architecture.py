@@ -123,8 +123,7 @@ def grow(pipeline: Any, levels: int, seed: int) -> Any:
         for resnet in block.resnets:
             nn.init.zeros_(resnet.conv2.weight)
             nn.init.zeros_(resnet.conv2.bias)
-    vae.to(old.device, old.dtype)
-    return pipeline_of(vae, pipeline.text_encoder, pipeline.tokenizer, pipeline.unet, pipeline.scheduler)
+    return pipeline_of(vae.to(old.device), pipeline.text_encoder, pipeline.tokenizer, pipeline.unet, pipeline.scheduler)
 
 
 def learn_words(pipeline: Any, texts: Iterable[str], seed: int) -> None:

@@ -6,6 +6,7 @@ import diffusers
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from inpaint_transform.fit import architecture
 
@@ -71,6 +72,43 @@ def test_a_resized_one_paints_at_its_size_with_the_same_weights() -> None:
     image = pipeline("a cone", grey, hole, height=48, width=48, num_inference_steps=2, output_type="np").images
     assert image.shape == (1, 48, 48, 3)
     assert np.isfinite(image).all()
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+def test_a_grown_one_draws_what_it_drew_before_but_larger(levels: int) -> None:
+    small = architecture.build("minute", ["a cone"], 0)
+    grown = architecture.grow(small, levels, 0)
+    assert grown.vae_scale_factor == small.vae_scale_factor << levels
+    assert grown.unet is small.unet
+    seen: list[torch.Tensor] = []
+    for pipeline in (small, grown):
+        pipeline.vae.decoder.conv_norm_out.register_forward_hook(lambda _, given, __: seen.append(given[0]))
+        with torch.no_grad():
+            pipeline.vae.decode(torch.randn(2, 4, 16, 16, generator=torch.Generator().manual_seed(0)))
+    assert torch.equal(functional.interpolate(seen[0], scale_factor=1 << levels), seen[1])
+    size = grown.unet.config.sample_size * grown.vae_scale_factor
+    grey, hole = torch.full((1, 3, size, size), 0.5), torch.ones(1, 1, size, size)
+    image = grown("a cone", grey, hole, height=size, width=size, num_inference_steps=2, output_type="np").images
+    assert image.shape == (1, size, size, 3)
+    assert np.isfinite(image).all()
+
+
+def test_growing_is_the_same_each_time_and_leaves_the_global_generator_alone() -> None:
+    small = architecture.build("minute", ["a cone"], 0)
+    state = torch.get_rng_state()
+    first, second = (architecture.grow(small, 1, 3).vae.state_dict() for _ in range(2))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize(("own", "size", "levels"), [(64, 128, 1), (64, 256, 2), (96, 192, 1)])
+def test_levels_above(own: int, size: int, levels: int) -> None:
+    assert architecture.levels_above(own, size) == levels
+
+
+@pytest.mark.parametrize("size", [32, 64, 96, 127, 160, 192])
+def test_other_sizes_are_no_levels_above(size: int) -> None:
+    assert architecture.levels_above(64, size) is None
 
 
 def test_unknown_names() -> None:

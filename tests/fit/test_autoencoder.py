@@ -42,6 +42,23 @@ def test_it_learns(pixels: Pixels, vae: Any, tmp_path: Path) -> None:
     assert steps[-1].loss < steps[0].loss * 0.95
 
 
+def test_a_grown_one_learns_the_latents_that_it_had(samples: list[Sample], vae: Any, tmp_path: Path) -> None:
+    fine = Pixels(Crops(samples, 64, 4), 24, 0, tmp_path / "fine.npy", progress=False)
+    base = architecture.build("minute", ["a"], 0)
+    images = fine.batch(np.arange(24))[0]
+
+    def distance(grown: Any) -> float:
+        with torch.no_grad():
+            old = base.vae.encode(functional.avg_pool2d(images, 2)).latent_dist.mode()
+            return float((grown.encode(images).latent_dist.mode() - old).abs().mean() / old.std())
+
+    grown = architecture.grow(base, 1, 0).vae
+    before, teacher = distance(grown), {name: value.clone() for name, value in base.vae.state_dict().items()}
+    list(autoencoder.train(grown, fine, fine, 60, 4, 0, tmp_path / "autoencoder.pt", base.vae))
+    assert distance(grown) < 0.5 * before
+    assert all(torch.equal(value, teacher[name]) for name, value in base.vae.state_dict().items())
+
+
 def test_sharpening_changes_the_decoder_only_and_resumes(pixels: Pixels, tmp_path: Path) -> None:
     def sharpened(path: Path, *lengths: int) -> dict[str, torch.Tensor]:
         for steps in lengths:

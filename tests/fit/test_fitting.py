@@ -147,6 +147,23 @@ def test_a_small_model_is_fitted_to_another_size(samples: list[Sample], folder: 
         fit(samples, out=folder / "48", steps=1, **settings)
 
 
+def test_a_small_model_at_twice_its_size_keeps_its_cells(samples: list[Sample], folder: Path, hasty: None) -> None:
+    settings = {**NOTHING, "steps_of_autoencoder": 2, "steps_of_decoder": 2}
+    fit(samples, out=folder / "32", steps=1, **settings)
+    del settings["architecture"]
+    settings["base"] = str(folder / "32")
+    card = fit(samples, out=folder / "64", steps=1, size=64, **{**settings, "edits": 4})
+    assert card["size"] == 64
+    assert card["evaluation"]["edits"] == 4
+    old, new = (diffusers.StableDiffusionInpaintPipeline.from_pretrained(folder / name) for name in ("32", "64"))
+    assert new.unet.config.sample_size == old.unet.config.sample_size
+    assert new.vae_scale_factor == 2 * old.vae_scale_factor
+    assert torch.equal(new.scheduler.alphas_cumprod, old.scheduler.alphas_cumprod)
+    # And what was made so is a base like any other.
+    card = fit(samples, out=folder / "again", steps=1, **{**settings, "base": str(folder / "64")})
+    assert card["size"] == 64
+
+
 def test_a_size_between_cells(samples: list[Sample], folder: Path, tmp_path: Path) -> None:
     import pipelines
 
