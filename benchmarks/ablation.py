@@ -30,7 +30,7 @@ from benchmarks.tiny import data
 from inpaint_transform.core.boxes import Box
 from inpaint_transform.core.crops import align_mask
 from inpaint_transform.core.edit import Edit
-from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.core.models import PRESETS, ModelSpec
 from inpaint_transform.core.paint import paint_all
 from inpaint_transform.core.plan import Scene, plan
 from inpaint_transform.core.protocol import InpaintRequest
@@ -42,7 +42,7 @@ from inpaint_transform.tools.bench import samples
 DEFAULT = "default"
 DEFAULT_4 = "4-channel UNet"
 # Side of the tiny model's crops in pixels.
-SIZE = 64
+SIZE = PRESETS["tiny"].size
 
 
 class Painter(Engine):
@@ -199,15 +199,10 @@ def ways_of(folder: Path, batch: int, steps: tuple[int, int, int], compiled: boo
 
 
 def tiny_autoencoder(folder: Path) -> Path:
-    """Save a TAESD with one halving less, as the tiny model's latents have it."""
+    """Save a TAESD, which has the tiny model's cells of eight pixels."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        vae = diffusers.AutoencoderTiny(
-            encoder_block_out_channels=(64,) * 3,
-            decoder_block_out_channels=(64,) * 3,
-            num_encoder_blocks=(1, 3, 3),
-            num_decoder_blocks=(3, 3, 1),
-        )
+        vae = diffusers.AutoencoderTiny()
     vae.save_pretrained(folder)
     return folder
 

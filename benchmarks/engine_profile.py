@@ -83,11 +83,11 @@ class Profiled:
     """
 
     def __init__(self, folder: str, steps: int) -> None:
-        from inpaint_transform.core.models import ModelSpec
+        from inpaint_transform.core.models import PRESETS, ModelSpec
         from inpaint_transform.engine import Engine
 
         self.clock = Clock()
-        self._engine = Engine(ModelSpec(folder, device="cpu", size=64, steps=steps, guidance_scale=2.0))
+        self._engine = Engine(ModelSpec(folder, device="cpu", size=PRESETS["tiny"].size, steps=steps, guidance_scale=2.0))
         pipeline = self._engine._pipeline  # the parts must be timed where they are
         pipeline.__class__ = type(type(pipeline).__name__, (type(pipeline),), {})  # of this engine alone
         self.clock.wrap(type(pipeline), "__call__", "rest_of_diffusers_call")
@@ -102,9 +102,10 @@ class Profiled:
         """Paint one batch of noise with a box in the middle."""
         from inpaint_transform.core.protocol import InpaintRequest
 
-        pixels = np.random.default_rng(0).integers(0, 255, (batch, 64, 64, 3), np.uint8)
-        mask = np.zeros((64, 64), bool)
-        mask[14:50, 14:50] = True
+        size = self._engine.size
+        pixels = np.random.default_rng(0).integers(0, 255, (batch, size, size, 3), np.uint8)
+        mask = np.zeros((size, size), bool)
+        mask[size // 4 : -size // 4, size // 4 : -size // 4] = True
         requests = [
             InpaintRequest(image, mask, f"a photo of a {word} {number}", seed=number)
             for number, image in enumerate(pixels)

@@ -58,8 +58,9 @@ import sys, diffusers, numpy, torch
 pipe = diffusers.StableDiffusionInpaintPipeline.from_pretrained(
     sys.argv[1], torch_dtype=torch.float32, local_files_only=True
 )
-crops, masks = numpy.zeros((4, 64, 64, 3), "f4"), numpy.ones((4, 64, 64), "f4")
-pipe(["a cell"] * 4, crops, masks, height=64, width=64, num_inference_steps=3)
+size = int(sys.argv[2])
+crops, masks = numpy.zeros((4, size, size, 3), "f4"), numpy.ones((4, size, size), "f4")
+pipe(["a cell"] * 4, crops, masks, height=size, width=size, num_inference_steps=3)
 print("painted", flush=True)
 sys.stdin.read()
 """
@@ -123,7 +124,7 @@ def take_turn(way: Way, batch: Sequence[Sample]) -> Turn:
 
 def alone_mib() -> float | None:
     """Memory of a process that has painted with nothing but diffusers."""
-    command = [sys.executable, "-c", ALONE, SPEC.resolved().id]
+    command = [sys.executable, "-c", ALONE, SPEC.resolved().id, str(SPEC.resolved().size)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         if process.stdout is None or process.stdout.readline() != "painted\n":
             raise RuntimeError("the pipeline did not paint")

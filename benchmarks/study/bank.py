@@ -28,7 +28,7 @@ from inpaint_transform.core import crops
 from inpaint_transform.core.balancing import balance
 from inpaint_transform.core.boxes import Box
 from inpaint_transform.core.edit import Edit
-from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.core.models import PRESETS, ModelSpec
 from inpaint_transform.core.paint import paint_all
 from inpaint_transform.core.plan import Scene, obstacles, plan
 from inpaint_transform.core.protocol import Inpainter, Judge
@@ -175,7 +175,10 @@ def _tools(
     spec = ModelSpec(model, steps=painting.steps, serving="local")
     if painting.closed:
         fitted = str(_fit(samples, painting, cache, draw))
-        spec = ModelSpec(fitted, steps=painting.steps or 12, guidance_scale=2.0, serving="local")
+        best = PRESETS["tiny"]
+        spec = ModelSpec(
+            fitted, steps=painting.steps or best.steps, guidance_scale=best.guidance_scale, serving="local"
+        )
     if not painting.generated:
         # Here, for a run that finds its bank needs no diffusers, which takes seconds to load.
         from inpaint_transform.fit.autoencoder import load_round_trip

@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, help="working size")
     parser.add_argument("--steps", type=int, help="of the denoiser")
     parser.add_argument("--batch", type=int)
+    parser.add_argument("--rate", type=float, help="learning rate of the denoiser")
     parser.add_argument("--crops", type=int)
     parser.add_argument("--autoencoder-steps", type=int)
     parser.add_argument("--decoder-steps", type=int)
@@ -65,6 +66,7 @@ def main() -> None:
         steps=arguments.steps,
         batch=arguments.batch,
         crops=arguments.crops,
+        rate=arguments.rate,
         steps_of_autoencoder=arguments.autoencoder_steps,
         steps_of_decoder=arguments.decoder_steps,
         edits=arguments.edits,

@@ -19,7 +19,7 @@ from inpaint_transform.fit.vocabulary import new_tokenizer, with_words
 # 1/2 and 1/4 of the latent, and of the text encoder. A cell of four pixels: with the four channels that a pipeline of
 # this class takes, one of eight does not hold an outline, and cones come back bent.
 ARCHITECTURES: dict[str, dict[str, Any]] = {
-    "tiny": {"size": 96, "autoencoder": (32, 64, 96), "denoiser": (64, 128, 160), "text": 64},
+    "tiny": {"size": 64, "autoencoder": (32, 64, 96), "denoiser": (64, 128, 160), "text": 64},
     # For tests: learns colours within seconds.
     "minute": {"size": 32, "autoencoder": (8, 16), "denoiser": (16, 32), "text": 16},
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ PATIENCE = 10
 # Where the pull of the critic on the last layer is brought to, over that of the reconstruction.
 CRITIC_SHARE = 0.5
 MAX_CRITIC_WEIGHT = 10.0
+# Side in pixels of what a painted picture has to keep while it is made sharper.
+COARSE = 16
 # By how much the critic sees fine detail enlarged.
 DETAIL = 10.0
 
@@ -131,15 +134,32 @@ def train(
     training.finish()
 
 
-def sharpen(vae: Any, pixels: Pixels, steps: int, batch: int, seed: int, path: Path) -> Iterator[Progress]:
+@dataclass(frozen=True, eq=False)
+class Painted:
+    """What a denoiser has painted, for a decoder to learn from.
+
+    Attributes:
+        latents: ``(N, C, h, w)`` float, as the decoder takes them.
+        coarse: ``(N, 3, COARSE, COARSE)`` float in [-1, 1], what the decoder made of them before it learnt.
+    """
+
+    latents: torch.Tensor
+    coarse: torch.Tensor
+
+
+def sharpen(
+    vae: Any, pixels: Pixels, painted: Painted, steps: int, batch: int, seed: int, path: Path
+) -> Iterator[Progress]:
     """Train the decoder alone against a critic that tells real crops from decoded ones (Esser et al., 2012.09841).
 
-    A loss on pixels leaves the mean of all that the latent may stand for, which is blurred. The encoder stays as it is,
-    so latents keep their meaning.
+    A loss on pixels leaves the mean of all that the latent may stand for, which is blurred. Half of the latents are
+    painted ones, which are what a decoder gets in use: nobody knows how they should look, so they have to convince the
+    critic, and to keep their colours and coarse shapes. The encoder stays as it is, so latents keep their meaning.
 
     Args:
         vae: An ``AutoencoderKL`` on its device.
         pixels: What to train on.
+        painted: What is painted beside it.
         steps: How many in all.
         batch: Crops a step.
         seed: Decides on crops and noise.
@@ -150,33 +170,58 @@ def sharpen(vae: Any, pixels: Pixels, steps: int, batch: int, seed: int, path: P
         critic = Critic().to(vae.device)
     answers = torch.optim.Adam(critic.parameters(), SHARPEN_RATE, betas=(0.5, 0.9))
     beside: dict[str, Stateful] = {"critic": critic, "answers": answers}
+    vae.decoder.requires_grad_(True)
+    vae.post_quant_conv.requires_grad_(True)
     training = Training(path, _of_decoder(vae), SHARPEN_RATE, decay=0.999, beside=beside)
     last = vae.decoder.conv_out.weight
+    encoded = -(-batch // 2)
 
     def loss(step: int) -> torch.Tensor:
         target, rng = _drawn(vae, pixels, batch, seed + 1, step)
+        chosen = torch.randint(len(painted.latents), (batch - encoded,), generator=rng)
         with torch.no_grad(), autocast(vae.device):
-            posterior = vae.encode(target).latent_dist
+            posterior = vae.encode(target[:encoded]).latent_dist
             mean, std = posterior.mean.float(), posterior.std.float()
             latents = mean + std * torch.randn(mean.shape, generator=rng).to(mean.device)
+        latents = torch.cat([latents, painted.latents[chosen].to(latents)])
         with autocast(vae.device):
             output = vae.decode(latents).sample.float()
-            real, painted = critic(target).float(), critic(output.detach()).float()
+            real, unreal = critic(target).float(), critic(output.detach()).float()
         answers.zero_grad(set_to_none=True)
-        (functional.relu(1 - real) + functional.relu(1 + painted)).mean().backward()
+        (functional.relu(1 - real).mean() + functional.relu(1 + unreal).mean()).backward()
         answers.step()
         critic.requires_grad_(False)
         with autocast(vae.device):
             unconvincing = -critic(output).float().mean()
         critic.requires_grad_(True)
-        rebuilt = reconstruction_loss(output, target)
+        rebuilt = reconstruction_loss(output[:encoded], target[:encoded])
+        if len(chosen):
+            coarse = functional.interpolate(output[encoded:], size=(COARSE, COARSE), mode="area")
+            rebuilt = rebuilt + functional.l1_loss(coarse, painted.coarse[chosen].to(coarse))
         [pull] = torch.autograd.grad(rebuilt, last, retain_graph=True)
         [push] = torch.autograd.grad(unconvincing, last, retain_graph=True)
         weight = CRITIC_SHARE * pull.norm() / (push.norm() + 1e-4)
         return rebuilt + weight.clamp(max=MAX_CRITIC_WEIGHT) * unconvincing
 
-    yield from training.run(steps, loss)
+    for progress in training.run(steps, loss):
+        if progress.checked:
+            with training.averaged():
+                yield progress
+        else:
+            yield progress
     training.finish()
+    vae.requires_grad_(False)
+
+
+@torch.no_grad()
+def coarse_pictures(vae: Any, latents: torch.Tensor, at_once: int = 8) -> torch.Tensor:
+    """What a decoder makes of latents, ``(N, 3, COARSE, COARSE)`` float."""
+    found = []
+    for some in latents.split(at_once):
+        with autocast(vae.device):
+            output = vae.decode(some.to(vae.device)).sample.float()
+        found.append(functional.interpolate(output, size=(COARSE, COARSE), mode="area").cpu())
+    return torch.cat(found)
 
 
 class Critic(nn.Sequential):

@@ -354,7 +354,7 @@ class _Run:
     def _sheet(self, step: int, samples: Sequence[Sample]) -> None:
         folder = self.out / "sheets"
         folder.mkdir(exist_ok=True)
-        if self.stage in ("autoencoder", "decoder"):
+        if self.stage == "autoencoder":
             pixels = autoencoder.Pixels.kept(self.out / "training" / "unseen.npy")
             sheet = sheets.round_trip_sheet(self.pipeline.vae, pixels)
         else:

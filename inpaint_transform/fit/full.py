@@ -1,36 +1,45 @@
-"""All weights of a small model: its autoencoder first, then denoiser and text encoder on cached latents."""
+"""All weights of a small model: its autoencoder, then denoiser and text encoder on cached latents, then the decoder."""
 
 from __future__ import annotations
 
 import contextlib
 import copy
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from tqdm import tqdm
 
 from inpaint_transform.fit import autoencoder
+from inpaint_transform.fit.architecture import GUIDANCE_SCALE, STEPS
 from inpaint_transform.fit.bases import quiet
 from inpaint_transform.fit.captions import Captions
 from inpaint_transform.fit.denoise import (
     HELD_OUT_COUNT,
+    Latents,
     Predict,
     Schedule,
     autocast,
     cache_latents,
     held_out_loss,
     step_loss,
+    take,
 )
 from inpaint_transform.fit.examples import Crops
 from inpaint_transform.fit.hyperparameters import Plan
-from inpaint_transform.fit.trainer import Progress, Training
+from inpaint_transform.fit.trainer import Progress, Training, write_whole
 
 RATE = 4e-4
 PATIENCE = 12
 # Of the autoencoder's crops, for its loss on what is held out.
 HELD_OUT_PIXELS = 64
+# Examples that are painted for the decoder to learn from.
+MAX_PAINTED = 3000
+_PAINTED_AT_ONCE = 16
 
 
 def train(
@@ -65,12 +74,9 @@ def train(
     vae = pipeline.vae
     pixels = autoencoder.Pixels(crops, plan.crops_of_autoencoder, plan.seed + 1, work / "pixels.npy", progress)
     unseen = autoencoder.Pixels(held_out or crops, HELD_OUT_PIXELS, plan.seed + 2, work / "unseen.npy", progress)
-    steps, batch = plan.steps_of_autoencoder, plan.batch_of_autoencoder
-    for step in autoencoder.train(vae, pixels, unseen, steps, batch, plan.seed, work / "autoencoder.pt", teacher):
+    steps, batch_of_pixels, path = plan.steps_of_autoencoder, plan.batch_of_autoencoder, work / "autoencoder.pt"
+    for step in autoencoder.train(vae, pixels, unseen, steps, batch_of_pixels, plan.seed, path, teacher):
         yield "autoencoder", steps, step
-    steps = plan.steps_of_decoder
-    for step in autoencoder.sharpen(vae, pixels, steps, batch, plan.seed, work / "decoder.pt"):
-        yield "decoder", steps, step
     if teacher is None:
         autoencoder.normalise(vae, pixels)
     vae.requires_grad_(False)
@@ -89,6 +95,45 @@ def train(
         else:
             yield "denoiser", plan.steps, step
     training.finish()
+    if plan.steps_of_decoder:
+        painted = _painted(pipeline, latents, captions, plan.seed, work / f"painted-{training.step}.pt", progress)
+        steps, path = plan.steps_of_decoder, work / "decoder.pt"
+        for step in autoencoder.sharpen(vae, pixels, painted, steps, batch_of_pixels, plan.seed, path):
+            yield "decoder", steps, step
+
+
+@torch.no_grad()
+def _painted(
+    pipeline: Any, latents: Latents, captions: Captions, seed: int, path: Path, progress: bool
+) -> autoencoder.Painted:
+    """What the pipeline paints of the cached examples, once: the next call finds it on disk."""
+    if path.exists():
+        kept = torch.load(path, weights_only=True)
+        return autoencoder.Painted(kept["latents"], kept["coarse"])
+    rng, device = random.Random(seed), pipeline.vae.device  # noqa: S311 - captions
+    size, found = pipeline.vae.config.sample_size, []
+    rows = torch.arange(min(MAX_PAINTED, len(latents.labels))).split(_PAINTED_AT_ONCE)
+    for chosen in tqdm(rows, "painting", unit="batch", disable=None if progress else True):
+        some = take(latents, chosen, device)
+        with autocast(device), quiet():
+            painted = pipeline(
+                prompt=[captions.draw(label, rng) for label in some.labels],
+                image=torch.zeros(len(chosen), 3, size, size),
+                mask_image=functional.interpolate(some.hole.float(), size=(size, size)),
+                masked_image_latents=some.masked.float(),
+                height=size,
+                width=size,
+                strength=1.0,
+                num_inference_steps=STEPS,
+                guidance_scale=GUIDANCE_SCALE,
+                generator=[torch.Generator().manual_seed(row) for row in chosen.tolist()],
+                output_type="latent",
+            ).images
+        found.append(painted.float().cpu() / pipeline.vae.config.scaling_factor)
+    whole = torch.cat(found)
+    coarse = autoencoder.coarse_pictures(pipeline.vae, whole)
+    write_whole({"latents": whole, "coarse": coarse}, path)
+    return autoencoder.Painted(whole, coarse)
 
 
 def _predict(pipeline: Any) -> Predict:

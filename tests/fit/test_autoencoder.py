@@ -60,11 +60,15 @@ def test_a_grown_one_learns_the_latents_that_it_had(samples: list[Sample], vae: 
 
 
 def test_sharpening_changes_the_decoder_only_and_resumes(pixels: Pixels, tmp_path: Path) -> None:
+    latents = torch.randn(5, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    coarse = autoencoder.coarse_pictures(architecture.build("minute", ["a"], 0).vae, latents)
+    painted = autoencoder.Painted(latents, coarse)
+
     def sharpened(path: Path, *lengths: int) -> dict[str, torch.Tensor]:
         for steps in lengths:
             vae = architecture.build("minute", ["a"], 0).vae
-            list(zip(range(steps), autoencoder.sharpen(vae, pixels, 6, 4, 0, path), strict=False))
-        list(autoencoder.sharpen(vae, pixels, 6, 4, 0, path))
+            list(zip(range(steps), autoencoder.sharpen(vae, pixels, painted, 6, 4, 0, path), strict=False))
+        list(autoencoder.sharpen(vae, pixels, painted, 6, 4, 0, path))
         return vae.state_dict()
 
     before = architecture.build("minute", ["a"], 0).vae.state_dict()
@@ -73,6 +77,21 @@ def test_sharpening_changes_the_decoder_only_and_resumes(pixels: Pixels, tmp_pat
     assert changed == {"decoder", "post_quant_conv"}
     broken = sharpened(tmp_path / "broken.pt", 3, 6)
     assert all(torch.equal(after[name], broken[name]) for name in after)
+
+
+def test_painted_pictures_keep_their_colours(pixels: Pixels, vae: Any, tmp_path: Path) -> None:
+    latents = torch.randn(8, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    before = autoencoder.coarse_pictures(vae, latents)
+    assert before.shape == (8, 3, autoencoder.COARSE, autoencoder.COARSE)
+
+    def drifted(coarse: torch.Tensor, name: str) -> float:
+        other = architecture.build("minute", ["a"], 0).vae
+        painted = autoencoder.Painted(latents, coarse)
+        list(autoencoder.sharpen(other, pixels, painted, 30, 8, 0, tmp_path / name))
+        return float((autoencoder.coarse_pictures(other, latents) - before).mean())
+
+    # Whatever the critic says: where the pictures are to be lighter, they become lighter.
+    assert drifted(before + 1, "lighter.pt") > drifted(before, "same.pt") + 0.01
 
 
 def test_the_critic_sees_patches() -> None:

@@ -85,7 +85,7 @@ class Holding(Invert):
 class Noise(Invert):
     """Paints noise that the seed decides, as a real model does."""
 
-    size = 64  # that of tiny, for which it stands in: a client remembers the size
+    size = PRESETS["tiny"].size  # for which it stands in: a client remembers the size
 
     def _paint(self, request: InpaintRequest) -> InpaintResult:
         noise = np.random.default_rng(request.seed).integers(0, 256, request.image.shape, np.uint8)
