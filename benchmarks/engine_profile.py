@@ -87,7 +87,9 @@ class Profiled:
         from inpaint_transform.engine import Engine
 
         self.clock = Clock()
-        self._engine = Engine(ModelSpec(folder, device="cpu", size=PRESETS["tiny"].size, steps=steps, guidance_scale=2.0))
+        self._engine = Engine(
+            ModelSpec(folder, device="cpu", size=PRESETS["tiny"].size, steps=steps, guidance_scale=2.0)
+        )
         pipeline = self._engine._pipeline  # the parts must be timed where they are
         pipeline.__class__ = type(type(pipeline).__name__, (type(pipeline),), {})  # of this engine alone
         self.clock.wrap(type(pipeline), "__call__", "rest_of_diffusers_call")

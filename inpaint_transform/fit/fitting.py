@@ -91,7 +91,7 @@ def fit(
         rate: Learning rate of the denoiser, in (0, 1). Default 4e-4, of a LoRA 1e-4.
         every: Steps between checkpoints. Default 100.
         steps_of_autoencoder: Steps of a small model's autoencoder. Default 500, from nothing 12,000.
-        steps_of_decoder: Steps of its decoder against a critic, which makes it sharp. Default 250 and 4000.
+        steps_of_decoder: Steps of its decoder against a critic, which makes it sharp. Default 1000 and 4000.
         size: Side of the working crop in pixels. Default: the base's own, or the architecture's. Twice that of a
             small base (or four times, ...) keeps its cells: its autoencoder gets a level, and painting hardly slower.
         seed: Decides on every draw.
@@ -160,7 +160,9 @@ def fit(
     drawn = Crops(trained, side, cell, turnable, shares)
     usable = bool(count_labels(kept).keys() & set(labels))
     unseen = Crops(_known(kept, labels), side, cell, turnable) if usable else None
-    said = caveats.before(trained, kept, unknown, np.inf if kind == "nothing" else _psnr(teacher or pipeline.vae, drawn))
+    said = caveats.before(
+        trained, kept, unknown, np.inf if kind == "nothing" else _psnr(teacher or pipeline.vae, drawn)
+    )
     for sentence in said:
         logger.warning("%s", sentence)
 

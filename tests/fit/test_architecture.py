@@ -11,13 +11,13 @@ from torch.nn import functional
 from inpaint_transform.fit import architecture
 
 
-def test_the_embedded_one_is_small_and_sees_twenty_four_cells() -> None:
+def test_tiny_is_small_and_sees_sixteen_cells() -> None:
     pipeline = architecture.build("tiny", ["a cone"], 0)
     models = (pipeline.unet, pipeline.vae, pipeline.text_encoder)
     parameters = sum(value.numel() for model in models for value in model.parameters())
     assert 2 * parameters < 25e6  # bytes of float16
     assert pipeline.unet.config.in_channels == 9
-    assert pipeline.unet.config.sample_size == 24
+    assert pipeline.unet.config.sample_size == 16
     assert pipeline.vae_scale_factor * pipeline.unet.config.sample_size == architecture.ARCHITECTURES["tiny"]["size"]
 
 

@@ -14,7 +14,10 @@ from inpaint_transform.fit.architecture import GUIDANCE_SCALE, STEPS
 
 @pytest.mark.parametrize(
     ("whole", "use"),
-    [(True, f'ModelSpec("out", size=64, steps={STEPS}, guidance_scale={GUIDANCE_SCALE:g})'), (False, 'ModelSpec("sd15", lora="out")')],
+    [
+        (True, f'ModelSpec("out", size=64, steps={STEPS}, guidance_scale={GUIDANCE_SCALE:g})'),
+        (False, 'ModelSpec("sd15", lora="out")'),
+    ],
 )
 def test_the_card(samples: list[Sample], tmp_path: Path, whole: bool, use: str) -> None:
     start = card.make("sd15", whole, 64, samples[:9], samples[9:], None, "the command", {"steps": 3})

@@ -57,7 +57,9 @@ def fit(
     decoder_steps: Annotated[
         int | None, typer.Option(min=0, help="Further steps that make its decoder sharp. Default: by the base.")
     ] = None,
-    size: Annotated[int | None, typer.Option(min=8, help="Side of the working crop.")] = None,
+    size: Annotated[
+        int | None, typer.Option(min=8, help="Side of the working crop; twice that of a small base gives finer detail.")
+    ] = None,
     edits: Annotated[int, typer.Option(min=0, help="Held-out boxes to paint for the page; 0: no evaluation.")] = 360,
     licence: Annotated[str | None, typer.Option(help="Licence of the pictures, for the card.")] = None,
     device: Annotated[str, typer.Option(help=f"Where to train: {DEVICES}.")] = "auto",
