@@ -17,8 +17,8 @@ from inpaint_transform.fit.vocabulary import new_tokenizer, with_words
 
 # Side of the working crop in pixels; widths of the autoencoder at 1, 1/2 and 1/4 of the picture, of the denoiser at 1,
 # 1/2 and 1/4 of the latent, and of the text encoder. A cell of four pixels: with the four channels that a pipeline of
-# this class takes, one of eight that is learnt from nothing does not hold an outline, and cones come back bent. For more
-# pixels, see ``grow``.
+# this class takes, one of eight that is learnt from nothing does not hold an outline, and cones come back bent. See
+# ``grow`` for more pixels.
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "tiny": {"size": 64, "autoencoder": (32, 64, 96), "denoiser": (64, 128, 160), "text": 64},
     # For tests: learns colours within seconds.
