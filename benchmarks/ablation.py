@@ -30,9 +30,10 @@ from benchmarks.tiny import data
 from inpaint_transform.core.boxes import Box
 from inpaint_transform.core.crops import align_mask
 from inpaint_transform.core.edit import Edit
-from inpaint_transform.core.models import PRESETS, ModelSpec
+from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.paint import paint_all
 from inpaint_transform.core.plan import Scene, plan
+from inpaint_transform.core.presets import PRESET_FIELDS
 from inpaint_transform.core.protocol import InpaintRequest
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.engine import Engine, adapters
@@ -42,7 +43,7 @@ from inpaint_transform.tools.bench import samples
 DEFAULT = "default"
 DEFAULT_4 = "4-channel UNet"
 # Side of the tiny model's crops in pixels.
-SIZE = PRESETS["tiny"].size
+SIZE: int = PRESET_FIELDS["tiny"]["size"]
 
 
 class Painter(Engine):
@@ -168,7 +169,7 @@ def ways_of(folder: Path, batch: int, steps: tuple[int, int, int], compiled: boo
             switched(vae=vae),
             comparable=False,
             readable=False,
-            note="the blocks of TAESD for 4 pixels a latent cell, random weights: speed only",
+            note="TAESD with random weights: speed only",
         ),
         DEFAULT_4: Way(
             functools.partial(Painter, four),
@@ -304,7 +305,7 @@ def measure(roots: Sequence[Path], batch: int, rounds: int, boxes_per_class: int
     """The table and what it was measured on."""
     exams = {root.name: exam(root, boxes_per_class) for root in roots}
     with tempfile.TemporaryDirectory() as folder:
-        ways = ways_of(Path(folder), batch, (3, 2, 1) if quick else (12, 4, 2), not quick)
+        ways = ways_of(Path(folder), batch, (3, 2, 1) if quick else (PRESET_FIELDS["tiny"]["steps"], 4, 2), not quick)
         requests = samples.requests_of(samples.embedded(), SIZE, batch)
         painters, seconds = load(ways, requests)
         rates = race(painters, ways, requests, rounds)

@@ -83,12 +83,13 @@ class Profiled:
     """
 
     def __init__(self, folder: str, steps: int) -> None:
-        from inpaint_transform.core.models import PRESETS, ModelSpec
+        from inpaint_transform.core.models import ModelSpec
+        from inpaint_transform.core.presets import PRESET_FIELDS
         from inpaint_transform.engine import Engine
 
         self.clock = Clock()
         self._engine = Engine(
-            ModelSpec(folder, device="cpu", size=PRESETS["tiny"].size, steps=steps, guidance_scale=2.0)
+            ModelSpec(folder, device="cpu", size=PRESET_FIELDS["tiny"]["size"], steps=steps, guidance_scale=2.0)
         )
         pipeline = self._engine._pipeline  # the parts must be timed where they are
         pipeline.__class__ = type(type(pipeline).__name__, (type(pipeline),), {})  # of this engine alone
@@ -216,6 +217,7 @@ def write(name: str, results: dict[str, Any], out: Path | None) -> Path:
 
 def measure(before: Path | None, quick: bool) -> dict[str, Any]:
     """Measure this package and, where given, another checkout in turn with it."""
+    from inpaint_transform.core.presets import PRESET_FIELDS
     from inpaint_transform.tiny import CHECKPOINT
 
     here = Path(__file__).resolve().parents[1]
@@ -225,7 +227,7 @@ def measure(before: Path | None, quick: bool) -> dict[str, Any]:
         settings = {
             "checkpoints": {"tiny": str(CHECKPOINT), "wide": random_unet(Path(folder) / "wide", **WIDE)},
             "batches": [1, 2] if quick else list(BATCHES),
-            "steps": 2 if quick else 12,
+            "steps": 2 if quick else PRESET_FIELDS["tiny"]["steps"],
             "rounds": 1 if quick else 5,
         }
         for _ in range(1 if quick else 3):

@@ -80,17 +80,17 @@ def resize(pipeline: Any, size: int) -> None:
     pipeline.scheduler = new_scheduler(cells)
 
 
-def levels_above(own: int, size: int) -> int | None:
-    """How often a working size is to be doubled to get another one; None where that is not how they differ."""
-    levels = max(0, size // own).bit_length() - 1
-    return levels if levels > 0 and own << levels == size else None
+def levels_above(own: int, size: int) -> int:
+    """How often a working size is to be doubled to get another one; 0 where that is not how they differ."""
+    levels = (size // own).bit_length() - 1
+    return levels if levels > 0 and own << levels == size else 0
 
 
 def grow(pipeline: Any, levels: int, seed: int) -> Any:
     """A small pipeline at twice its working size a level, with the cells that its denoiser knows.
 
     The autoencoder gets levels where pictures are largest and keeps its weights below them. Its decoder gives at first
-    what it gave before, enlarged; what its encoder gives means nothing until it has learnt the old latents.
+    what it gave before, enlarged, and its encoder nearly the old latents of a picture that is made smaller.
 
     Args:
         pipeline: As ``build`` makes it; it keeps its autoencoder, and shares everything else.
@@ -116,7 +116,13 @@ def grow(pipeline: Any, levels: int, seed: int) -> Any:
         for name, value in old.state_dict().items()
     }
     vae.load_state_dict(moved, strict=False)
-    # What is new hands on what it gets.
+    # What is new hands on what it gets: enlarged in the decoder, the mean of four pixels in the encoder.
+    for block in vae.encoder.down_blocks[:levels]:
+        convolution = block.downsamplers[0].conv
+        nn.init.zeros_(convolution.weight)
+        nn.init.zeros_(convolution.bias)
+        for channel in range(widths[0]):
+            nn.init.constant_(convolution.weight[channel, channel, :2, :2], 0.25)
     for block in vae.decoder.up_blocks[len(widths) - 1 : -1]:
         nn.init.dirac_(block.upsamplers[0].conv.weight)
         nn.init.zeros_(block.upsamplers[0].conv.bias)

@@ -1,4 +1,4 @@
-"""The autoencoder of a small model: trained on crops, sharpened against a critic, its latents normalised."""
+"""The autoencoder of a small model: trained on crops, its latents normalised, its decoder sharpened by a critic."""
 
 from __future__ import annotations
 
@@ -111,6 +111,7 @@ def train(
         teacher: An ``AutoencoderKL`` of smaller pictures whose latents are to be kept.
     """
     training = Training(path, dict(vae.named_parameters()), RATE, decay=0.999)
+    times = 1 if teacher is None else _cell(vae) // _cell(teacher)
 
     def loss(step: int) -> torch.Tensor:
         target, rng = _drawn(vae, pixels, batch, seed, step)
@@ -121,7 +122,7 @@ def train(
                 astray = DIVERGENCE_WEIGHT * 0.5 * (mean**2 + logvar.exp() - 1 - logvar).mean()
             else:
                 # What the decoder gets now is what it will get, however far the encoder is.
-                wanted = _latents_of(teacher, target)
+                wanted = _latents_of(teacher, target, times)
                 astray = functional.mse_loss(mean, wanted.mean) + LOGVAR_WEIGHT * functional.mse_loss(
                     logvar, wanted.logvar
                 )
@@ -203,12 +204,7 @@ def sharpen(
         weight = CRITIC_SHARE * pull.norm() / (push.norm() + 1e-4)
         return rebuilt + weight.clamp(max=MAX_CRITIC_WEIGHT) * unconvincing
 
-    for progress in training.run(steps, loss):
-        if progress.checked:
-            with training.averaged():
-                yield progress
-        else:
-            yield progress
+    yield from training.run(steps, loss)
     training.finish()
     vae.requires_grad_(False)
 
@@ -255,14 +251,18 @@ def _of_decoder(vae: Any) -> dict[str, nn.Parameter]:
 def _drawn(vae: Any, pixels: Pixels, batch: int, seed: int, step: int) -> tuple[torch.Tensor, torch.Generator]:
     rng = np.random.default_rng((seed, step))
     target, holes = pixels.batch(rng.integers(pixels.count, size=batch))
-    target[::HOLED] = torch.where(holes[::HOLED], 0.0, target[::HOLED])
+    holes &= torch.from_numpy(rng.random((batch, 1, 1, 1)) < 1 / HOLED)
+    target = torch.where(holes, 0.0, target)
     return target.to(vae.device), torch.Generator().manual_seed(seed * 1_000_003 + step)
 
 
+def _cell(vae: Any) -> int:
+    return int(2 ** (len(vae.config.block_out_channels) - 1))
+
+
 @torch.no_grad()
-def _latents_of(teacher: Any, target: torch.Tensor) -> Any:
-    """How a teacher encodes pictures that are larger than those it knows."""
-    times = target.shape[-1] // teacher.config.sample_size
+def _latents_of(teacher: Any, target: torch.Tensor, times: int) -> Any:
+    """How a teacher encodes pictures that are so many times larger than those it knows."""
     return teacher.encode(functional.avg_pool2d(target, times)).latent_dist
 
 

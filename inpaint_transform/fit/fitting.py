@@ -93,7 +93,8 @@ def fit(
         steps_of_autoencoder: Steps of a small model's autoencoder. Default 500, from nothing 12,000.
         steps_of_decoder: Steps of its decoder against a critic, which makes it sharp. Default 1000 and 4000.
         size: Side of the working crop in pixels. Default: the base's own, or the architecture's. Twice that of a
-            small base (or four times, ...) keeps its cells: its autoencoder gets a level, and painting hardly slower.
+            small base (or four times, and so on) leaves the latents their size: the autoencoder gets another level, and
+            painting takes little longer.
         seed: Decides on every draw.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
         edits: How many held-out boxes are painted for the page, at least; 0 leaves the evaluation out.
@@ -139,7 +140,7 @@ def fit(
     cell = 2 ** (len(pipeline.vae.config.block_out_channels) - 1)
     own = (chosen.spec and not chosen.whole and chosen.spec.size) or pipeline.unet.config.sample_size * cell
     side = _side(size or own, cell, pipeline.unet)
-    teacher = None
+    known, teacher = Crops(trained, own, cell, turnable, shares), None
     if chosen.spec is not None and chosen.whole and (levels := architectures.levels_above(own, side)):
         teacher, pipeline = pipeline.vae, architectures.grow(pipeline, levels, seed)
         cell <<= levels
@@ -161,7 +162,7 @@ def fit(
     usable = bool(count_labels(kept).keys() & set(labels))
     unseen = Crops(_known(kept, labels), side, cell, turnable) if usable else None
     said = caveats.before(
-        trained, kept, unknown, np.inf if kind == "nothing" else _psnr(teacher or pipeline.vae, drawn)
+        trained, kept, unknown, np.inf if kind == "nothing" else _psnr(teacher or pipeline.vae, known)
     )
     for sentence in said:
         logger.warning("%s", sentence)
@@ -171,9 +172,13 @@ def fit(
     run = _Run(
         pipeline, chosen, PipelineInpainter(pipeline, side, cell, _guidance(chosen)), recipe, labels, out, progress
     )
-    arguments = (pipeline, drawn, unseen, captions, plan, work, progress)
     begun = time.monotonic()
-    for name, total, step in full.train(*arguments, teacher) if chosen.whole else lora.train(*arguments):
+    training = (
+        full.train(pipeline, drawn, unseen, captions, plan, work, progress, teacher)
+        if chosen.whole
+        else lora.train(pipeline, drawn, unseen, captions, plan, work, progress)
+    )
+    for name, total, step in training:
         run.follow(name, total, step, kept if usable else trained)
     run.end()
     _save(pipeline, chosen, out)
@@ -181,7 +186,7 @@ def fit(
     found = None
     if edits and usable:
         vae = pipeline.vae.float().to("cpu")
-        del run, pipeline
+        del run, pipeline, teacher, training
         gc.collect()
         found = _evaluate(spec, trained, _known(kept, labels), recipe, edits, seed, vae)
         said += caveats.after(found.numbers)
@@ -302,7 +307,7 @@ def _stages(work: Path) -> dict[str, dict[str, Any]]:
     for path in sorted(work.glob("*.pt"), key=lambda path: path.stat().st_mtime):
         state = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
         if "history" in state:
-            found[path.stem] = {
+            found[path.stem.split("-")[0]] = {
                 "steps": state["step"],
                 "best_step": state["best_step"],
                 "loss": state["loss"],

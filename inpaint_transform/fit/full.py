@@ -89,29 +89,28 @@ def train(
     loss = step_loss(schedule, predict, latents, captions, plan.batch, plan.seed, device)
     measured = held_out_loss(schedule, predict, kept, captions, plan.batch, device) if kept else None
     for step in training.run(plan.steps, loss, measured, plan.every, PATIENCE):
-        if step.checked:
-            with training.averaged():
-                yield "denoiser", plan.steps, step
-        else:
-            yield "denoiser", plan.steps, step
+        yield "denoiser", plan.steps, step
     training.finish()
     if plan.steps_of_decoder:
-        painted = _painted(pipeline, latents, captions, plan.seed, work / f"painted-{training.step}.pt", progress)
-        steps, path = plan.steps_of_decoder, work / "decoder.pt"
+        # Of a denoiser that is trained further, a decoder learns anew.
+        after = training.step
+        path = work / f"painted-{after}.pt"
+        painted = _painted(pipeline, crops.size, latents, captions, plan.seed, path, progress)
+        steps, path = plan.steps_of_decoder, work / f"decoder-{after}.pt"
         for step in autoencoder.sharpen(vae, pixels, painted, steps, batch_of_pixels, plan.seed, path):
             yield "decoder", steps, step
 
 
 @torch.no_grad()
 def _painted(
-    pipeline: Any, latents: Latents, captions: Captions, seed: int, path: Path, progress: bool
+    pipeline: Any, size: int, latents: Latents, captions: Captions, seed: int, path: Path, progress: bool
 ) -> autoencoder.Painted:
     """What the pipeline paints of the cached examples, once: the next call finds it on disk."""
     if path.exists():
         kept = torch.load(path, weights_only=True)
         return autoencoder.Painted(kept["latents"], kept["coarse"])
     rng, device = random.Random(seed), pipeline.vae.device  # noqa: S311 - captions
-    size, found = pipeline.vae.config.sample_size, []
+    found = []
     rows = torch.arange(min(MAX_PAINTED, len(latents.labels))).split(_PAINTED_AT_ONCE)
     for chosen in tqdm(rows, "painting", unit="batch", disable=None if progress else True):
         some = take(latents, chosen, device)

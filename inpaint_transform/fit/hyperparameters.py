@@ -62,7 +62,7 @@ class Plan:
     def fingerprint(self) -> dict[str, Any]:
         """What a run that goes on must have in common with the one it continues.
 
-        That is all but how long it trains in all, the decoder too: neither changes the latents that were cached.
+        That is all but how long denoiser and decoder train: neither changes the latents that were cached.
         """
         values = dataclasses.asdict(self)
         del values["steps"], values["steps_of_decoder"]

@@ -67,11 +67,7 @@ def train(
     loss = step_loss(schedule, predict, latents, captions, plan.batch, plan.seed, device)
     measured = held_out_loss(schedule, predict, kept, captions, plan.batch, device) if kept else None
     for step in training.run(plan.steps, loss, measured, plan.every, PATIENCE):
-        if step.checked:
-            with training.averaged():
-                yield "LoRA", plan.steps, step
-        else:
-            yield "LoRA", plan.steps, step
+        yield "LoRA", plan.steps, step
     training.finish()
     unet.disable_gradient_checkpointing()
     unet.eval()

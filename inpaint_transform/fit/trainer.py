@@ -147,7 +147,7 @@ class Training:
         every: int = 100,
         patience: int | None = None,
     ) -> Iterator[Progress]:
-        """Train, one step each time the iterator is asked.
+        """Train, one step each time the iterator is asked; while a checked one is looked at, the average is in place.
 
         Args:
             steps: How many in all, those of earlier runs included.
@@ -170,9 +170,13 @@ class Training:
                 if measured < self.best_loss:
                     self.best_loss, self.best_step = measured, self.step
                     self.best = {name: value.clone() for name, value in self.average.items()}
+            progress = Progress(self.step, self.loss, measured, checked)
             if checked:
                 self.save()
-            yield Progress(self.step, self.loss, measured, checked)
+                with self.averaged():
+                    yield progress
+            else:
+                yield progress
 
     def _in_vain(self, every: int, patience: int | None) -> bool:
         return patience is not None and bool(self.best) and self.step - self.best_step >= every * patience

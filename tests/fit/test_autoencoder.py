@@ -1,4 +1,4 @@
-"""The autoencoder: it learns, sharpening leaves its encoder alone, and normalising changes latents but not pictures."""
+"""The autoencoder: it learns, normalising changes latents but not pictures, and sharpening leaves its encoder alone."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_it_learns(pixels: Pixels, vae: Any, tmp_path: Path) -> None:
     assert steps[-1].loss < steps[0].loss * 0.95
 
 
-def test_a_grown_one_learns_the_latents_that_it_had(samples: list[Sample], vae: Any, tmp_path: Path) -> None:
+def test_a_grown_one_learns_the_latents_that_it_had(samples: list[Sample], tmp_path: Path) -> None:
     fine = Pixels(Crops(samples, 64, 4), 24, 0, tmp_path / "fine.npy", progress=False)
     base = architecture.build("minute", ["a"], 0)
     images = fine.batch(np.arange(24))[0]

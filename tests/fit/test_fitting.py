@@ -57,7 +57,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("file", ["autoencoder.pt", "latents.pt", "denoiser.pt"])
+@pytest.mark.parametrize("file", ["autoencoder.pt", "latents.pt", "denoiser.pt", "painted-40.pt"])
 def test_killed_and_called_again_it_ends_with_the_same_weights(tmp_path: Path, whole: list[bytes], file: str) -> None:
     pictures, out = tmp_path / "pictures", tmp_path / "out"
     killed = start(pictures, out)

@@ -12,7 +12,11 @@ import torch
 
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import InpaintRequest
-from inpaint_transform.fit import Sample, fit
+from inpaint_transform.fit import Sample, fit, full
+from inpaint_transform.fit.autoencoder import Painted, coarse_pictures
+from inpaint_transform.fit.captions import TEMPLATES, Captions
+from inpaint_transform.fit.denoise import cache_latents
+from inpaint_transform.fit.examples import Crops
 from inpaint_transform.fit.vocabulary import new_words
 from inpaint_transform.serving.registry import connect
 
@@ -81,3 +85,29 @@ def test_the_weights_are_halves(fitted: Path) -> None:
     assert (fitted / "unet" / "diffusion_pytorch_model.safetensors").stat().st_size < 2.2 * sum(
         value.numel() for value in pipeline.unet.parameters()
     )
+
+
+def test_what_it_paints_for_its_decoder_is_what_a_decoder_gets_and_is_painted_once(
+    samples: list[Sample], fitted: Path, tmp_path: Path
+) -> None:
+    pipeline = diffusers.StableDiffusionInpaintPipeline.from_pretrained(fitted)
+    for part in (pipeline.vae, pipeline.unet, pipeline.text_encoder):
+        part.float()
+    pipeline.set_progress_bar_config(disable=True)
+    captions = Captions(["disc", "square"], TEMPLATES, None, None)
+    latents = cache_latents(pipeline.vae, Crops(samples, 32, 2), 20, 0, tmp_path / "latents.pt", False)
+
+    def painted(name: str) -> Painted:
+        return full._painted(pipeline, 32, latents, captions, 0, tmp_path / name, False)
+
+    first = painted("painted.pt")
+    assert first.latents.shape == (20, 4, 16, 16)
+    assert torch.equal(first.coarse, coarse_pictures(pipeline.vae, first.latents))
+    assert first.latents.std() > 0
+    pipeline.unet.load_state_dict({name: 0 * value for name, value in pipeline.unet.state_dict().items()})
+    assert torch.equal(painted("painted.pt").latents, first.latents)
+    blank = painted("anew.pt").latents
+    assert not torch.equal(blank, first.latents)
+    # A pipeline's latents are the autoencoder's times this.
+    pipeline.vae.register_to_config(scaling_factor=0.5)
+    assert torch.equal(painted("scaled.pt").latents, 2 * blank)
