@@ -71,6 +71,7 @@ def main() -> None:
     inpainter, round_trip = connect(spec), load_round_trip(spec)
     start = time.monotonic()
     results: dict[str, Any] = {}
+    resolved = spec.resolved()
     for root in arguments.data:
         train, unseen = data.samples([root], ["train"]), data.samples([root], ["val", "test"])
         labels = {label for sample in train for label in sample.labels}
@@ -89,18 +90,18 @@ def main() -> None:
                 picture = sheet([one for one in found.shown if one.target == label])
                 path = arguments.sheets / f"{root.name}_{label}.png"
                 cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    resolved = spec.resolved()
-    results["settings"] = {
-        "model": Path(arguments.model).name,
-        "size": resolved.size,
-        "steps": resolved.steps,
-        "guidance_scale": resolved.guidance_scale,
-        "context": arguments.context,
-        "feather": arguments.feather,
-        "seed": arguments.seed,
-        "seconds": round(time.monotonic() - start),
-    }
-    path = report.write("readback", results)
+        results["settings"] = {
+            "model": Path(arguments.model).name,
+            "size": resolved.size,
+            "steps": resolved.steps,
+            "guidance_scale": resolved.guidance_scale,
+            "context": arguments.context,
+            "feather": arguments.feather,
+            "seed": arguments.seed,
+            "seconds": round(time.monotonic() - start),
+        }
+        # After each set, for a whole run takes most of an hour.
+        path = report.write("readback", results)
     print(json.dumps(results, indent=2))
     print(f"wrote {path}")
 
