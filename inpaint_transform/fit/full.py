@@ -162,6 +162,9 @@ def _attention(device: torch.device) -> contextlib.AbstractContextManager[None]:
 def save(pipeline: Any, folder: Path) -> None:
     """Write a folder that diffusers loads like any other checkpoint: float16 safetensors."""
     halves = {name: copy.deepcopy(getattr(pipeline, name)).half() for name in ("vae", "text_encoder", "unet")}
+    # Nobody else needs to know in which folder the base lay.
+    for part in (halves["vae"], halves["unet"]):
+        part.register_to_config(_name_or_path="")
     written = type(pipeline)(**{**pipeline.components, **halves}, requires_safety_checker=False)
     with quiet():
         written.save_pretrained(folder, safe_serialization=True)

@@ -158,6 +158,9 @@ def test_a_small_model_at_twice_its_size_keeps_its_cells(samples: list[Sample], 
     old, new = (diffusers.StableDiffusionInpaintPipeline.from_pretrained(folder / name) for name in ("32", "64"))
     assert new.unet.config.sample_size == old.unet.config.sample_size
     assert new.vae_scale_factor == 2 * old.vae_scale_factor
+    told = [path.read_text() for path in (folder / "64").glob("*/config.json")]
+    assert told
+    assert not any(str(folder) in text for text in told)
     assert torch.equal(new.scheduler.alphas_cumprod, old.scheduler.alphas_cumprod)
     # And what was made so is a base like any other.
     card = fit(samples, out=folder / "again", steps=1, **{**settings, "base": str(folder / "64")})
