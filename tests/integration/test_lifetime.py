@@ -7,6 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from serving import PATIENCE_S, left_in, run_script, runtime, start_script, wait_until  # noqa: F401 - a fixture
 
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("runtime")
 OWNER = """
 client = connect(spec(0))
 client.paint([request()])
-say(client.stats()["pid"])
+say(identity(client.stats()["pid"]))
 """
 
 
@@ -28,11 +29,16 @@ def shared_memory() -> set[str]:
 
 
 def read_server(process: subprocess.Popen) -> Process:
+    """The server that a script has said. It may be gone by now: some scripts kill it."""
+    return read_processes(process)[0]
+
+
+def read_processes(process: subprocess.Popen) -> list[Process]:
     line = process.stdout.readline()
     assert line, process.stderr.read()
-    server = Process.of(json.loads(line)[0])
-    assert server.alive()
-    return server
+    said = [Process.parse(text) for text in json.loads(line)]
+    assert all(one.started for one in said), "it had ended before the script looked at it"
+    return said
 
 
 def find_server(runtime) -> Process:  # noqa: F811 - the fixture
@@ -55,9 +61,9 @@ def assert_nothing_is_left(server: Process, runtime, before: set[str]) -> None: 
 def test_owner_ends_by_itself(runtime, ending):  # noqa: F811 - the fixture
     before = shared_memory()
     process = start_script(OWNER + ending)
-    line = process.stdout.readline()
+    server = read_server(process)
     process.communicate(timeout=PATIENCE_S)
-    assert_nothing_is_left(Process.of(json.loads(line)[0]), runtime, before)
+    assert_nothing_is_left(server, runtime, before)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL, signal.SIGHUP])
@@ -84,7 +90,7 @@ for worker in workers:
     worker.start()
 client = connect(spec(0))
 client.paint([request()])
-say(client.stats()["pid"], *[worker.pid for worker in workers])
+say(*map(identity, [client.stats()["pid"], *[worker.pid for worker in workers]]))
 """
 
 
@@ -117,7 +123,7 @@ class Pictures(Dataset):
 for number, batch in enumerate(DataLoader(Pictures(), num_workers=3, multiprocessing_context="fork")):
     if number == 3:
         workers = [child.pid for child in multiprocessing.active_children()]
-        say(connect(spec(0)).stats()["pid"], *workers)
+        say(*map(identity, [connect(spec(0)).stats()["pid"], *workers]))
 """
 
 
@@ -134,7 +140,7 @@ for number, batch in enumerate(DataLoader(Pictures(), num_workers=3, multiproces
 def test_workers_of_a_loader_start_no_server_after_their_owner(runtime, end, number):  # noqa: F811 - the fixture
     before = shared_memory()
     process = start_script(LOADER)
-    server, *workers = map(Process.of, json.loads(process.stdout.readline()))
+    server, *workers = read_processes(process)
     end(process.pid, number)
     process.wait(PATIENCE_S)
     assert_nothing_is_left(server, runtime, before)
@@ -175,7 +181,7 @@ for worker in workers:
     worker.start()
 client = connect(spec(0))
 client.paint([request()])
-say(client.stats()["pid"], *[worker.pid for worker in workers])
+say(*map(identity, [client.stats()["pid"], *[worker.pid for worker in workers]]))
 time.sleep(1000)
 """
 
@@ -184,7 +190,7 @@ def test_workers_of_an_owner_that_nobody_has_reaped_start_no_server(runtime, tmp
     before = shared_memory()
     process = start_script(UNREAPED, tmp_path)
     owner = Process.of(process.pid)
-    server, *workers = map(Process.of, json.loads(process.stdout.readline()))
+    server, *workers = read_processes(process)
     process.kill()  # and it stays a zombie until the end of this test
     assert wait_until(lambda: not owner.alive())
     assert_nothing_is_left(server, runtime, before)
@@ -208,7 +214,7 @@ from inpaint_transform.batch import ConcurrentDataset
 
 pictures = Pictures()
 pictures.transform = Pictures.transform
-say(connect(spec(0)).size and connect(spec(0)).stats()["pid"])
+say(identity(connect(spec(0)).size and connect(spec(0)).stats()["pid"]))
 next(iter(DataLoader(ConcurrentDataset(pictures), batch_size=4)))
 """
 )
@@ -247,11 +253,11 @@ worker.join()
 client = connect(spec(0))
 pid = client.stats()["pid"]
 client.paint([request()])
-say(pid, client.stats()["pid"], client.stats()["requests"])
+say(identity(pid), identity(client.stats()["pid"]), client.stats()["requests"])
 """
     server, same, requests = json.loads(run_script(code)[0])
     assert (server, requests) == (same, 2)
-    assert_nothing_is_left(Process.of(server), runtime, before)
+    assert_nothing_is_left(Process.parse(server), runtime, before)
 
 
 @pytest.mark.parametrize("prompt", ["", "sleep 1000"], ids=["between requests", "mid-request"])
@@ -296,8 +302,10 @@ assert begun.wait(60)
 def test_what_a_killed_server_and_a_killed_owner_leave_the_next_start_removes(runtime):  # noqa: F811 - the fixture
     process = start_script(OWNER + "time.sleep(1000)")
     server = read_server(process)
+    [watchdog] = psutil.Process(server.pid).children()
     process.send_signal(signal.SIGSTOP)  # or it might clear up before it is killed
     server.kill()
+    watchdog.wait(PATIENCE_S)  # or it might find them both gone, and clear up in their place
     process.kill()
     process.communicate()
     assert wait_until(lambda: not server.alive())
@@ -348,19 +356,19 @@ def test_a_worker_that_is_gone_while_its_request_holds_the_lock(runtime, number)
     code = """
 worker = multiprocessing.get_context("fork").Process(target=lambda: connect(spec(0)).paint([request("hold 1000")]))
 worker.start()
-say(worker.pid)
+say(identity(worker.pid))
 time.sleep(1000)
 """
     process = start_script(code)
-    [worker] = json.loads(process.stdout.readline())
+    [worker] = read_processes(process)
     server = find_server(runtime)
     time.sleep(1.0)
-    os.kill(worker, number)
+    os.kill(worker.pid, number)
     assert server.alive()
     process.kill()
     process.wait()
     assert_nothing_is_left(server, runtime, before)
-    Process.of(worker).kill()
+    worker.kill()
     process.communicate()
 
 
