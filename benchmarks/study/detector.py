@@ -20,7 +20,7 @@ from tqdm import tqdm
 from benchmarks.study.feed import Feed
 from benchmarks.study.sets import Seen, StudySet
 from inpaint_transform.fit import heatmap
-from inpaint_transform.fit.denoise import to_pixels
+from inpaint_transform.fit.denoise import autocast, fast_dtype, to_pixels
 from inpaint_transform.fit.pictures import Sample
 
 DETECTORS = ("scratch", "lite0")
@@ -114,8 +114,7 @@ def train(detector: nn.Module, feed: Feed, classes: int, iterations: int, batch:
     optimizer = torch.optim.AdamW([group for group in groups if group["params"]], RATE, weight_decay=0.01)
     detector.train()
     device = next(detector.parameters()).device
-    half = fast(device)
-    layout = torch.channels_last if half else torch.contiguous_format
+    layout = torch.channels_last if fast_dtype(device) == torch.bfloat16 else torch.contiguous_format
     detector.to(memory_format=layout)
     for step in tqdm(range(iterations), "training", unit="step", disable=None if progress else True):
         share = min(1.0, (step + 1) / WARM_UP, (iterations - step) / (COOL_DOWN * iterations))
@@ -127,17 +126,12 @@ def train(detector: nn.Module, feed: Feed, classes: int, iterations: int, batch:
             [heatmap.make_target(boxes, kinds.tolist(), classes, height, width) for _, boxes, kinds in examples]
         )
         pixels = to_pixels(np.stack([image for image, _, _ in examples])).to(device, memory_format=layout)
-        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+        with autocast(device):
             output = detector(pixels)
         loss = heatmap.loss(output.float(), torch.from_numpy(target).to(device), classes)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-
-
-def fast(device: torch.device) -> bool:
-    """Whether a device multiplies bfloat16 matrices in hardware."""
-    return bool(torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu._is_amx_tile_supported())
 
 
 @torch.no_grad()

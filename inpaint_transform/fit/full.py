@@ -77,7 +77,7 @@ def train(
     steps, batch_of_pixels, path = plan.steps_of_autoencoder, plan.batch_of_autoencoder, work / "autoencoder.pt"
     for step in autoencoder.train(vae, pixels, unseen, steps, batch_of_pixels, plan.seed, path, teacher):
         yield "autoencoder", steps, step
-    if teacher is None:
+    if teacher is None and steps:
         autoencoder.normalise(vae, pixels)
     vae.requires_grad_(False)
     latents = cache_latents(vae, crops, plan.crops, plan.seed + 3, work / "latents.pt", progress)

@@ -23,7 +23,9 @@ ROWS = 8
 OTHER_CLASSES = 3
 
 
-def edit_sheet(inpainter: Inpainter, samples: Sequence[Sample], recipe: Recipe, labels: Sequence[str]) -> np.ndarray:
+def edit_sheet(
+    inpainter: Inpainter, samples: Sequence[Sample], recipe: Recipe, labels: Sequence[str], rows: int = ROWS
+) -> np.ndarray:
     """A row a box: as it is, painted as its own class, painted as others; always the same boxes and seeds.
 
     Args:
@@ -31,13 +33,14 @@ def edit_sheet(inpainter: Inpainter, samples: Sequence[Sample], recipe: Recipe, 
         samples: Where the boxes are taken from, every class in turn.
         recipe: How to paint.
         labels: All classes.
+        rows: How many boxes, at most.
 
     Returns:
         ``(H, W, 3)`` uint8.
     """
     rng = random.Random(0)  # noqa: S311 - which boxes, not cryptography
     queues = [rng.sample(found, len(found)) for found in places.paintable(samples, labels).values() if found]
-    turns = [queue[turn] for turn in range(ROWS) for queue in queues if turn < len(queue)][:ROWS]
+    turns = [queue[turn] for turn in range(rows) for queue in queues if turn < len(queue)][:rows]
     pictures, edits = [], []
     for place in turns:
         picture = read_picture(place.sample.image)
@@ -47,12 +50,12 @@ def edit_sheet(inpainter: Inpainter, samples: Sequence[Sample], recipe: Recipe, 
             edits.append([places.edit_as(target, picture, place, recipe, random.Random(0))])  # noqa: S311
     painted, _ = paint_all(recipe, pictures, edits, inpainter)
     columns = len(pictures) // len(turns)
-    rows = []
+    shown = []
     for number, place in enumerate(turns):
         first = number * columns
-        shown = [pictures[first], *painted[first : first + columns]]
-        rows.append(np.hstack([tile(picture, place.box) for picture in shown]))
-    return np.vstack(rows)
+        row = [pictures[first], *painted[first : first + columns]]
+        shown.append(np.hstack([tile(picture, place.box) for picture in row]))
+    return np.vstack(shown)
 
 
 def round_trip_sheet(vae: Any, pixels: Pixels) -> np.ndarray:

@@ -170,6 +170,16 @@ def test_optimizers_are_compared(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_embedded_model_is_fitted_to_a_set(tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    results = run("fit", tmp_path, "--data", str(quick.draw(tmp_path)), "--out", str(out), "--quick", "--threads", "1")
+    assert set(results["training"]) == {"autoencoder", "denoiser", "decoder"}
+    assert results["evaluation"]["edits"] >= 12
+    assert results["seconds_in_all"] > results["seconds"] > 0
+    assert is_picture(tmp_path / "fit.png")
+
+
+@pytest.mark.slow
 def test_the_embedded_model_is_compared_with_another(tmp_path: Path) -> None:
     results = run("model_speed", tmp_path, "--before", str(CHECKPOINT), "--size", "32", "--steps", "2", "--turns", "2")
     assert results["settings"]["before"] == [32, 2, 2.0]
