@@ -20,7 +20,7 @@ from tqdm import tqdm
 from benchmarks.study.feed import Feed
 from benchmarks.study.sets import Seen, StudySet
 from inpaint_transform.fit import heatmap
-from inpaint_transform.fit.denoise import autocast, fast_dtype, to_pixels
+from inpaint_transform.fit.denoise import autocast, to_pixels
 from inpaint_transform.fit.pictures import Sample
 
 DETECTORS = ("scratch", "lite0")
@@ -114,8 +114,7 @@ def train(detector: nn.Module, feed: Feed, classes: int, iterations: int, batch:
     optimizer = torch.optim.AdamW([group for group in groups if group["params"]], RATE, weight_decay=0.01)
     detector.train()
     device = next(detector.parameters()).device
-    layout = torch.channels_last if fast_dtype(device) == torch.bfloat16 else torch.contiguous_format
-    detector.to(memory_format=layout)
+    detector.to(memory_format=torch.channels_last)
     for step in tqdm(range(iterations), "training", unit="step", disable=None if progress else True):
         share = min(1.0, (step + 1) / WARM_UP, (iterations - step) / (COOL_DOWN * iterations))
         for group, rate in zip(optimizer.param_groups, rates, strict=False):
@@ -125,7 +124,7 @@ def train(detector: nn.Module, feed: Feed, classes: int, iterations: int, batch:
         target = np.stack(
             [heatmap.make_target(boxes, kinds.tolist(), classes, height, width) for _, boxes, kinds in examples]
         )
-        pixels = to_pixels(np.stack([image for image, _, _ in examples])).to(device, memory_format=layout)
+        pixels = to_pixels(np.stack([image for image, _, _ in examples])).to(device, memory_format=torch.channels_last)
         with autocast(device):
             output = detector(pixels)
         loss = heatmap.loss(output.float(), torch.from_numpy(target).to(device), classes)
