@@ -38,11 +38,6 @@ MAX_CRITIC_WEIGHT = 10.0
 COARSE = 16
 # By how much the critic sees fine detail enlarged.
 DETAIL = 10.0
-# Sides in pixels of the tiles whose spectra are compared, and how much their difference counts beside the pixels'.
-TILE = 32
-SPECTRUM_WEIGHT = 0.1
-# What rounding to 8 bits alone leaves in a tile, about.
-SPECTRUM_FLOOR = 1e-3
 
 
 class Pixels:
@@ -91,34 +86,6 @@ def reconstruction_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Ten
             loss = loss + 0.7 * functional.l1_loss(output.diff(dim=axis), target.diff(dim=axis))
         output, target = functional.avg_pool2d(output, 2), functional.avg_pool2d(target, 2)
     return loss
-
-
-def spectrum_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """L1 between the logarithms of the power at each spatial frequency, tile by tile.
-
-    A loss on pixels punishes grain that is not just where it was, so a decoder leaves it out, and a critic alone brings
-    some back at wavelengths of its own. This one asks how much there is of each, not where (after Jiang et al.,
-    2012.12821).
-
-    Args:
-        output: ``(B, C, H, W)`` float in [-1, 1].
-        target: The same, as it should be.
-    """
-    return functional.l1_loss(_spectra(output), _spectra(target))
-
-
-def _spectra(pixels: torch.Tensor) -> torch.Tensor:
-    """Of overlapping tiles, the logarithm of the mean power in each ring of frequencies but the lowest."""
-    side = min(TILE, *pixels.shape[-2:])
-    tiles = pixels.unfold(2, side, side // 2).unfold(3, side, side // 2)
-    tiles = tiles - tiles.mean(dim=(-2, -1), keepdim=True)
-    window = torch.hann_window(side, periodic=False, device=pixels.device)
-    power = torch.fft.fft2(tiles * window * window[:, None]).abs() ** 2
-    along = side * torch.fft.fftfreq(side, device=pixels.device)
-    ring = torch.hypot(along, along[:, None]).round().long().clamp(max=side // 2).flatten()
-    sums = power.new_zeros(*power.shape[:-2], side // 2 + 1).index_add(-1, ring, power.flatten(-2))
-    found: torch.Tensor = torch.log(sums / torch.bincount(ring) + SPECTRUM_FLOOR)[..., 1:]
-    return found
 
 
 def train(
@@ -188,8 +155,7 @@ def sharpen(
 
     A loss on pixels leaves the mean of all that the latent may stand for, which is blurred. Half of the latents are
     painted ones, which are what a decoder gets in use: nobody knows how they should look, so they have to convince the
-    critic, and to keep their colours and coarse shapes. Of the others it is also known how grainy they are. The encoder
-    stays as it is, so latents keep their meaning.
+    critic, and to keep their colours and coarse shapes. The encoder stays as it is, so latents keep their meaning.
 
     Args:
         vae: An ``AutoencoderKL`` on its device.
@@ -230,7 +196,6 @@ def sharpen(
             unconvincing = -critic(output).float().mean()
         critic.requires_grad_(True)
         rebuilt = reconstruction_loss(output[:encoded], target[:encoded])
-        rebuilt = rebuilt + SPECTRUM_WEIGHT * spectrum_loss(output[:encoded], target[:encoded])
         if len(chosen):
             coarse = functional.interpolate(output[encoded:], size=(COARSE, COARSE), mode="area")
             rebuilt = rebuilt + functional.l1_loss(coarse, painted.coarse[chosen].to(coarse))

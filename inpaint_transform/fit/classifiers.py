@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from inpaint_transform.core.boxes import Box, from_pixels, relative
-from inpaint_transform.fit.denoise import autocast, to_pixels
+from inpaint_transform.fit.denoise import to_pixels
 
 # Sides in pixels: what tells classes apart is coarse, what tells paint from a photograph is fine.
 READER_SIZE = 32
@@ -116,14 +116,10 @@ def _trained(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         reader = build(classes)
-    reader.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(reader.parameters(), 2e-3, weight_decay=0.01)
     for _ in range(steps):
         pictures, targets = batch()
-        pixels = to_pixels(np.stack(pictures)).contiguous(memory_format=torch.channels_last)
-        with autocast(pixels.device):
-            answers = reader(pixels)
-        loss = nn.functional.cross_entropy(answers.float(), torch.from_numpy(targets))
+        loss = nn.functional.cross_entropy(reader(to_pixels(np.stack(pictures))), torch.from_numpy(targets))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

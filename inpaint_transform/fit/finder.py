@@ -13,7 +13,7 @@ import torch
 
 from inpaint_transform.core.boxes import Box, iou
 from inpaint_transform.fit import heatmap
-from inpaint_transform.fit.denoise import autocast, to_pixels
+from inpaint_transform.fit.denoise import to_pixels
 from inpaint_transform.fit.heatmap import Detector
 from inpaint_transform.fit.pictures import Sample, read_picture
 
@@ -49,7 +49,6 @@ def train_detector(samples: Sequence[Sample], labels: Sequence[str], seed: int) 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         detector = Detector(len(labels))
-    detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(detector.parameters(), RATE, weight_decay=0.01)
     rng = np.random.default_rng(seed)
     for step in range(STEPS):
@@ -63,10 +62,8 @@ def train_detector(samples: Sequence[Sample], labels: Sequence[str], seed: int) 
             image, boxes = _augmented(square, boxes, rng)
             images.append(image)
             targets.append(heatmap.make_target(boxes, classes, len(labels), SIDE, SIDE))
-        pixels = to_pixels(np.stack(images)).contiguous(memory_format=torch.channels_last)
-        with autocast(pixels.device):
-            output = detector(pixels)
-        loss = heatmap.loss(output.float(), torch.from_numpy(np.stack(targets)), len(labels))
+        output = detector(to_pixels(np.stack(images)))
+        loss = heatmap.loss(output, torch.from_numpy(np.stack(targets)), len(labels))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

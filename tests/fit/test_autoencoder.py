@@ -59,30 +59,6 @@ def test_a_grown_one_learns_the_latents_that_it_had(samples: list[Sample], tmp_p
     assert all(torch.equal(value, teacher[name]) for name, value in base.vae.state_dict().items())
 
 
-def test_the_spectrum_asks_how_much_grain_there_is_and_not_where() -> None:
-    generator = torch.Generator().manual_seed(0)
-    ramp = torch.linspace(-0.5, 0.5, 64).expand(4, 3, 64, 64)
-    grainy, elsewhere = (ramp + 0.05 * torch.randn(ramp.shape, generator=generator) for _ in range(2))
-    assert autoencoder.spectrum_loss(grainy, grainy) == 0
-    right = autoencoder.spectrum_loss(elsewhere, grainy)
-    too_much = ramp + 3 * (elsewhere - ramp)
-    coarse = functional.interpolate(functional.avg_pool2d(too_much, 2), size=64)
-    for wrong in (ramp, too_much, coarse):
-        assert autoencoder.spectrum_loss(wrong, grainy) > 2 * right
-    # On pixels the smooth one is the nearest.
-    losses = [float(autoencoder.reconstruction_loss(one, grainy)) for one in (ramp, elsewhere)]
-    assert losses[0] < losses[1]
-
-
-@pytest.mark.parametrize("side", [16, 32, 48])
-def test_a_spectrum_of_crops_of_any_size(side: int) -> None:
-    pixels = torch.zeros(2, 3, side, side, requires_grad=True)
-    loss = autoencoder.spectrum_loss(pixels, torch.rand(2, 3, side, side))
-    loss.backward()
-    assert loss > 0
-    assert torch.isfinite(pixels.grad).all()
-
-
 def test_sharpening_changes_the_decoder_only_and_resumes(pixels: Pixels, tmp_path: Path) -> None:
     latents = torch.randn(5, 4, 16, 16, generator=torch.Generator().manual_seed(0))
     coarse = autoencoder.coarse_pictures(architecture.build("minute", ["a"], 0).vae, latents)
