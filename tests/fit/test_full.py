@@ -79,6 +79,14 @@ def test_a_fitted_model_learns_further_words(samples: list[Sample], fitted: Path
     assert "coin</w>" in new
 
 
+def test_an_autoencoder_that_is_not_trained_stays_as_it_is(samples: list[Sample], fitted: Path, folder: Path) -> None:
+    settings = {**NOTHING, "base": str(fitted), "steps_of_autoencoder": 0, "steps_of_decoder": 0}
+    del settings["architecture"]
+    fit(samples, out=folder, steps=2, **settings)
+    before, after = (diffusers.AutoencoderKL.from_pretrained(path / "vae").state_dict() for path in (fitted, folder))
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
 def test_the_weights_are_halves(fitted: Path) -> None:
     pipeline = diffusers.StableDiffusionInpaintPipeline.from_pretrained(fitted, dtype="auto")
     assert pipeline.unet.dtype in (torch.float16, torch.float32)
