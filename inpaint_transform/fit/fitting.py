@@ -26,7 +26,7 @@ from inpaint_transform.fit.bases import Base, choose_device, find_base, load, qu
 from inpaint_transform.fit.captions import BACKGROUND, TEMPLATES, Captions
 from inpaint_transform.fit.evaluate import EDITS, Evaluation, evaluate
 from inpaint_transform.fit.examples import Crops
-from inpaint_transform.fit.hyperparameters import make_plan
+from inpaint_transform.fit.hyperparameters import Plan, make_plan
 from inpaint_transform.fit.pictures import MIN_SIDE, Sample, count_labels, split
 from inpaint_transform.fit.pipeline_inpainter import PipelineInpainter
 from inpaint_transform.fit.trainer import Progress
@@ -190,7 +190,7 @@ def fit(
         gc.collect()
         found = _evaluate(spec, trained, _known(kept, labels), recipe, edits, seed, vae)
         said += caveats.after(found.numbers)
-    stages = _stages(work)
+    stages = _stages(work, plan)
     seconds = sum(stage.pop("seconds") for stage in stages.values()) if stages else time.monotonic() - begun
     result = card.finish(start, stages, seconds, said, found.numbers if found else None)
     card.write(result, out)
@@ -301,13 +301,13 @@ def _evaluate(
         inpainter.close()
 
 
-def _stages(work: Path) -> dict[str, dict[str, Any]]:
-    """What each checkpoint says of its training."""
+def _stages(work: Path, plan: Plan) -> dict[str, dict[str, Any]]:
+    """What each checkpoint says of its training; not that of a decoder which this plan leaves as it was."""
     found = {}
     for path in sorted(work.glob("*.pt"), key=lambda path: path.stat().st_mtime):
-        state = torch.load(path, weights_only=True, map_location="cpu", mmap=True)
-        if "history" in state:
-            found[path.stem.split("-")[0]] = {
+        state, stage = torch.load(path, weights_only=True, map_location="cpu", mmap=True), path.stem.split("-")[0]
+        if "history" in state and (stage != "decoder" or plan.steps_of_decoder):
+            found[stage] = {
                 "steps": state["step"],
                 "best_step": state["best_step"],
                 "loss": state["loss"],

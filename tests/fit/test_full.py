@@ -79,6 +79,13 @@ def test_a_fitted_model_learns_further_words(samples: list[Sample], fitted: Path
     assert "coin</w>" in new
 
 
+def test_the_card_tells_of_a_decoder_only_where_it_was_trained(samples: list[Sample], folder: Path) -> None:
+    stages = [
+        set(fit(samples, out=folder, steps=2, **{**NOTHING, "steps_of_decoder": steps})["training"]) for steps in (2, 0)
+    ]
+    assert stages == [{"autoencoder", "denoiser", "decoder"}, {"autoencoder", "denoiser"}]
+
+
 def test_an_autoencoder_that_is_not_trained_stays_as_it_is(samples: list[Sample], fitted: Path, folder: Path) -> None:
     settings = {**NOTHING, "base": str(fitted), "steps_of_autoencoder": 0, "steps_of_decoder": 0}
     del settings["architecture"]
