@@ -36,6 +36,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="data set folder with coco.json")
     parser.add_argument("--out", type=Path, required=True, help="folder for the model and its checkpoints")
     parser.add_argument("--base", default="tiny")
+    parser.add_argument(
+        "--turnable", nargs="*", default=[], metavar="LABEL", help="classes without an upright position"
+    )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--quick", action="store_true", help="hardly any training, to try it out")
     arguments = parser.parse_args()
@@ -47,6 +50,7 @@ def main() -> None:
     train, held_out = (data.samples([arguments.data], [part]) for part in ("train", "val"))
     labels = sorted({label for sample in train for label in sample.labels})
     prompts = {label: (f"a photo of a {label.replace('_', ' ')}",) for label in labels}
+    turned = ["--turnable", *arguments.turnable] if arguments.turnable else []
     # Of a run that goes on where it was broken off this would say too little.
     begun = None if arguments.out.exists() else time.monotonic()
     card = fit(
@@ -55,8 +59,9 @@ def main() -> None:
         base=arguments.base,
         out=arguments.out,
         prompts=prompts,
+        turnable=arguments.turnable,
         edits=12 if arguments.quick else EDITS,
-        command=f"python -m benchmarks.fit --data {arguments.data.name}",
+        command=" ".join([f"python -m benchmarks.fit --data {arguments.data.name}", *turned]),
         progress=True,
         **few,
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
+import cv2
 import numpy as np
 
 from inpaint_transform.core import crops, masks
@@ -20,6 +22,13 @@ HOLES = {"box": 0.8, "shape": 0.1, "part": 0.02, "background": 0.08}
 MIN_PART = 0.4
 # How bright a crop is made: rather darker, for what is white already tells no more.
 LIGHT = (0.6, 1.25)
+# By how much one side of a crop may be stretched against the other, and how often one is: a set that was taken from few
+# places shows its objects from few sides.
+STRETCH = (1.0, 1.25)
+STRETCHED = 0.5
+# Colours and contrast of light.
+TINT = (0.9, 1.1)
+CONTRAST = (0.85, 1.15)
 # How much of a background box may lie on objects, and how often one is looked for.
 MAX_COVERED = 0.15
 MAX_TRIES = 20
@@ -95,8 +104,10 @@ class Crops:
             yield number, self._example(self.samples[sample], index, picture, rng)
 
     def _example(self, sample: Sample, index: int, picture: np.ndarray, rng: np.random.Generator) -> Example:
-        height, width = picture.shape[:2]
         kind = rng.choice(list(HOLES), p=list(HOLES.values()))
+        if kind != "background" and rng.random() < STRETCHED:
+            sample, picture = _stretched(sample, index, picture, rng)
+        height, width = picture.shape[:2]
         label: str | None = sample.labels[index]
         box = sample.boxes[index]
         if kind == "background" and (empty := background_box(sample, sides(box), height, width, rng)) is not None:
@@ -148,6 +159,25 @@ def background_box(
     return None
 
 
+def _stretched(sample: Sample, index: int, picture: np.ndarray, rng: np.random.Generator) -> tuple[Sample, np.ndarray]:
+    """A box with what any window of it can reach, wider or higher than it was."""
+    area = crops.context_window(sample.boxes[index], picture.shape[0], picture.shape[1], 2 * CONTEXT[1])
+    width, height = sides(area)
+    factor = rng.uniform(*STRETCH)
+    wide = rng.random() < 0.5
+    new = (round(width * factor), height) if wide else (width, round(height * factor))
+    scale = np.array(new) / (width, height)
+    cut = cv2.resize(picture[area[1] : area[3], area[0] : area[2]], new, interpolation=cv2.INTER_CUBIC)
+
+    def move(points: Any) -> np.ndarray:
+        moved: np.ndarray = (np.reshape(points, (-1, 2)) - area[:2]) * scale
+        return moved
+
+    boxes = [tuple(np.rint(move(box)).astype(int).ravel().tolist()) for box in sample.boxes]
+    outlines = [one if one is None else tuple(map(tuple, move(one).tolist())) for one in sample.outlines]
+    return replace(sample, boxes=tuple(boxes), outlines=tuple(outlines)), cut
+
+
 def _part(box: Box, rng: np.random.Generator) -> Box:
     width, height = sides(box)
     part_width, part_height = (max(1, round(side * rng.uniform(MIN_PART, 1))) for side in (width, height))
@@ -165,6 +195,7 @@ def _augmented(
     if turnable:
         turns = int(rng.integers(4))
         image, hole = np.rot90(image, turns), np.rot90(hole, turns)
-    gain = np.exp(rng.uniform(*np.log(LIGHT))) * rng.uniform(0.95, 1.05, 3)
-    lit = np.clip(image * gain + rng.uniform(-12, 12), 0, 255).astype(np.uint8)
+    gain = np.exp(rng.uniform(*np.log(LIGHT))) * rng.uniform(*TINT, 3)
+    contrasted = image.mean() + (image - image.mean()) * rng.uniform(*CONTRAST)
+    lit = np.clip(contrasted * gain + rng.uniform(-12, 12), 0, 255).astype(np.uint8)
     return np.ascontiguousarray(lit), np.ascontiguousarray(hole)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -37,6 +38,31 @@ def test_the_hole_covers_the_object(samples: list[Sample], monkeypatch: pytest.M
         # What of the colour lies outside is another object, of which these pictures have none of the same class.
         assert not (coloured & ~example.hole).any()
         assert coloured.any()
+
+
+@pytest.mark.parametrize("outlined", [False, True], ids=["box", "outline"])
+def test_a_stretched_object_stays_in_its_hole(
+    samples: list[Sample], monkeypatch: pytest.MonkeyPatch, outlined: bool
+) -> None:
+    monkeypatch.setattr(examples, "HOLES", {"shape" if outlined else "box": 1.0})
+    monkeypatch.setattr(examples, "STRETCHED", 1.0)
+    monkeypatch.setattr(examples, "STRETCH", (1.5, 1.5))
+    squares = []
+    for sample in samples:
+        boxes = [box for box, label in zip(sample.boxes, sample.labels, strict=True) if label == "square"]
+        around = tuple(((x0, y0), (x1, y0), (x1, y1), (x0, y1)) for x0, y0, x1, y1 in boxes)
+        squares.append(Sample(sample.image, tuple(boxes), ("square",) * len(boxes), around if outlined else ()))
+    shapes = []
+    for _, example in Crops(squares, 64, 1).draw(40, 0):
+        image = example.image.astype(int)
+        blue = image[..., 2] - image[..., 0] > 60
+        near = cv2.dilate(example.hole.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+        assert not (blue & ~near).any()
+        rows, columns = np.flatnonzero(example.hole.any(axis=1)), np.flatnonzero(example.hole.any(axis=0))
+        shapes.append((np.ptp(columns) + 1) / (np.ptp(rows) + 1))
+        assert blue[example.hole].mean() > 0.7
+    assert min(shapes) == pytest.approx(1 / 1.5, rel=0.15)
+    assert max(shapes) == pytest.approx(1.5, rel=0.15)
 
 
 def test_background_holes_show_no_object(samples: list[Sample], monkeypatch: pytest.MonkeyPatch) -> None:
