@@ -65,7 +65,7 @@ def main() -> None:
         progress=True,
         **few,
     )
-    taken = begun and round(time.monotonic() - begun)
+    taken = None if begun is None else round(time.monotonic() - begun)
     spec = ModelSpec(
         str(arguments.out), size=card["size"], steps=STEPS, guidance_scale=GUIDANCE_SCALE, device="cpu", serving="local"
     )

@@ -89,6 +89,9 @@ def server_of(client: SharedInpainter) -> Process:
 
 PRELUDE = """
 import json, os, signal, sys, threading, time, multiprocessing
+# As in a terminal, however the tests were started: a job in the background ignores the one, one under nohup the other.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 import numpy as np
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.serving.processes import Process
