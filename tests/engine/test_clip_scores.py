@@ -321,11 +321,13 @@ def test_the_embedded_models_understand_each_other() -> None:
     engine = Engine(ModelSpec("tiny", clip="tiny", device="cpu"))
     nouns = ("white blood cell", "red blood cell", "platelet")
     # A grey-rose smear.
-    image = np.full((64, 64, 3), (200, 180, 185), np.uint8)
-    mask = np.zeros((64, 64), bool)
-    mask[16:48, 16:48] = True
+    image = np.full((engine.size, engine.size, 3), (200, 180, 185), np.uint8)
+    mask = np.zeros(image.shape[:2], bool)
+    y, x = mask.shape
+    hole = (x // 4, y // 4, 3 * x // 4, 3 * y // 4)
+    mask[hole[1] : hole[3], hole[0] : hole[2]] = True
     texts = (*(f"a photo of a {noun}" for noun in nouns), "background")
-    question = Question((16, 16, 48, 48), texts)
+    question = Question(hole, texts)
     results = engine.paint([InpaintRequest(image, mask, text, seed=1, question=question) for text in texts[:3]])
     for index, result in enumerate(results):
         assert result.answer is not None

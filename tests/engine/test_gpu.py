@@ -38,12 +38,13 @@ class Boxes(Dataset):
         return self.transform(image=image, bboxes=[[64, 64, 100, 100]], labels=["cone"])["image"]
 
 
-def requests(count: int) -> list[InpaintRequest]:
+def requests(engine: Engine, count: int) -> list[InpaintRequest]:
     rng = np.random.default_rng(0)
-    mask = np.zeros((64, 64), bool)
-    mask[16:48, 16:48] = True
+    shape = (engine.size, engine.size)
+    mask = np.zeros(shape, bool)
+    mask[shape[0] // 4 : -shape[0] // 4, shape[1] // 4 : -shape[1] // 4] = True
     return [
-        InpaintRequest(rng.integers(0, 255, (64, 64, 3), np.uint8), mask, "a cone", seed=seed) for seed in range(count)
+        InpaintRequest(rng.integers(0, 255, (*shape, 3), np.uint8), mask, "a cone", seed=seed) for seed in range(count)
     ]
 
 
@@ -81,7 +82,7 @@ def test_eight_workers_take_the_device_memory_of_one(record_property: Callable[[
         record_property(f"mean_batch_{workers}_workers", stats["mean_batch"])
     shutdown()
     engine = Engine(spec)
-    record_property("images_per_second_bare", images_per_second(lambda: engine.paint(requests(8)), 8))
+    record_property("images_per_second_bare", images_per_second(lambda: engine.paint(requests(engine, 8)), 8))
     engine.close()
     assert memory[8] == memory[1] > 0
 
@@ -91,7 +92,7 @@ def test_a_result_does_not_depend_on_its_neighbours(
     reproducible: bool, record_property: Callable[[str, object], None]
 ) -> None:
     engine = Engine(ModelSpec("tiny", max_batch_size=8, reproducible=reproducible))
-    eight = requests(8)
+    eight = requests(engine, 8)
     together = pixels(engine.paint(eight))
     reversed_order = pixels(engine.paint(eight[::-1]))[::-1]
     alone = pixels([result for request in eight for result in engine.paint([request])])
@@ -106,7 +107,7 @@ def test_a_result_does_not_depend_on_its_neighbours(
 
 
 def pixels(results: list[InpaintResult]) -> np.ndarray:
-    """``(B, 64, 64, 3)`` int; every result has an image."""
+    """``(B, H, W, 3)`` int; every result has an image."""
     assert [result.rejected for result in results] == [None] * len(results)
     return np.stack([result.image for result in results]).astype(int)
 
@@ -123,13 +124,13 @@ def test_the_device_follows_the_local_rank(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.usefixtures("all_memory")
 def test_a_batch_that_does_not_fit_is_halved(caplog: pytest.LogCaptureFixture) -> None:
     engine = Engine(ModelSpec("tiny", max_batch_size=1024))
-    engine.paint(requests(1))
+    engine.paint(requests(engine, 1))
     gc.collect()
     torch.cuda.empty_cache()
     # The decoder's last layers alone take more than this for 1024 crops.
     allowed = torch.cuda.memory_reserved() + 256 * 2**20
     torch.cuda.set_per_process_memory_fraction(allowed / torch.cuda.get_device_properties(0).total_memory)
-    many = requests(1024)
+    many = requests(engine, 1024)
     results = engine.paint(many)
     engine.close()
     assert len(pixels(results)) == 1024

@@ -65,9 +65,9 @@ def test_a_full_device_leaves_a_compiled_model_a_batch_size_that_it_has(
 @pytest.mark.timeout(900)
 def test_a_compiled_model_paints_the_same_and_compiles_nothing_later() -> None:
     def sized(seed: int, strength: float) -> InpaintRequest:
-        image = np.random.default_rng(seed).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-        mask = np.zeros((64, 64), bool)
-        mask[9:40, 7:45] = True
+        image = np.random.default_rng(seed).integers(0, 256, (plain.size, plain.size, 3), dtype=np.uint8)
+        mask = np.zeros(image.shape[:2], bool)
+        mask[18:80, 14:90] = True
         return InpaintRequest(image, mask, "a red blood cell", strength=strength, seed=seed)
 
     random_state = torch.get_rng_state()

@@ -670,8 +670,9 @@ os.environ.pop("INPAINT_TRANSFORM_ENGINE")
 import torch
 torch.set_num_threads(2)
 model = ModelSpec("tiny", device="cpu", steps=1, serving=sys.argv[1])
-asked = [request(side=64)]
-connect(dataclasses.replace(model, serving="local")).paint(asked)
+client = connect(dataclasses.replace(model, serving="local"))
+asked = [request(side=client.size)]
+client.paint(asked)
 child = os.fork()  # as multiprocess and others do
 if child == 0:
     say(connect(model).paint(asked)[0].image is not None)
