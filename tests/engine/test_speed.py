@@ -61,7 +61,7 @@ def test_a_full_device_leaves_a_compiled_model_a_batch_size_that_it_has(
     assert set(sizes[1:]) <= {1, 2, 4}
 
 
-@pytest.mark.slow  # a minute on a core of its own: three batch sizes of three modules go through the C++ compiler
+@pytest.mark.slow  # minutes on a core of its own: three batch sizes of three modules go through the C++ compiler
 @pytest.mark.timeout(900)
 def test_a_compiled_model_paints_the_same_and_compiles_nothing_later() -> None:
     def sized(seed: int, strength: float) -> InpaintRequest:
