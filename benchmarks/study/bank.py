@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.study import painters, sharpness
+from benchmarks.study import painters, program, sharpness
 from benchmarks.study.patches import Bank, Painting, Patch
 from benchmarks.study.sets import StudySet, shrink
 from benchmarks.tiny import data
@@ -91,6 +91,7 @@ def get(found: StudySet, samples: Sequence[Sample], painting: Painting, model: s
             "pictures": digest(samples),
             "draw": draw,
             "view": [found.height, found.width],
+            "program": program.digest(program.PAINTING),
         },
         sort_keys=True,
     )
@@ -115,10 +116,10 @@ def _alone(path: Path) -> Iterator[None]:
 def digest_of_weights(model: str) -> str:
     """A digest of a model's weights, so that no bank mixes two models of one name."""
     folder = Path(ModelSpec(model).resolved().id)
-    whole = hashlib.sha256()
-    for file in sorted(folder.rglob("*.safetensors")):
-        whole.update(file.read_bytes())
-    return whole.hexdigest()[:12]
+    files = sorted(folder.rglob("*.safetensors"))
+    if not files:
+        raise ValueError(f"model={model!r}: no weights in {folder}; give the folder of a model")
+    return program.digest(files)
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +195,8 @@ def _fit(samples: Sequence[Sample], painting: Painting, cache: Path, draw: int) 
     from inpaint_transform.fit import fit
 
     autoencoder, decoder, denoiser = painting.fit_steps
-    out = cache / f"closed-{digest(samples)}-{autoencoder}-{decoder}-{denoiser}"
+    code = program.digest(program.FITTING)
+    out = cache / f"closed-{digest(samples)}-{autoencoder}-{decoder}-{denoiser}-{code}"
     with _alone(out.with_name(f"{out.name}.lock")):
         if (out / "fit.json").exists():
             return out

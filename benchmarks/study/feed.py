@@ -113,10 +113,15 @@ class Feed:
     changed: Counter[int] = field(default_factory=Counter)
     shown: int = 0
 
+    @property
+    def shares(self) -> np.ndarray:
+        """How often each picture is shown, be it alone or in a mosaic; their sum is 1."""
+        return self.weights / self.weights.sum()
+
     def batch(self, step: int, size: int) -> list[Example]:
         """The examples of one step."""
         order = np.random.default_rng((self.seed, 1, step))
-        rows = order.choice(len(self.seen), size, p=self.weights / self.weights.sum())
+        rows = order.choice(len(self.seen), size, p=self.shares)
         return [self._example(int(row), step, number) for number, row in enumerate(rows)]
 
     def _example(self, row: int, step: int, number: int) -> Example:
@@ -124,7 +129,7 @@ class Feed:
         painting = np.random.default_rng((self.seed, 3, step, number))
 
         def other() -> Example:
-            return self.compose(int(classical.integers(len(self.seen))), painting)
+            return self.compose(int(classical.choice(len(self.seen), p=self.shares)), painting)
 
         return LEVELS[self.level](self.compose(row, painting), other, classical)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.study import bank, sets
+from benchmarks.study import bank, program, sets
 from benchmarks.study.train import CACHE, DATA, MODEL
 
 # What costs nothing to have: the best of these, by the validation part, is what the others are measured against.
@@ -173,10 +173,17 @@ def _study(name: str, part: Part, n: int, settings: Settings, truth: Path) -> di
             "ground_truth": str(truth),
         },
         "n": n or "all",
+        "depends": [str(file) for file in _depends(settings.data / part.dataset, part)],
         "draws": settings.draws or part.draws,
         "devices": list(settings.devices),
         "arms": arms,
     }
+
+
+def _depends(root: Path, part: Part) -> list[Path]:
+    """The files that results of a part depend on, beside the truth of its test pictures."""
+    fitted = program.FITTING if any("--paint closed" in args for args in part.arms.values()) else ()
+    return sorted({root / "coco.json", *program.PAINTING, *program.TRAINING, *fitted})
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from benchmarks.study import bank, classical, detector, feed, score, sets
 from benchmarks.study.patches import KINDS, Painting
@@ -187,6 +188,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run, and write ``metrics.json`` and ``detections.json``."""
     given = parse(arguments)
+    # Several of them run side by side, and sums over more threads round differently.
+    torch.set_num_threads(1)
     model = os.environ.get(MODEL, "tiny")
     if given.weights is not None and given.weights != (found := bank.digest_of_weights(model)):
         raise ValueError(f"--weights {given.weights}: {MODEL}={model!r} has the weights {found}; start the study again")

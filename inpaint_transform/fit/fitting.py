@@ -137,7 +137,7 @@ def fit(
     )
     where = choose_device(device)
     pipeline, unknown = _pipeline(chosen, architecture, captions, seed, device)
-    cell = 2 ** (len(pipeline.vae.config.block_out_channels) - 1)
+    cell = int(pipeline.vae_scale_factor)
     own = (chosen.spec and not chosen.whole and chosen.spec.size) or pipeline.unet.config.sample_size * cell
     side = _side(size or own, cell, pipeline.unet)
     known, teacher = Crops(trained, own, cell, turnable, shares), None
