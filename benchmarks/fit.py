@@ -1,7 +1,8 @@
 """Fit the embedded model to another set: ``python -m benchmarks.fit --data DIR --out FOLDER``.
 
 What it takes on this machine, what ``fit`` says of the result, and a picture of held-out boxes. The defaults are those
-of ``inpaint-transform fit --base tiny``. What is broken off goes on when it is called again.
+of ``inpaint-transform fit --base tiny --prompt 'a photo of a {label}'``. What is broken off goes on when it is called
+again.
 """
 
 from __future__ import annotations
@@ -50,7 +51,6 @@ def main() -> None:
     train, held_out = (data.samples([arguments.data], [part]) for part in ("train", "val"))
     labels = sorted({label for sample in train for label in sample.labels})
     prompts = {label: (f"a photo of a {label.replace('_', ' ')}",) for label in labels}
-    turned = ["--turnable", *arguments.turnable] if arguments.turnable else []
     # Of a run that goes on where it was broken off this would say too little.
     begun = None if arguments.out.exists() else time.monotonic()
     card = fit(
@@ -61,7 +61,7 @@ def main() -> None:
         prompts=prompts,
         turnable=arguments.turnable,
         edits=12 if arguments.quick else EDITS,
-        command=" ".join([f"python -m benchmarks.fit --data {arguments.data.name}", *turned]),
+        command=report.command("fit"),
         progress=True,
         **few,
     )

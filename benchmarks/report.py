@@ -13,6 +13,11 @@ from inpaint_transform.tools.bench import report
 RESULTS = Path(os.environ.get("BENCHMARK_RESULTS") or Path(__file__).parent / "results")
 
 
+def command(name: str) -> str:
+    """How this benchmark was called."""
+    return report.command(f"python -m benchmarks.{name}", sys.argv[1:])
+
+
 def write(name: str, results: dict[str, Any]) -> Path:
     """Write ``results/NAME.json`` with machine, versions, date and command."""
     path = RESULTS / f"{name}.json"

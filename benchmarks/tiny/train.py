@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks import report
 from benchmarks.tiny import data
 from inpaint_transform.fit import fit
 from inpaint_transform.tiny import CHECKPOINT
@@ -61,8 +62,8 @@ def main() -> None:
         size=arguments.size,
         out=arguments.out,
         prompts={label: said for label, said in data.captions().items() if label in labels},
-        turnable=data.TURNABLE,
-        shares=data.SHARES,
+        turnable=data.TURNABLE & labels,
+        shares={label: share for label, share in data.SHARES.items() if label in labels},
         steps=arguments.steps,
         batch=arguments.batch,
         crops=arguments.crops,
@@ -72,7 +73,7 @@ def main() -> None:
         edits=arguments.edits,
         seed=arguments.seed,
         licence=LICENCE,
-        command=f"python -m benchmarks.tiny.train --data {' '.join(root.name for root in arguments.data)}",
+        command=report.command("tiny.train"),
         progress=True,
     )
     if arguments.install:

@@ -59,8 +59,12 @@ def find_base(base: str) -> Base:
     base = str(Path(base).expanduser()) if base.startswith("~") else base
     spec = ModelSpec(base).resolved()
     folder = Path(spec.id)
-    if base == "tiny" or (folder / CARD).is_file() or known_words.words_of(spec) is not None:
+    if base == "tiny" or read_card(folder).get("weights") == "all" or known_words.words_of(spec) is not None:
         return Base(spec, whole=True)
+    if read_card(folder).get("weights") == "LoRA":
+        raise ValueError(
+            f"base={base!r}: holds a LoRA that fit has trained; to go on with it give its base, and this folder as out"
+        )
     if folder.exists() and not (folder / "model_index.json").is_file():
         raise FileNotFoundError(f"base={base!r}: the folder has no model_index.json; give one in the diffusers layout")
     if spec.lora is not None:
@@ -110,6 +114,7 @@ def choose_device(device: str) -> torch.device:
 
 
 def read_card(folder: Path) -> dict[str, Any]:
-    """What fit wrote about a model."""
-    card: dict[str, Any] = json.loads((folder / CARD).read_text("utf-8"))
+    """What fit wrote about a model; empty where it wrote nothing."""
+    path = folder / CARD
+    card: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
     return card

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -24,9 +25,9 @@ class Captions:
 
     Args:
         labels: The class names.
-        prompts: Templates with ``{label}`` and attribute slots, for all or by label, as ``BBoxInpaint`` takes them. The
-            first of a class is what it is asked for by in samples.
-        attributes: Slot name to values.
+        prompts: Templates with ``{label}`` and attribute slots, for all or by label, as ``BBoxInpaint`` takes them.
+        attributes: Slot name to values. Where they make more captions of a class than ``MAX_CAPTIONS``, so many are
+            drawn, with every value in them as long as there are not more values than that.
         class_names: Label to noun.
 
     Raises:
@@ -66,13 +67,12 @@ def _all_captions(
     templates: Sequence[str], label: str, attributes: Mapping[str, Sequence[str]], class_names: ClassNames
 ) -> list[str]:
     found: dict[str, None] = {}
-    for template in templates:
+    for number, template in enumerate(templates):
+        room = max(1, (MAX_CAPTIONS - len(found)) // (len(templates) - number))
         slots = [
             slot for slot in dict.fromkeys(core_prompts.slots_of(template)) if slot not in core_prompts.LABEL_SLOTS
         ]
-        for values in itertools.product(*(attributes[slot] for slot in slots)):
-            if len(found) >= MAX_CAPTIONS:
-                return list(found)
+        for values in _combined([attributes[slot] for slot in slots], room):
             caption = core_prompts.draw(
                 template,
                 label,
@@ -83,3 +83,16 @@ def _all_captions(
             )
             found[caption] = None
     return list(found)
+
+
+def _combined(choices: Sequence[Sequence[str]], room: int) -> list[tuple[str, ...]]:
+    """All ways to take one of each, or as many as there is room for, in which all values come equally often."""
+    if math.prod(map(len, choices)) <= room:
+        return list(itertools.product(*choices))
+    rng = random.Random(0)  # noqa: S311 - captions
+    drawn = []
+    for values in choices:
+        rounds = -(-room // len(values))
+        shuffled = [value for _ in range(rounds) for value in rng.sample(list(values), len(values))]
+        drawn.append(shuffled[:room])
+    return list(zip(*drawn, strict=True))

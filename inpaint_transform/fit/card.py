@@ -78,7 +78,7 @@ def write(card: dict[str, Any], folder: Path) -> None:
     use = (
         f'ModelSpec("{folder.name}", size={card["size"]}, steps={STEPS}, guidance_scale={GUIDANCE_SCALE:g})'
         if card["weights"] == "all"
-        else f'ModelSpec("{card["base"]}", lora="{folder.name}")'
+        else f'ModelSpec("{card["base"]}", lora="{folder.name}", size={card["size"]})'
     )
     stages = ", ".join(f"{name} {stage['steps']} steps" for name, stage in card["training"].items())
     lines = [

@@ -13,6 +13,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from tqdm import tqdm
 
 from inpaint_transform.core import crops
 from inpaint_transform.core.boxes import Box, relative
@@ -88,6 +89,7 @@ def evaluate(
     seed: int = 0,
     round_trip: RoundTrip | None = None,
     show: int = SHOWN,
+    progress: bool = False,
 ) -> Evaluation:
     """Paint held-out boxes and measure.
 
@@ -100,6 +102,7 @@ def evaluate(
         seed: Decides on every draw.
         round_trip: The model's autoencoder on ``(B, S, S, 3)`` uint8 crops, to measure what it alone costs.
         show: Of how many boxes of each class, and of how many others that are painted as it, the edit is kept.
+        progress: Whether to show progress bars on a terminal.
 
     Returns:
         The numbers, see ``fit/README.md``, and some edits of each class.
@@ -125,7 +128,11 @@ def evaluate(
     shown: list[Shown] = []
     rng = random.Random(seed)  # noqa: S311 - which seeds, not cryptography
     rejected = 0
-    for (place, target), picture, edited, accepted in _painted(inpainter, rows, recipe, rng):
+    hidden = None if progress else True
+    edited_rows = _painted(inpainter, rows, recipe, rng)
+    for (place, target), picture, edited, accepted in tqdm(
+        edited_rows, "painting held-out boxes", len(rows), unit="box", disable=hidden
+    ):
         box, label = place.box, place.label
         rejected += not accepted
         painted.pictures[target].append(_cut(edited, box))
@@ -166,11 +173,11 @@ def evaluate(
     numbers["real_or_painted"] = _told_apart(real, painted, labels, seed)
     numbers["sharpness"] = sharpness.ratios(real.pictures, painted.pictures, labels)
     # What is lost on the way to the working crop and back, nothing that is painted there can have.
-    resampled = _round_trips(held, recipe.context, inpainter.size, lambda images: images, labels)
+    resampled = _round_trips(held, recipe.context, inpainter.size, lambda images: images, labels, True)
     numbers["sharpness_over_resampled"] = sharpness.ratios(resampled.pictures, painted.pictures, labels)
     numbers["resampling_alone"] = _without_denoiser(real, resampled, labels, seed)
     if round_trip is not None:
-        trips = _round_trips(held, recipe.context, inpainter.size, round_trip, labels)
+        trips = _round_trips(held, recipe.context, inpainter.size, round_trip, labels, hidden)
         numbers["autoencoder_alone"] = _without_denoiser(real, trips, labels, seed)
     numbers["diversity"] = _diversity(inpainter, held, real, recipe, labels, seed)
     numbers["nearest"] = _nearest(known, real, painted, labels)
@@ -181,15 +188,13 @@ def _some(items: Sequence[Any], count: int, seed: int) -> list[Any]:
     return random.Random(seed).sample(list(items), min(count, len(items)))  # noqa: S311
 
 
-def _opened(boxes: Sequence[Place]) -> list[tuple[np.ndarray, Place]]:
-    """The pictures of some boxes, each read once."""
+def _opened(boxes: Sequence[Place]) -> Iterator[tuple[np.ndarray, Place]]:
+    """The pictures of some boxes, one in memory at a time, and read once for boxes that follow each other."""
     opened: dict[object, np.ndarray] = {}
-    found = []
     for place in boxes[:MAX_TRAIN_BOXES]:
         if place.sample.image not in opened:
             opened = {place.sample.image: read_picture(place.sample.image)}
-        found.append((opened[place.sample.image], place))
-    return found
+        yield opened[place.sample.image], place
 
 
 def _patches(known: dict[str, list[Place]], seed: int) -> dict[str, list[tuple[np.ndarray, Box]]]:
@@ -280,11 +285,16 @@ def _without_denoiser(real: _Boxes, trips: _Boxes, labels: Sequence[str], seed: 
 
 
 def _round_trips(
-    held: dict[str, list[Place]], context: float, size: int, round_trip: RoundTrip, labels: Sequence[str]
+    held: dict[str, list[Place]],
+    context: float,
+    size: int,
+    round_trip: RoundTrip,
+    labels: Sequence[str],
+    hidden: bool | None,
 ) -> _Boxes:
     found = _Boxes({label: [] for label in labels})
     for label in labels:
-        for picture, place in _opened(held[label]):
+        for picture, place in tqdm(_opened(held[label]), f"round trips of {label}", unit="box", disable=hidden):
             window = crops.context_window(place.box, picture.shape[0], picture.shape[1], context)
             [back] = round_trip(crops.crop(picture, window, size)[None])
             whole = crops.uncrop(back, window)

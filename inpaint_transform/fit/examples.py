@@ -154,7 +154,7 @@ def background_box(
     for _ in range(MAX_TRIES):
         x0, y0 = int(rng.integers(width - size[0] + 1)), int(rng.integers(height - size[1] + 1))
         box = (x0, y0, x0 + size[0], y0 + size[1])
-        if masks.free_share(box, sample.boxes) >= 1 - MAX_COVERED:
+        if masks.free_share(box, (*sample.boxes, *sample.others)) >= 1 - MAX_COVERED:
             return box
     return None
 
@@ -173,9 +173,12 @@ def _stretched(sample: Sample, index: int, picture: np.ndarray, rng: np.random.G
         moved: np.ndarray = (np.reshape(points, (-1, 2)) - area[:2]) * scale
         return moved
 
-    boxes = [tuple(np.rint(move(box)).astype(int).ravel().tolist()) for box in sample.boxes]
-    outlines = [one if one is None else tuple(map(tuple, move(one).tolist())) for one in sample.outlines]
-    return replace(sample, boxes=tuple(boxes), outlines=tuple(outlines)), cut
+    def moved_boxes(boxes: Sequence[Box]) -> tuple[Any, ...]:
+        return tuple(tuple(np.rint(move(box)).astype(int).ravel().tolist()) for box in boxes)
+
+    outlines = tuple(one if one is None else tuple(map(tuple, move(one).tolist())) for one in sample.outlines)
+    boxes, others = moved_boxes(sample.boxes), moved_boxes(sample.others)
+    return replace(sample, boxes=boxes, outlines=outlines, others=others), cut
 
 
 def _part(box: Box, rng: np.random.Generator) -> Box:

@@ -15,7 +15,7 @@ from inpaint_transform.core.boxes import Box, iou
 from inpaint_transform.fit import heatmap
 from inpaint_transform.fit.denoise import to_pixels
 from inpaint_transform.fit.heatmap import Detector
-from inpaint_transform.fit.pictures import Sample, read_picture
+from inpaint_transform.fit.pictures import Sample, of_labels, read_picture
 
 SIDE = 256
 STEPS = 1500
@@ -42,9 +42,10 @@ def train_detector(samples: Sequence[Sample], labels: Sequence[str], seed: int) 
 
     Args:
         samples: The pictures and their boxes; only these are learnt from.
-        labels: The class names, in the order of the answers.
+        labels: The class names, in the order of the answers; boxes of others are none.
         seed: Decides on weights and draws.
     """
+    samples = of_labels(samples, labels)
     squares = [shrunk(read_picture(sample.image)) for sample in samples]
     with torch.random.fork_rng():
         torch.manual_seed(seed)

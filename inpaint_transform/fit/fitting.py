@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from inpaint_transform.core.labels import ClassNames
 from inpaint_transform.core.models import ModelSpec
+from inpaint_transform.core.nearest import nearest
 from inpaint_transform.core.prompts import Prompts
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.fit import architecture as architectures
@@ -27,7 +28,7 @@ from inpaint_transform.fit.captions import BACKGROUND, TEMPLATES, Captions
 from inpaint_transform.fit.evaluate import EDITS, Evaluation, evaluate
 from inpaint_transform.fit.examples import Crops
 from inpaint_transform.fit.hyperparameters import Plan, make_plan
-from inpaint_transform.fit.pictures import MIN_SIDE, Sample, count_labels, split
+from inpaint_transform.fit.pictures import MIN_SIDE, Sample, count_labels, digest, of_labels, split
 from inpaint_transform.fit.pipeline_inpainter import PipelineInpainter
 from inpaint_transform.fit.trainer import Progress
 from inpaint_transform.fit.vocabulary import new_words
@@ -79,7 +80,7 @@ def fit(
             9-channel Stable Diffusion or SDXL inpainting checkpoint, as preset, hub id or folder (a LoRA).
         out: Folder for the weights, the card, the page, sample sheets and, in ``training``, the checkpoints.
         architecture: With base ``"none"``: a name of ``architecture.ARCHITECTURES``.
-        prompts: What the classes are called, as ``BBoxInpaint`` takes them; the first of a class is used for samples.
+        prompts: What the classes are called, as ``BBoxInpaint`` takes them.
         attributes: Slot name to values.
         class_names: Label to noun.
         turnable: Classes without an upright position, which are turned by quarters in training.
@@ -115,6 +116,7 @@ def fit(
     if edits < 0:
         raise ValueError(f"edits={edits!r}: use a number of at least 0")
     trained, kept = (list(train), list(held_out)) if held_out is not None else split(train, seed)
+    _check_classes({label for sample in (*trained, *kept) for label in sample.labels}, prompts, turnable, shares)
     labels = list(count_labels(trained))
     if not labels:
         raise ValueError(
@@ -152,6 +154,8 @@ def fit(
         "architecture": architecture,
         "size": side,
         "data": start["data"]["digest"],
+        # The same pictures kept apart, or what was learnt by heart is called unseen.
+        "held_out": digest(kept),
         "captions": captions.by_label,
         "turnable": sorted(turnable),
         "shares": dict(shares or {}),
@@ -160,7 +164,7 @@ def fit(
     work = _work_folder(out, settings)
     drawn = Crops(trained, side, cell, turnable, shares)
     usable = bool(count_labels(kept).keys() & set(labels))
-    unseen = Crops(_known(kept, labels), side, cell, turnable) if usable else None
+    unseen = Crops(of_labels(kept, labels), side, cell, turnable) if usable else None
     said = caveats.before(
         trained, kept, unknown, np.inf if kind == "nothing" else _psnr(teacher or pipeline.vae, known)
     )
@@ -185,10 +189,10 @@ def fit(
     spec = _result(chosen, out, side, device)
     found = None
     if edits and usable:
-        vae = pipeline.vae.float().to("cpu")
+        vae = pipeline.vae.float().to(where)
         del run, pipeline, teacher, training
         gc.collect()
-        found = _evaluate(spec, trained, _known(kept, labels), recipe, edits, seed, vae)
+        found = _evaluate(spec, trained, of_labels(kept, labels), recipe, edits, seed, vae, progress)
         said += caveats.after(found.numbers)
     stages = _stages(work, plan)
     seconds = sum(stage.pop("seconds") for stage in stages.values()) if stages else time.monotonic() - begun
@@ -196,6 +200,26 @@ def fit(
     card.write(result, out)
     summary.write(result, found.shown if found else [], stages, out / "page.html")
     return result
+
+
+def _check_classes(
+    classes: Collection[str], prompts: Prompts, turnable: Collection[str], shares: Mapping[str, float] | None
+) -> None:
+    """Refuse what is said of a class that there is not: it would be trained as if nothing had been said."""
+    if isinstance(turnable, str):
+        raise ValueError(f"turnable={turnable!r}: give a list of class names, such as [{turnable!r}]")
+    known = sorted(classes)
+    given = {"prompts": prompts if isinstance(prompts, Mapping) else (), "turnable": turnable, "shares": shares or ()}
+    for name, said in given.items():
+        for label in said:
+            if label not in classes:
+                raise ValueError(
+                    f"{name}: no class is called {label!r}; the classes are {', '.join(known)}"
+                    f"{nearest(str(label), known)}"
+                )
+    for label, share in (shares or {}).items():
+        if not 0 < share < np.inf:
+            raise ValueError(f"shares={{{label!r}: {share!r}}}: use a number above 0")
 
 
 def _pipeline(base: Base, architecture: str, captions: Captions, seed: int, device: str) -> tuple[Any, list[str]]:
@@ -220,20 +244,6 @@ def _side(size: int, cell: int, unet: Any) -> int:
     return size
 
 
-def _known(samples: Sequence[Sample], labels: Sequence[str]) -> list[Sample]:
-    """The pictures without the boxes of classes that are not trained."""
-    found = []
-    for sample in samples:
-        rows = [index for index, label in enumerate(sample.labels) if label in labels]
-        if len(rows) < len(sample.labels):
-            boxes, names = tuple(sample.boxes[row] for row in rows), tuple(sample.labels[row] for row in rows)
-            outlines = tuple(sample.outlines[row] for row in rows) if sample.outlines else ()
-            found.append(Sample(sample.image, boxes, names, outlines))
-        else:
-            found.append(sample)
-    return found
-
-
 def _work_folder(out: Path, settings: dict[str, Any]) -> Path:
     """The folder of checkpoints, once it is sure that what is in it belongs to this run."""
     work = out / "training"
@@ -248,7 +258,11 @@ def _work_folder(out: Path, settings: dict[str, Any]) -> Path:
                 f"{out}: holds a run with {name}={before.get(name)!r}, not {now.get(name)!r}; give another folder, "
                 f"or the settings of that run to go on with it"
             )
-    file.write_text(text, "utf-8")
+    else:
+        # Whole or not at all: what a full disk has cut off could not be read.
+        part = file.with_name(f"{file.name}.part")
+        part.write_text(text, "utf-8")
+        part.replace(file)
     return work
 
 
@@ -289,13 +303,21 @@ def _evaluate(
     edits: int,
     seed: int,
     vae: Any,
+    progress: bool,
 ) -> Evaluation:
     from inpaint_transform.serving.registry import connect
 
     inpainter = connect(spec)
     try:
         return evaluate(
-            inpainter, train, held_out, recipe, edits, seed, lambda images: autoencoder.round_trip(vae, images)
+            inpainter,
+            train,
+            held_out,
+            recipe,
+            edits,
+            seed,
+            lambda images: autoencoder.round_trip(vae, images),
+            progress=progress,
         )
     finally:
         inpainter.close()

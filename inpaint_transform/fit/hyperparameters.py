@@ -62,10 +62,11 @@ class Plan:
     def fingerprint(self) -> dict[str, Any]:
         """What a run that goes on must have in common with the one it continues.
 
-        That is all but how long denoiser and decoder train: neither changes the latents that were cached.
+        That is all but how long denoiser and decoder train, and how fast the denoiser learns: none of these changes the
+        latents that were cached.
         """
         values = dataclasses.asdict(self)
-        del values["steps"], values["steps_of_decoder"]
+        del values["steps"], values["steps_of_decoder"], values["rate"]
         return values
 
 

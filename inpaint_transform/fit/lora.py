@@ -29,7 +29,7 @@ from inpaint_transform.fit.trainer import Progress, Training, adamw
 logger = logging.getLogger(__name__)
 
 RATE = 1e-4
-PATIENCE = 8
+PATIENCE = 4
 # Follows faster than that of a whole model: a LoRA is trained in a few hundred steps.
 DECAY = 0.995
 # The projections of every attention, as diffusers' own training scripts take them.

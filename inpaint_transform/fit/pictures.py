@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from inpaint_transform.core import masks, selection
 from inpaint_transform.core.boxes import Box, Outline, sides
+from inpaint_transform.datasets.images import read_image
 
 # Of the pictures, where the data set has no validation split of its own.
 HELD_OUT_SHARE = 0.15
@@ -30,12 +30,14 @@ class Sample:
         boxes: Half-open pixel boxes inside the picture.
         labels: One class name a box.
         outlines: The polygon of each object in image coordinates, None where there is none; empty for no polygons.
+        others: Boxes of objects that are neither learnt nor painted: they keep their pixels, and are no background.
     """
 
     image: Path
     boxes: tuple[Box, ...]
     labels: tuple[str, ...]
     outlines: tuple[Outline | None, ...] = ()
+    others: tuple[Box, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.boxes) != len(self.labels):
@@ -55,20 +57,36 @@ class Sample:
 
     def neighbours(self, index: int) -> tuple[Box, ...] | None:
         """The boxes whose pixels stay as they are when one is painted; None where they leave too little of it."""
-        kept = tuple(self.boxes[other] for other in selection.neighbours(index, self.boxes))
+        every = (*self.boxes, *self.others)
+        kept = tuple(every[other] for other in selection.neighbours(index, every))
         return kept if masks.free_share(self.boxes[index], kept) >= selection.MIN_FREE_SHARE else None
 
 
 def read_picture(path: Path) -> np.ndarray:
-    """Read a picture as people see it: ``(H, W, 3)`` uint8, RGB, its EXIF orientation applied.
+    """Read a picture as everything else does, see ``read_image``: ``(H, W, 3)`` uint8, RGB.
 
     Raises:
         ValueError: It is missing or is not a whole picture.
     """
-    pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if pixels is None:
-        raise ValueError(f"{path}: missing, or not a picture that OpenCV reads; take it out of the data")
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    return read_image(path)
+
+
+def of_labels(samples: Iterable[Sample], labels: Collection[str]) -> list[Sample]:
+    """The same pictures, in which boxes of all other labels are ``others``."""
+    found = []
+    for sample in samples:
+        rows = [index for index, label in enumerate(sample.labels) if label in labels]
+        if len(rows) < len(sample.labels):
+            other = tuple(box for box, label in zip(sample.boxes, sample.labels, strict=True) if label not in labels)
+            sample = replace(
+                sample,
+                boxes=tuple(sample.boxes[row] for row in rows),
+                labels=tuple(sample.labels[row] for row in rows),
+                outlines=tuple(sample.outlines[row] for row in rows) if sample.outlines else (),
+                others=(*sample.others, *other),
+            )
+        found.append(sample)
+    return found
 
 
 def count_labels(samples: Iterable[Sample]) -> dict[str, int]:
@@ -112,5 +130,7 @@ def digest(samples: Iterable[Sample]) -> str:
     for sample in samples:
         row = hashlib.sha256(sample.image.read_bytes())
         row.update(repr(sorted(zip(sample.boxes, sample.labels, strict=True))).encode())
+        if sample.others:
+            row.update(repr(sorted(sample.others)).encode())
         rows.append(row.hexdigest())
     return hashlib.sha256("".join(sorted(rows)).encode()).hexdigest()[:16]

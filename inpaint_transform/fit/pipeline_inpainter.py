@@ -13,7 +13,8 @@ from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
 from inpaint_transform.fit.architecture import STEPS
 from inpaint_transform.fit.denoise import autocast
 
-_AT_ONCE = 8
+# Of a large model one crop takes gigabytes in the decoder.
+_AT_ONCE, _PIXELS_AT_ONCE = 8, 2**20
 
 
 class PipelineInpainter:
@@ -33,8 +34,9 @@ class PipelineInpainter:
     def paint(self, requests: Sequence[InpaintRequest]) -> list[InpaintResult]:
         """Paint every request, in their order."""
         results: list[InpaintResult] = []
-        for start in range(0, len(requests), _AT_ONCE):
-            some = requests[start : start + _AT_ONCE]
+        count = max(1, min(_AT_ONCE, _PIXELS_AT_ONCE // self.size**2))
+        for start in range(0, len(requests), count):
+            some = requests[start : start + count]
             masks = np.stack([crops.align_mask(request.mask, self._cell) for request in some])
             pixels = torch.from_numpy(np.stack([request.image for request in some])).permute(0, 3, 1, 2).float() / 255
             with autocast(self._pipeline.device):

@@ -185,8 +185,9 @@ class Training:
         value = float(loss.detach())
         if not math.isfinite(value):
             raise InpaintError(
-                f"the loss is {value} at step {self.step}: training has broken down. Start again from the last "
-                f"checkpoint with a lower rate, now {self.rate:g}"
+                f"the loss is {value} at step {self.step} of {self.path.stem}: training has broken down. Of a denoiser "
+                f"or LoRA, go on from the last checkpoint with a lower rate, now {self.rate:g}; otherwise in another "
+                f"folder with another seed"
             )
         left = (steps - self.step) / max(1, round(FALLING * steps))
         for group in self.optimizer.param_groups:

@@ -19,9 +19,15 @@ def test_what_is_trained_of_which_base(tmp_path: Path) -> None:
     for number, save in enumerate((pipelines.save_sd_inpaint, pipelines.save_sdxl_inpaint)):
         folder = save(tmp_path / str(number))
         assert not find_base(str(folder)).whole
-    (folder / CARD).write_text("{}")
-    assert find_base(str(folder)).whole
     assert read_card(folder) == {}
+    (folder / CARD).write_text('{"weights": "all"}')
+    assert find_base(str(folder)).whole
+
+
+def test_a_lora_of_fits_own_is_no_base(tmp_path: Path) -> None:
+    (tmp_path / CARD).write_text('{"weights": "LoRA"}')
+    with pytest.raises(ValueError, match=r"base=.*holds a LoRA that fit has trained"):
+        find_base(str(tmp_path))
 
 
 def test_a_base_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,16 @@ def test_nothing_is_drawn_that_is_not_known() -> None:
 
 def test_many_attributes_are_bounded() -> None:
     captions = Captions(["cone"], "{a} {b} {label}", {"a": [str(n) for n in range(50)], "b": ["x", "y"]})
-    assert len(captions.by_label["cone"]) == MAX_CAPTIONS
+    assert 50 <= len(captions.by_label["cone"]) <= MAX_CAPTIONS
+
+
+def test_of_many_attributes_every_value_is_learnt() -> None:
+    colours, sizes = [f"colour{n}" for n in range(10)], [f"size{n}" for n in range(10)]
+    captions = Captions(["cone"], ["a {c} {s} {label}", "{s} {label}"], {"c": colours, "s": sizes})
+    said = captions.by_label["cone"]
+    assert 40 <= len(said) <= MAX_CAPTIONS
+    for value in (*colours, *sizes):
+        assert any(value in caption.split() for caption in said)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from inpaint_transform.fit.architecture import GUIDANCE_SCALE, STEPS
     ("whole", "use"),
     [
         (True, f'ModelSpec("out", size=64, steps={STEPS}, guidance_scale={GUIDANCE_SCALE:g})'),
-        (False, 'ModelSpec("sd15", lora="out")'),
+        (False, 'ModelSpec("sd15", lora="out", size=64)'),
     ],
 )
 def test_the_card(samples: list[Sample], tmp_path: Path, whole: bool, use: str) -> None:

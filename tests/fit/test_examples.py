@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from inpaint_transform.core import crops
 from inpaint_transform.fit import examples
 from inpaint_transform.fit.examples import Crops, background_box
-from inpaint_transform.fit.pictures import Sample
+from inpaint_transform.fit.pictures import Sample, of_labels
 
 
 def test_examples_are_crops_with_a_hole_of_whole_cells(samples: list[Sample]) -> None:
@@ -65,9 +65,14 @@ def test_a_stretched_object_stays_in_its_hole(
     assert max(shapes) == pytest.approx(1.5, rel=0.15)
 
 
-def test_background_holes_show_no_object(samples: list[Sample], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("learnt", [["disc", "square"], ["disc"]])
+def test_background_holes_show_no_object(
+    samples: list[Sample], learnt: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even one that is not learnt."""
     monkeypatch.setattr(examples, "HOLES", {"background": 1.0})
-    empty = [example for _, example in Crops(samples, 32, 4).draw(40, 0) if example.label is None]
+    some = of_labels(samples, learnt)
+    empty = [example for _, example in Crops(some, 32, 4).draw(40, 0) if example.label is None]
     assert len(empty) > 10
     for example in empty:
         image = example.image.astype(int)

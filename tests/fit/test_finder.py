@@ -45,6 +45,9 @@ def test_it_learns_to_find(samples: list[Sample], monkeypatch: pytest.MonkeyPatc
     assert sum(found) >= 3
 
 
-def test_training_runs(samples: list[Sample], hasty: None) -> None:
-    detector = finder.train_detector(samples[:2], ["disc", "square"], 0)
+@pytest.mark.parametrize("labels", [["disc", "square"], ["square"]])
+def test_training_runs_without_the_boxes_of_other_classes(
+    samples: list[Sample], labels: list[str], hasty: None
+) -> None:
+    detector = finder.train_detector(samples[:2], labels, 0)
     assert all(torch.isfinite(value).all() for value in detector.state_dict().values())

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,8 @@ def test_another_run_in_the_folder_is_not_continued(samples: list[Sample], folde
             fit(samples, out=folder, steps=1, **{**settings, **change})
     with pytest.raises(ValueError, match="holds a run with data="):
         fit(samples[1:], out=folder, steps=1, **settings)
+    with pytest.raises(ValueError, match="holds a run with held_out="):
+        fit(samples[1:], samples[:1], out=folder, steps=1, **settings)
 
 
 @pytest.mark.parametrize(
@@ -114,6 +117,11 @@ def test_another_run_in_the_folder_is_not_continued(samples: list[Sample], folde
         ({"edits": -1}, "edits=-1"),
         ({"device": "cuda:99"}, "cuda:99"),
         ({"prompts": {"disc": "a disc"}}, "no entry for label 'square'"),
+        ({"prompts": {"disk": "a", "disc": "b", "square": "c"}}, "prompts: no class is called 'disk'.*mean 'disc'"),
+        ({"turnable": ["Disc"]}, r"turnable: no class is called 'Disc'; the classes are disc, square; did you mean"),
+        ({"turnable": "disc"}, r"turnable='disc': give a list of class names, such as \['disc'\]"),
+        ({"shares": {"dics": 2}}, "shares: no class is called 'dics'"),
+        ({"shares": {"disc": -1}}, r"shares=\{'disc': -1\}: use a number above 0"),
     ],
 )
 def test_bad_arguments_are_named_before_anything_is_written(
@@ -122,6 +130,13 @@ def test_bad_arguments_are_named_before_anything_is_written(
     with pytest.raises(ValueError, match=match):
         fit(samples, out=folder, steps=1, **{**NOTHING, **change})
     assert not folder.exists()
+
+
+def test_a_class_of_small_boxes_is_named_and_not_learnt(samples: list[Sample], folder: Path, hasty: None) -> None:
+    some = [replace(one, boxes=(*one.boxes, (0, 0, 9, 9)), labels=(*one.labels, "dot"), outlines=()) for one in samples]
+    card = fit(some, out=folder, steps=1, **{**NOTHING, "edits": 4, "steps_of_autoencoder": 1, "steps_of_decoder": 1})
+    assert any("dot" in sentence for sentence in card["warnings"])
+    assert card["evaluation"]["classes"] == ["disc", "square"]
 
 
 def test_nothing_to_learn(folder: Path) -> None:

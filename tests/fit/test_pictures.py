@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from inpaint_transform.fit.pictures import Sample, count_labels, digest, read_picture, split
+from inpaint_transform.fit.pictures import Sample, count_labels, digest, of_labels, read_picture, split
 
 LABELS = st.lists(st.lists(st.sampled_from("abc"), max_size=3), min_size=1, max_size=30)
 
@@ -47,6 +48,18 @@ def test_what_neighbours_leave_of_a_box_is_painted() -> None:
     assert sample.paintable() == [0, 2]
 
 
+def test_objects_of_other_labels_keep_their_pixels() -> None:
+    boxes = ((0, 0, 40, 40), (30, 0, 90, 40), (200, 0, 240, 40))
+    sample = Sample(Path("a.png"), boxes, ("a", "b", "c"), (None, ((30, 0), (90, 0), (60, 40)), None))
+    [left] = of_labels([sample], ["a", "c"])
+    assert (left.labels, left.boxes, left.outlines) == (("a", "c"), (boxes[0], boxes[2]), (None, None))
+    assert left.others == (boxes[1],)
+    assert left.neighbours(0) == sample.neighbours(0) == (boxes[1],)
+    assert count_labels([left]) == {"a": 1, "c": 1}
+    assert of_labels([sample], "abc") == [sample]
+    assert of_labels([left], ["c"])[0].others == (boxes[1], boxes[0])
+
+
 def test_the_digest_knows_content_not_places(samples: list[Sample], tmp_path: Path) -> None:
     first = samples[0]
     copy = tmp_path / "other.png"
@@ -54,6 +67,7 @@ def test_the_digest_knows_content_not_places(samples: list[Sample], tmp_path: Pa
     moved = Sample(copy, first.boxes, first.labels)
     assert digest([moved, *samples[1:]]) == digest(samples[::-1])
     assert digest([Sample(copy, first.boxes, ("disc", "disc"))]) != digest([moved])
+    assert digest(of_labels([moved], ["disc"])) != digest([Sample(copy, first.boxes[:1], ("disc",))])
 
 
 def test_bad_samples() -> None:
@@ -70,6 +84,15 @@ def test_unreadable_pictures_are_named(tmp_path: Path, content: bytes | None) ->
         path.write_bytes(content)
     with pytest.raises(ValueError, match=r"bad\.png"):
         read_picture(path)
+
+
+def test_a_turned_picture_stands_upright(tmp_path: Path) -> None:
+    """As everything that reads its labels sees it, a TIFF too."""
+    picture = Image.fromarray(np.zeros((10, 20, 3), np.uint8))
+    picture.getexif()[0x0112] = 6
+    for name in ("a.jpg", "a.tif"):
+        picture.save(tmp_path / name, exif=picture.getexif())
+        assert read_picture(tmp_path / name).shape == (20, 10, 3)
 
 
 def test_pictures_are_rgb(samples: list[Sample]) -> None:

@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
+import pytest
+import torch
 
 from inpaint_transform.core.protocol import InpaintRequest
 from inpaint_transform.fit import architecture
 from inpaint_transform.fit.pipeline_inpainter import PipelineInpainter
+
+
+@pytest.mark.parametrize(("size", "batches"), [(512, [4, 4, 1]), (1024, [1] * 9), (32, [8, 1])])
+def test_large_crops_are_painted_few_at_a_time(size: int, batches: list[int]) -> None:
+    """The decoder of SDXL takes a gigabyte a crop for one of its layers."""
+    asked = []
+
+    class Pipeline:
+        device = torch.device("cpu")
+
+        def __call__(self, prompt: list[str], **_: Any) -> Any:
+            asked.append(len(prompt))
+            return SimpleNamespace(images=np.zeros((len(prompt), 8, 8, 3)))
+
+    request = InpaintRequest(np.zeros((size, size, 3), np.uint8), np.zeros((size, size), bool), "", seed=0)
+    assert len(PipelineInpainter(Pipeline(), size, 8, 2.0).paint([request] * 9)) == 9
+    assert asked == batches
 
 
 def test_it_paints_in_order() -> None:

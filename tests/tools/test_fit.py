@@ -66,10 +66,25 @@ def test_what_was_typed_arrives(dataset: Path, tmp_path: Path, asked: list[dict[
     assert (call["turnable"], call["licence"]) == (["disc"], "CC0")
 
 
+def test_attributes_fill_prompts(dataset: Path, tmp_path: Path, asked: list[dict[str, Any]]) -> None:
+    code, output = run(
+        *("fit", dataset, "--format", "yolo", "--out", tmp_path / "out"),
+        *("--prompt", "a {color} {label}", "--attribute", "color=red,blue"),
+    )
+    assert code == 0, output
+    [call] = asked
+    assert call["attributes"] == {"color": ["red", "blue"]}
+    assert call["prompts"]["disc"] == ["a {color} {label}"]
+
+
 def test_one_class_only(dataset: Path, tmp_path: Path, asked: list[dict[str, Any]]) -> None:
     run("fit", dataset / "train" / "images", "--boxes", dataset / "train" / "labels", "--names", "disc,square",
         "--format", "yolo", "--out", tmp_path / "out", "--only", "square")  # fmt: skip
-    assert {label for sample in asked[0]["train"] for label in sample.labels} == {"square"}
+    [call] = asked
+    assert {label for sample in call["train"] for label in sample.labels} == {"square"}
+    # The discs are there still, and are no background.
+    assert all(len(sample.others) == 1 for sample in call["train"])
+    assert list(call["prompts"]) == ["square"]
     assert asked[0]["held_out"] is None
 
 
@@ -95,6 +110,10 @@ def test_a_broken_label_file_is_named_and_left_out(dataset: Path, tmp_path: Path
     [
         (("--device", "tpu"), "auto, cpu, cuda or mps"),
         (("--prompt", "a {size} {label}"), "nothing fills {size}"),
+        (("--prompt", "disk=a disc"), "no class is called 'disk'"),
+        (("--turnable", "disks"), "no class is called 'disks'"),
+        (("--only", "disc", "--only", "squares"), "no class is called 'squares'"),
+        (("--attribute", "size"), "attribute 'size': give NAME=VALUE"),
         (("--steps", "0"), "--steps"),
         (("--base", "/"), "no model_index.json"),
         (("--batch", "2", "--rate", "7"), "rate=7.0"),

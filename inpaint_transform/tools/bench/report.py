@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -46,17 +47,21 @@ def _version(package: str) -> str | None:
         return None
 
 
+def command(program: str, arguments: Sequence[str]) -> str:
+    """How a program was called. Of a path only the name is kept: where things lie on a machine is nobody's business."""
+    return shlex.join([*program.split(), *(Path(argument).name for argument in arguments)])
+
+
 def describe(program: str, arguments: Sequence[str], results: dict[str, Any]) -> dict[str, Any]:
     """A report: the results, and the command, date, machine and versions that they belong to.
 
     Args:
         program: How the program is called.
-        arguments: Its arguments. Of a path only the name is kept: where things lie on the machine that measured is
-            nobody's business.
+        arguments: Its arguments, see ``command``.
         results: JSON values.
     """
     return {
-        "command": " ".join([program, *(Path(argument).name for argument in arguments)]),
+        "command": command(program, arguments),
         "date": datetime.date.today().isoformat(),
         "machine": machine(),
         "versions": versions(),

@@ -3,16 +3,16 @@
 import dataclasses
 import shlex
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from inpaint_transform.tools.cli.options import ONLY_HELP, PROMPT_HELP, Boxes, Clip, Format, Names, Split, usage_errors
+from inpaint_transform.tools.cli.options import Boxes, Clip, Format, Names, Split, usage_errors
 from inpaint_transform.tools.cli.progress import INTERRUPTED, Reporter, named, progress_bar
 from inpaint_transform.tools.cli.terminal import say, warn
-from inpaint_transform.tools.cli.typed import read_class_names, read_prompts, read_splits
+from inpaint_transform.tools.cli.typed import read_attributes, read_class_names, read_prompts, read_splits
 
 if TYPE_CHECKING:
     from inpaint_transform.datasets.files import Problem
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from inpaint_transform.fit import Sample
 
 DEVICES = "auto, cpu, cuda or mps"
+PROMPT_HELP = (
+    "What objects are called in training: for every label, or LABEL=PROMPT for one (=PROMPT where the prompt itself "
+    "holds '='). Repeat it for several, which are learnt alike. Default: 'a photo of a {label}', 'a {label}' and more."
+)
 
 
 def fit(
@@ -41,7 +45,20 @@ def fit(
     split: Split = None,
     clip: Clip = False,
     prompt: Annotated[list[str] | None, typer.Option("--prompt", help=PROMPT_HELP)] = None,
-    only: Annotated[list[str] | None, typer.Option("--only", metavar="LABEL", help=ONLY_HELP)] = None,
+    attribute: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--attribute",
+            metavar="NAME=VALUE[,VALUE...]",
+            help="Values of a slot {NAME} in the prompts, all of which are learnt. Repeatable.",
+        ),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only", metavar="LABEL", help="Learn this label only; objects of others stay as they are. Repeatable."
+        ),
+    ] = None,
     turnable: Annotated[
         list[str] | None,
         typer.Option("--turnable", metavar="LABEL", help="A class without an upright position. Repeatable."),
@@ -67,13 +84,15 @@ def fit(
 ) -> None:
     """Teach a model the objects of a data set, from nothing but its boxes; run it again to go on where it stopped."""
     from inpaint_transform.datasets import manifest, reading
+    from inpaint_transform.datasets.templates import check_labels, no_class
     from inpaint_transform.fit import fit as run
     from inpaint_transform.fit.captions import TEMPLATES
-    from inpaint_transform.fit.pictures import count_labels
+    from inpaint_transform.fit.pictures import count_labels, of_labels
 
     class_names = read_class_names(names, box_format)
     with usage_errors():
-        templates = read_prompts(prompt or ()) if prompt else None
+        attributes = read_attributes(attribute or ())
+        templates = read_prompts(prompt, attributes) if prompt else {}
         wanted = read_splits(split or ())
         if device not in ("auto", "cpu", "cuda", "mps"):
             raise ValueError(f"--device {device}: use {DEVICES}")
@@ -87,11 +106,15 @@ def fit(
         tell_of(problem)
 
     train, held_out = _read(found, only or (), report)
-    prompts = (
-        TEMPLATES
-        if templates is None
-        else {label: list(templates.get(label) or templates.get(None) or TEMPLATES) for label in count_labels(train)}
-    )
+    with usage_errors():
+        labels = _classes((*train, *held_out))
+        check_labels(templates, labels)
+        if unknown := sorted({*(only or ()), *(turnable or ())} - set(labels)):
+            raise ValueError(no_class(unknown[0], labels))
+    if only:
+        train, held_out = of_labels(train, only), of_labels(held_out, only)
+        turnable = [label for label in turnable or () if label in only]
+    prompts = {label: list(templates.get(label) or templates.get(None) or TEMPLATES) for label in count_labels(train)}
     try:
         card = run(
             train,
@@ -100,6 +123,7 @@ def fit(
             out=out,
             architecture=architecture,
             prompts=prompts,
+            attributes=attributes,
             turnable=turnable or (),
             rank=rank,
             steps=steps,
@@ -125,6 +149,10 @@ def fit(
         raise typer.Exit(1)
 
 
+def _classes(samples: "Iterable[Sample]") -> list[str]:
+    return sorted({label for sample in samples for label in sample.labels})
+
+
 def _read(
     found: "Source", only: Collection[str], report: Callable[["Problem"], None]
 ) -> "tuple[list[Sample], list[Sample]]":
@@ -144,10 +172,9 @@ def _read(
             if split not in samples:
                 balance.lose(item, f"of the split {split}")
                 continue
-            rows = [row for row, label in enumerate(item.labels) if not only or label in only]
-            boxes, labels = tuple(item.boxes[row] for row in rows), tuple(item.labels[row] for row in rows)
-            samples[split].append(Sample(item.image, boxes, labels))
-            balance.use(dataclasses.replace(item, boxes=boxes))
-            balance.left_out("boxes", "of other labels than --only", len(item.boxes) - len(rows))
+            samples[split].append(Sample(item.image, tuple(item.boxes), tuple(item.labels)))
+            kept = [box for box, label in zip(item.boxes, item.labels, strict=True) if not only or label in only]
+            balance.use(dataclasses.replace(item, boxes=kept))
+            balance.left_out("boxes", "of other labels than --only", len(item.boxes) - len(kept))
     warn(balance)
     return samples["train"], samples["val"]
