@@ -52,6 +52,36 @@ REALISM: Mapping[str, str] = {
 }
 
 
+# Which arms are told apart besides from the best baseline: an arm, and the one that lacks what is asked about.
+PAIRS = (
+    ("weak", "nothing"),
+    ("strong", "weak"),
+    ("identity", "strong"),
+    ("ours-gated", "strong"),
+    ("ours-gated", "identity"),
+    ("ours-gated", "ours"),
+    ("ours-gated", "copy-paste"),
+    ("ours-gated-balanced", "strong"),
+    ("ours-gated-balanced", "identity"),
+    ("ours-gated-balanced", "ours-gated"),
+    ("ours-gated-repeat", "repeat-factor"),
+    ("closed-gated", "strong"),
+    ("closed-gated", "closed-identity"),
+    ("closed-gated-balanced", "closed-gated"),
+    ("variants-3", "variants-1"),
+    ("variants-10", "variants-3"),
+    ("fresh", "variants-10"),
+    ("variants-3-echo-3", "variants-3"),
+    ("variants-3-echo-10", "variants-3"),
+    ("steps-4", "steps-2"),
+    ("steps-12", "steps-4"),
+    ("steps-25", "steps-12"),
+    ("steps-2-matched", "steps-2"),
+    ("steps-12-matched", "steps-12"),
+    ("steps-12", "steps-12-scrambled"),
+)
+
+
 @dataclass(frozen=True)
 class Part:
     """One table of the study.

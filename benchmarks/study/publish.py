@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.study.parts import PARTS
-from inpaint_transform.study import read_study
+from benchmarks.study.parts import PAIRS, PARTS
+from inpaint_transform.study import Study, read_study
+from inpaint_transform.tools.study import rows as results_file
+from inpaint_transform.tools.study import significance, words
 
 README = Path(__file__).parent / "README.md"
 FIRST_PAGE = README.parents[2] / "README.md"
@@ -24,7 +26,7 @@ FIRST_PAGE = README.parents[2] / "README.md"
 HEADLINE = "main_bccd-20"
 RESULTS = Path(__file__).parent.parent / "results" / "study"
 # Of fewer draws nothing is told in pictures: it is chance.
-MIN_DRAWS = 6
+MIN_DRAWS = significance.draws_needed()
 MARKS = "<!-- numbers: written by benchmarks.study.publish -->", "<!-- end of the numbers -->"
 
 
@@ -41,7 +43,7 @@ def collect(out: Path, results: Path) -> list[Path]:
     results.mkdir(parents=True, exist_ok=True)
     written = []
     for file in sorted(out.glob("*/results.jsonl")):
-        header, rows = read_rows(file)
+        header, rows = results_file.read(file)
         kept = [row for row in rows.values() if row["status"] == "done" and _is_used(header, row)]
         if not kept:
             continue
@@ -88,19 +90,6 @@ def _is_used(header: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
     return any(row["run"] in runs for runs in header["runs"].values())
 
 
-def read_rows(file: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """A results file: what the study was when it was last started, and its rows by digest."""
-    header: dict[str, Any] = {}
-    rows: dict[str, dict[str, Any]] = {}
-    for line in file.read_text("utf-8").splitlines():
-        row = json.loads(line)
-        if "study" in row:
-            header = row["study"]
-        else:
-            rows[row["run"]] = row
-    return header, rows
-
-
 def numbers(results: Path) -> str:
     """What the result files say, as Markdown."""
     order = [f"{name}-{n or 'all'}" for name, part in PARTS.items() for n in part.n]
@@ -114,7 +103,7 @@ def numbers(results: Path) -> str:
 
 def _section(file: Path) -> str:
     study = read_study(file)
-    header, rows = read_rows(file)
+    header, rows = results_file.read(file)
     done = f"{study.finished} of {study.planned} runs"
     if study.finished < study.planned:
         done = f"**Partial: {done}; read nothing into the order of the arms**"
@@ -124,10 +113,8 @@ def _section(file: Path) -> str:
         study.table(markdown=True),
         " ".join(study.words()),
         _details(header, rows),
+        *filter(None, [_worth(header, rows), _pairs(study)]),
     ]
-    worth = _worth(header, rows)
-    if worth:
-        parts.append(worth)
     if file.with_suffix(".png").exists():
         parts.append(f"![Differences to the best baseline](../results/study/{file.stem}.png)")
     told = file.with_name(f"{file.stem}_told.png")
@@ -166,7 +153,8 @@ def _details(header: Mapping[str, Any], rows: Mapping[str, dict[str, Any]]) -> s
     shown = ["test.map50", "test.map75", *classes]
     told = "told_apart" in keys
     heads = ["mAP50", "mAP75", *(f"AP {key.removeprefix('test.by_class.')}" for key in classes)]
-    lines = [["arm", *heads, "boxes changed a picture", "minutes a run", *(["told from real ones"] if told else [])]]
+    tail = ["boxes changed a picture", "of these", "minutes a run", *(["told from real ones"] if told else [])]
+    lines = [["arm", *heads, *tail]]
     for arm in header["runs"]:
         found = list(of_arm(header, rows, arm).values())
         if not found:
@@ -174,12 +162,47 @@ def _details(header: Mapping[str, Any], rows: Mapping[str, dict[str, Any]]) -> s
         means = [f"{100 * _mean(found, key):.1f}" for key in shown]
         # One that was paused, or had to paint first, says little of the others.
         minutes = np.median([row["seconds"] for row in found]) / 60
-        line = [arm, *means, f"{_mean(found, 'changed'):.2f}", f"{minutes:.1f}"]
+        line = [arm, *means, f"{_mean(found, 'changed'):.2f}", _by_class(found), f"{minutes:.1f}"]
         if told:
             line.append(f"{100 * _mean(found, 'told_apart'):.0f} %" if "told_apart" in found[0]["metrics"] else "")
         lines.append(line)
     rule = ["---", *["---:"] * (len(lines[0]) - 1)]
     return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], rule, *lines[1:]])
+
+
+def _pairs(study: Study) -> str:
+    """The questions of the study that are no comparison with the best baseline: pairs of arms, on the draws of both."""
+    arms = {arm.name: arm for arm in study.arms}
+    lines = []
+    for name, other in PAIRS:
+        if name not in arms or other not in arms:
+            continue
+        one, two = arms[name], arms[other]
+        draws = sorted(set(one.test) & set(two.test))
+        if len(draws) < MIN_DRAWS:
+            continue
+        differences = [one.test[draw] - two.test[draw] for draw in draws]
+        resampled = None
+        if all(draw in one.resampled and draw in two.resampled for draw in draws):
+            resampled = np.array([np.subtract(one.resampled[draw], two.resampled[draw]) for draw in draws])
+        low, high = significance.interval(differences, resampled) or (np.nan, np.nan)
+        mean, low, high = (
+            words.number(study, float(value), signed=True) for value in (np.mean(differences), low, high)
+        )
+        p = f"{significance.sign_flip(differences):.2g}"
+        lines.append(f"| {name} | {other} | {len(draws)} | {mean} | {low} to {high} | {p} |")
+    if not lines:
+        return ""
+    head = "| arm | over | draws | difference | 95 % interval | p |\n| --- | --- | ---: | ---: | ---: | ---: |"
+    said = "Pairs, to be read as hints: each p is of its pair alone, and of many pairs one is small by chance."
+    return "\n".join([said, "", head, *lines])
+
+
+def _by_class(rows: Sequence[Mapping[str, Any]]) -> str:
+    """How many boxes of each class are changed in a picture; empty where none is."""
+    means = {key: _mean(rows, key) for key in rows[0]["metrics"] if key.startswith("changed_by_class.")}
+    shown = [f"{key.removeprefix('changed_by_class.')} {value:.2f}" for key, value in means.items()]
+    return ", ".join(shown) if any(means.values()) else ""
 
 
 def _mean(rows: Sequence[Mapping[str, Any]], key: str) -> float:

@@ -132,7 +132,7 @@ class Draw:
         if arm.transform is None:
             return original
         inpaint, model = transforms.painting_of(arm.transform), transforms.model_of(arm.transform)
-        content = [self.digest, self.seed, transforms.content_of(arm.transform)["transform"], arm.copies]
+        content = [self.digest, self.seed, transforms.identity_of(arm.transform), arm.copies]
         target = folder / f"{original.name}-{arm.name}-{digest_of(content)[:12]}"
 
         def make() -> None:

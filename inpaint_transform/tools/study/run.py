@@ -12,7 +12,7 @@ from typing import Any
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.tools.study import config as configs
-from inpaint_transform.tools.study import draws, outcome, plot, rows, runner, transforms
+from inpaint_transform.tools.study import draws, outcome, plot, rows, runner, significance, transforms
 from inpaint_transform.tools.study.config import EXPORT, Arm, Config
 from inpaint_transform.tools.study.keys import ConfigError
 from inpaint_transform.tools.study.result import Study, study_of
@@ -76,7 +76,13 @@ def run_study(
         if (advice := transforms.advice(arm, pictures)) is not None:
             say(f"arm {arm.name}: {advice}")
     planned = plan(settings, dataset)
+    family = sum(not arm.baseline and arm.n in (None, settings.n) for arm in settings.arms)
+    if family and settings.draws < (needed := significance.draws_needed(family)):
+        say(
+            f"draws: nothing can be concluded from {settings.draws} where {family} arms are compared; it takes {needed}"
+        )
     with rows.Rows(settings.out) as kept:
+        _check_keys(settings, planned, kept.runs)
         kept.begin(_header(settings, planned))
         missing = [run for run in planned if not _is_done(kept.runs.get(run.digest))]
         if missing:
@@ -107,6 +113,17 @@ def write(study: Study, folder: Path, say: Callable[[str], None] = logger.info) 
 def written(folder: Path) -> list[str]:
     """The names of what ``write`` has written."""
     return [name for name in (MARKDOWN, PLOT, PAGE) if (folder / name).exists()]
+
+
+def _check_keys(config: Config, planned: Sequence[Run], runs: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse a metric that finished runs do not have: they would neither count nor be trained again."""
+    for name, key in (("metric.test", config.metric.test), ("metric.val", config.metric.val)):
+        for row in (runs.get(run.digest) for run in planned):
+            if row is not None and _is_done(row) and key is not None and key not in row["metrics"]:
+                raise ConfigError(
+                    f"{name}={key!r}: runs that are finished have no such number; they have "
+                    f"{', '.join(row['metrics'])}. To train them again, name what has changed in depends"
+                )
 
 
 def _is_done(row: Mapping[str, Any] | None) -> bool:

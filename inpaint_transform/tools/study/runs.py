@@ -84,8 +84,7 @@ def plan(config: Config, dataset: DataSet | None) -> list[Run]:
 
 
 def _transform(arm: Arm) -> Any:
-    # Not Albumentations' version, which stands beside it.
-    return None if arm.transform is None else transforms.content_of(arm.transform)["transform"]
+    return None if arm.transform is None else transforms.identity_of(arm.transform)
 
 
 def _content(path: Path) -> str:

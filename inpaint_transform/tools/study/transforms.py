@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import yaml  # type: ignore[import-untyped] # ships no types, and one call is no
 
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.plan import Scene, plan
-from inpaint_transform.datasets.files import read_text
+from inpaint_transform.datasets.files import exists, read_text
 from inpaint_transform.serving.known_words import Listener
 from inpaint_transform.tools.study.config import EXPORT, Arm
 from inpaint_transform.tools.study.keys import ConfigError
@@ -21,6 +22,10 @@ from inpaint_transform.tools.study.keys import ConfigError
 if TYPE_CHECKING:
     from inpaint_transform.datasets.formats.base import Annotation
     from inpaint_transform.faces.albumentations import BBoxInpaint
+
+
+# How diffusers keeps them.
+WEIGHTS = (".bin", ".ckpt", ".safetensors")
 
 
 def content_of(path: Path) -> dict[str, Any]:
@@ -37,6 +42,42 @@ def content_of(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or not isinstance(content.get("transform"), dict):
         raise _unusable(path, "it is not what A.save writes; save it again")
     return content
+
+
+def identity_of(path: Path) -> Any:
+    """What a transform's result depends on, as JSON values: what its file says, and the weights of models on this disk.
+
+    Not Albumentations' version, which stands beside it. Of what the hub holds the file names the revision.
+    """
+    content = content_of(path)["transform"]
+    weights = {place: _digest(Path(place).expanduser()) for place in sorted(set(_places(content)))}
+    found = {place: digest for place, digest in weights.items() if digest is not None}
+    return {"transform": content, "weights": found} if found else content
+
+
+def _places(content: Any, of_model: bool = False) -> Iterator[str]:
+    """What may be a file or folder: all text about models and reference pictures."""
+    if isinstance(content, str) and of_model:
+        yield content
+    elif isinstance(content, dict):
+        for name, value in content.items():
+            yield from _places(value, of_model or name in ("model", "reference"))
+    elif isinstance(content, list):
+        for value in content:
+            yield from _places(value, of_model)
+
+
+def _digest(place: Path) -> str | None:
+    """Of a file, or of all weights in a folder; None where there is neither."""
+    if not exists(place):
+        return None
+    files = [place] if place.is_file() else sorted(file for file in place.rglob("*") if file.suffix in WEIGHTS)
+    whole = hashlib.blake2b(digest_size=16)
+    for file in files:
+        with file.open("rb") as opened:
+            for part in iter(lambda: opened.read(2**20), b""):
+                whole.update(part)
+    return whole.hexdigest() if files else None
 
 
 def check(arm: Arm) -> None:

@@ -21,7 +21,7 @@ def of(study: Study) -> list[str]:
 def _conclusions(study: Study) -> Iterator[str]:
     best = study.baseline
     if best is None:
-        yield "Nothing can be concluded: no baseline has finished a draw."
+        yield f"Nothing can be concluded: {_no_baseline(study)}."
         return
     family = len(study.compared)
     comparisons = study.comparisons()
@@ -35,7 +35,9 @@ def _conclusions(study: Study) -> Iterator[str]:
     for one in comparisons:
         if one.verdict in (result.BETTER, result.WORSE):
             verb = "beats" if one.verdict == result.BETTER else "is worse than"
-            yield f"{one.arm} {verb} {best.name} by {_difference(study, one, signed=False)}, {_p(one, family)}."
+            # Who stops as soon as there is a claim makes more of them than chance allows.
+            so_far = "So far, " if study.finished < study.planned else ""
+            yield f"{so_far}{one.arm} {verb} {best.name} by {_difference(study, one, signed=False)}, {_p(one, family)}."
     for one in comparisons:
         if one.verdict == result.NOT_TOLD and one.resolved is not None:
             yield (
@@ -45,8 +47,19 @@ def _conclusions(study: Study) -> Iterator[str]:
     for one in comparisons:
         if study.arm(one.arm).reference and one.differences:
             size = study.arm(one.arm).settings["n"]
-            pictures = "all pictures" if size is None else f"{size} pictures"
-            yield f"To compare with, {one.arm} with {pictures}: {_difference(study, one)} over {best.name}."
+            yield f"To compare with, {one.arm} with {size} pictures: {_difference(study, one)} over {best.name}."
+
+
+def _no_baseline(study: Study) -> str:
+    """Why no baseline is the best of them."""
+    baselines = [arm for arm in study.arms if arm.baseline]
+    several = len(baselines) > 1
+    without = [arm.name for arm in baselines if not (arm.val if several else arm.test)]
+    if len(without) == len(baselines):
+        return "no baseline has finished a draw"
+    if without:
+        return f"the baseline {without[0]} has finished no draw, and the best one is chosen where all have"
+    return f"the baselines {', '.join(arm.name for arm in baselines)} have no finished draw in common"
 
 
 def _too_few(few: list[Comparison], family: int, needed: int) -> str:

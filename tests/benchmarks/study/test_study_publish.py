@@ -45,7 +45,8 @@ def row(arm: str, draw: int, value: float, val: float, **metrics: float) -> dict
             "test.map75": value - 0.1,
             "test.by_class.RBC": value,
             "val.map": val,
-            "changed": 2.0,
+            "changed": 2.0 if arm == "ours" else 0.0,
+            "changed_by_class.RBC": 2.0 if arm == "ours" else 0.0,
             **metrics,
         },
     }
@@ -89,10 +90,19 @@ def test_rows_are_copied_and_numbers_written(out: Path, tmp_path: Path) -> None:
     assert "### main_bccd-20" in said
     assert "24 of 24 runs" in said
     assert "Partial" not in said
-    assert "| ours | 71.2 | 31.2 | 41.2 | 2.00 | 1.5 |" in said
+    assert "| ours | 71.2 | 31.2 | 41.2 | 2.00 | RBC 2.00 | 1.5 |" in said
+    assert "| strong | 70.2 | 30.2 | 40.2 | 0.00 |  | 1.5 |" in said
     assert "ours 5." in said
     begin, end = publish.MARKS
     assert publish.fill(f"a\n{begin}\nold\n{end}\nb", said) == f"a\n{begin}\n\n{said}\n{end}\nb"
+
+
+def test_pairs_beside_the_best_baseline_are_told(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publish, "PAIRS", (("ours", "nothing"), ("ours", "not there")))
+    publish.collect(out, tmp_path / "repository")
+    said = publish.numbers(tmp_path / "repository")
+    assert "| ours | nothing | 6 | +11.0 | +11.0 to +11.0 | 0.031 |" in said
+    assert "not there" not in said
 
 
 def test_the_first_page_has_table_conclusion_and_plot_of_one_study(out: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import albumentations as A
 import pytest
 from studies import configuration
 
+from inpaint_transform import BBoxInpaint
 from inpaint_transform.tools.study import config as configs
 from inpaint_transform.tools.study.runs import Places, command_line, environment, plan
 
@@ -66,6 +67,25 @@ def test_the_content_of_a_transform_counts_and_not_its_file(tmp_path: Path, flip
     assert arm(renamed) == before
     A.save(A.HorizontalFlip(p=0.4), str(flip))
     assert len(arm(flip) & before) == 6
+
+
+def test_the_weights_of_a_model_on_this_disk_count(tmp_path: Path) -> None:
+    """Fitted again into the same folder it is another model."""
+    model, saved = tmp_path / "my-model", tmp_path / "painted.json"
+    (model / "unet").mkdir(parents=True)
+    weights = model / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(b"first")
+    A.save(BBoxInpaint(str(model)), str(saved))
+
+    def painted() -> set[str]:
+        arms = {"nothing": {"baseline": True}, "painted": {"transform": str(saved), "use": "online"}}
+        return {digest for run, digest in digests(tmp_path, arms=arms).items() if run.startswith("painted")}
+
+    before = painted()
+    (model / "README.md").write_text("changes nothing")
+    assert painted() == before
+    weights.write_bytes(b"other")
+    assert not painted() & before
 
 
 def test_draws_come_one_after_the_other(tmp_path: Path) -> None:

@@ -85,10 +85,10 @@ def test_without_an_effect_hardly_a_study_claims_one() -> None:
     assert claims / studies <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / studies)
 
 
-@pytest.mark.parametrize(("draws", "comparisons"), [(10, 1), (12, 3)])
+@pytest.mark.parametrize(("draws", "comparisons"), [(6, 1), (7, 3), (8, 5), (10, 1), (10, 9), (12, 3), (14, 1)])
 def test_an_effect_of_the_resolved_size_is_found_as_often_as_said(draws: int, comparisons: int) -> None:
     rng = np.random.default_rng(2)
-    unit = np.array([1.0, -1.0] * (draws // 2))
+    unit = np.arange(draws, dtype=float)
     effect = significance.resolved(list(unit / unit.std(ddof=1)), comparisons)
     assert effect is not None
     found = [

@@ -95,6 +95,19 @@ def test_failed_runs_are_named_stop_nobody_and_are_tried_again(tmp_path: Path, m
     assert (study.finished, study.failed) == (12, ())
 
 
+def test_a_metric_that_finished_runs_lack_is_named(tmp_path: Path) -> None:
+    run_study(configuration(tmp_path))
+    with pytest.raises(ConfigError, match=r"metric\.test='test\.other': runs that are finished have .* they have "):
+        run_study(configuration(tmp_path, metric={"file": "{out}/metrics.json", "test": "test.other"}))
+
+
+def test_too_few_draws_are_told_before_training(tmp_path: Path) -> None:
+    said: list[str] = []
+    arms = {"nothing": {"baseline": True}, "better": None, "third": None}
+    run_study(configuration(tmp_path, arms=arms, draws=6), say=said.append)
+    assert said[0] == "draws: nothing can be concluded from 6 where 2 arms are compared; it takes 7"
+
+
 def test_pictures_sets_and_painted_copies_reach_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = tmp_path / "cones"
     yolo(source / "images" / "train", source / "labels" / "train", *"abcdef")

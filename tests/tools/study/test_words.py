@@ -60,7 +60,7 @@ def test_an_arm_that_lacks_draws_is_named_and_the_others_are_told() -> None:
     late = [*plus(0.03)[:2], *[None] * 6]
     said = study({"nothing": BASE, "a": plus(0.03), "late": late}).words()
     assert said[0].startswith("Nothing can be concluded about late: with two draws")
-    assert said[1].startswith("a beats nothing")
+    assert said[1].startswith("So far, a beats nothing")
     assert "18 of 24 runs are finished; what is said may change." in said
 
 
@@ -72,6 +72,19 @@ def test_baselines_references_and_failures_are_told() -> None:
     assert any(one.startswith("To compare with, oracle with 40 pictures: +10.1 points") for one in said)
     assert study({"nothing": [None], "a": [0.1]}).words()[0] == (
         "Nothing can be concluded: no baseline has finished a draw."
+    )
+
+
+def test_baselines_without_a_common_draw_are_named() -> None:
+    def first(nothing: list[float | None], flip: list[float | None]) -> str:
+        values = {"nothing": nothing, "flip": flip, "a": [0.1, 0.1]}
+        return study(values, ("nothing", "flip"), values).words()[0]
+
+    assert first([0.1, 0.1], [None, None]) == (
+        "Nothing can be concluded: the baseline flip has finished no draw, and the best one is chosen where all have."
+    )
+    assert first([0.1, None], [None, 0.2]) == (
+        "Nothing can be concluded: the baselines nothing, flip have no finished draw in common."
     )
 
 
