@@ -192,6 +192,9 @@ def _study(name: str, part: Part, n: int, settings: Settings, truth: Path) -> di
             by_prior = any(f"--paint {kind}" in args for kind in ("prior", "identity"))
             said = f"{args} --weights {weights}" if by_prior else args
             arms[arm] = {"baseline": arm in part.baselines, "args": said, "n": more.get(arm)}
+    # Arms share their paintings, which take minutes: one begins with them while other devices train what needs none.
+    paints = [arm for arm in arms if arm in part.arms and "identity" not in arm]
+    arms = {arm: arms[arm] for arm in [*paints[:1], *(arm for arm in arms if arm not in paints[:1])]}
     return {
         "name": called,
         "out": str(settings.out / called),

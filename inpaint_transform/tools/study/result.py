@@ -84,7 +84,8 @@ class Study:
     Attributes:
         name: What it is called.
         header: The settings, as the results file has them.
-        arms: What the runs of each arm gave, in the configuration's order.
+        arms: What the runs of each arm gave: baselines first, references last, and otherwise in the order in which the
+            configuration has them.
         failed: The rows of the runs that have failed.
         planned: How many runs the study has.
     """
@@ -251,6 +252,7 @@ def study_of(header: Mapping[str, Any], runs: Mapping[str, Mapping[str, Any]], p
         failed += [row for draw, row in listed if draw not in kept]
         arms.append(_arm(settings, kept, header))
     planned = sum(len(listed) for listed in header["runs"].values())
+    arms.sort(key=lambda arm: (not arm.baseline, arm.reference))
     return Study(header["name"], header, tuple(arms), tuple(failed), planned)
 
 
