@@ -164,8 +164,8 @@ def _read_one(
     balance.seen("boxes", len(found) + len(left))
     for item in left:
         balance.left_out("boxes", item.reason)
-    boxes, labels, corners = zip(*found, strict=True) if found else ((), (), ())
-    yield Annotation(picture, boxes, labels, corners, height, width, digest, entries)
+    boxes, labels, corners, outlines = zip(*found, strict=True) if found else ((), (), (), ())
+    yield Annotation(picture, boxes, labels, corners, height, width, digest, entries, outlines)
 
 
 def _leave_out(balance: BalanceSheet, reader: Reader, picture: Path, reason: str) -> None:

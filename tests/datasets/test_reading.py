@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -187,6 +188,23 @@ def test_a_bad_coco_annotation_is_named(tmp_path: Path, row: dict[str, Any], mes
     assert problem.path == tmp_path / "coco.json"
     assert "annotation id 1 of a.png" in problem.message
     assert message in problem.message
+
+
+def test_polygons_are_kept_beside_their_boxes(tmp_path: Path) -> None:
+    """For whom an object's outline says more; of several parts, or where it is broken, the box stands alone."""
+    triangle = ((8.0, 6.0), (40.0, 6.0), (24.0, 30.0))
+    [found] = read_one(tmp_path, BoxFormat.YOLO, "0 0.1 0.1 0.5 0.1 0.3 0.5\n1 0.5 0.5 0.2 0.2\n")
+    assert isinstance(found, Annotation)
+    assert found.boxes[0] == (8, 6, 40, 30)
+    assert found.outlines[1] is None
+    assert np.allclose(found.outlines[0], triangle)
+    flat = [value for point in triangle for value in point]
+    compressed = {"counts": "x", "size": [1, 2]}
+    parts = ([flat], [flat, flat], [], None, compressed, [["x"] * 6], [flat[:5]], [[*flat, math.inf]])
+    rows = [{"category_id": 0, "bbox": [8, 6, 32, 24], "segmentation": part} for part in parts]
+    [found] = read_one(tmp_path, BoxFormat.COCO, coco(*rows))
+    assert isinstance(found, Annotation)
+    assert found.outlines == (triangle, *[None] * 7)
 
 
 def test_a_coco_crowd_is_no_object(tmp_path: Path) -> None:

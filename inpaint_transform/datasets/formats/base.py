@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path, PurePosixPath
 from reprlib import repr as shorten
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from inpaint_transform.core.boxes import Box, from_pixels
+from inpaint_transform.core.boxes import Box, Outline, from_pixels
 from inpaint_transform.datasets.files import Problem, exists
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # How far a box may reach beyond the picture before somebody must say that it is meant so: this share of the side,
 # or a pixel where that is more.
 TOLERANCE = 0.01
+# Of a polygon: the numbers of three points.
+MIN_POLYGON = 6
 # Of coordinates in pixels: what lies behind is the noise of floating point.
 DECIMALS = 6
 
@@ -54,6 +56,7 @@ class Annotation:
         width: The picture's, in pixels.
         digest: Fingerprint of the picture's file.
         entries: How many label files or listed pictures say so: 0 where there is none, and so no boxes.
+        outlines: The polygon of each object in pixels, None where the label file has none, or several.
     """
 
     image: Path
@@ -64,6 +67,7 @@ class Annotation:
     width: int = field(default=0, compare=False)
     digest: str = field(default="", compare=False)
     entries: int = field(default=1, compare=False)
+    outlines: tuple[Outline | None, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,15 @@ class Orphan:
     boxes: int
 
 
-Labelled = tuple[Box, str, Corners]
+class Labelled(NamedTuple):
+    """A box with what else the label file says of its object; see ``Annotation``."""
+
+    box: Box
+    label: str
+    corners: Corners
+    outline: Outline | None = None
+
+
 Item = Labelled | LeftOut | Problem
 
 
@@ -201,7 +213,9 @@ def as_spelled(path: Path, suffix: str) -> Path:
     return next(filter(exists, spellings), wanted)
 
 
-def labelled(corners: Corners, label: str, height: int, width: int, clip: bool = False) -> Labelled | LeftOut:
+def labelled(
+    corners: Corners, label: str, height: int, width: int, clip: bool = False, outline: Outline | None = None
+) -> Labelled | LeftOut:
     """Check a box that is read, and bring it to whole pixels inside the picture.
 
     Args:
@@ -210,6 +224,7 @@ def labelled(corners: Corners, label: str, height: int, width: int, clip: bool =
         height: The picture's.
         width: The picture's.
         clip: Cut the box off at the picture's edge, however far it reaches beyond.
+        outline: The object's polygon in pixels, if there is one.
 
     Raises:
         ValueError: It is no box, or reaches outside the picture.
@@ -228,7 +243,7 @@ def labelled(corners: Corners, label: str, height: int, width: int, clip: bool =
     if clip and (x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height) and x0 < x1 and y0 < y1:
         return LeftOut("outside of their picture")
     clipped = (min(max(x0, 0.0), width), min(max(y0, 0.0), height), min(max(x1, 0.0), width), min(max(y1, 0.0), height))
-    return from_pixels([corners], height, width)[0], label, clipped
+    return Labelled(from_pixels([corners], height, width)[0], label, clipped, outline)
 
 
 def around(coordinates: Sequence[float]) -> Corners:
@@ -244,6 +259,13 @@ def around(coordinates: Sequence[float]) -> Corners:
         raise ValueError("a polygon has a coordinate that is not finite, or one without its pair")
     across, down = coordinates[::2], coordinates[1::2]
     return min(across), min(down), max(across), max(down)
+
+
+def polygon(coordinates: Sequence[float]) -> Outline | None:
+    """An outline from x and y in turn; None where they are none: a box that has one beside it is good without it."""
+    if len(coordinates) < MIN_POLYGON or len(coordinates) % 2 or not all(map(math.isfinite, coordinates)):
+        return None
+    return tuple(zip(coordinates[::2], coordinates[1::2], strict=True))
 
 
 def number(value: object) -> float:

@@ -10,10 +10,12 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from reprlib import repr as shorten
 
+from inpaint_transform.core.boxes import Outline
 from inpaint_transform.datasets.classes import ids_of
 from inpaint_transform.datasets.files import BrokenFileError, Problem
 from inpaint_transform.datasets.formats.base import (
     DECIMALS,
+    MIN_POLYGON,
     Corners,
     Item,
     Labelled,
@@ -25,6 +27,7 @@ from inpaint_transform.datasets.formats.base import (
     check_size,
     labelled,
     number,
+    polygon,
 )
 from inpaint_transform.datasets.formats.coco_index import CocoIndex, NotCocoError, Row, match, name_of
 from inpaint_transform.datasets.images import is_picture, walk
@@ -33,7 +36,6 @@ from inpaint_transform.datasets.splits import looks_held_out, split_named
 # What the name of a JSON file has beside that of its split, and the names of files that hold no boxes of objects.
 _WORDS = ("instances", "annotation", "annotations", "coco", "label", "labels", "bbox", "detection", "detections")
 _OTHER_TASKS = ("captions_", "image_info_", "panoptic_", "stuff_", "person_keypoints_", ".")
-MIN_POLYGON = 6  # three points
 
 
 def find(source: Path) -> list[Part]:
@@ -229,7 +231,7 @@ class CocoReader:
         if _is_crowd(row.get("iscrowd")):
             return LeftOut("of crowds")
         corners, label = _corners(row), self._index.class_name(row.get("category_id"))
-        return labelled(corners, label, height, width, self._clip)
+        return labelled(corners, label, height, width, self._clip, _outline(row))
 
     def orphans(self) -> Iterator[Orphan]:
         """Entries without a picture, and annotations of images that the file does not list."""
@@ -256,6 +258,17 @@ def _corners(row: Row) -> Corners:
         raise ValueError(f"bbox={shorten(bbox)}: expected [x, y, width, height]")
     x, y, width, height = map(number, bbox)
     return x, y, x + width, y + height
+
+
+def _outline(row: Row) -> Outline | None:
+    """The polygon of an object; None of one that has none, that is in several parts, or whose polygon is broken."""
+    polygons = row.get("segmentation")
+    if not isinstance(polygons, list) or len(polygons) != 1 or not isinstance(polygons[0], list):
+        return None
+    try:
+        return polygon([number(value) for value in polygons[0]])
+    except ValueError:
+        return None
 
 
 def _is_crowd(value: object) -> bool:

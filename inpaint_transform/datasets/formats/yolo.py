@@ -13,6 +13,7 @@ from inpaint_transform.datasets.classes import ids_of
 from inpaint_transform.datasets.files import BrokenFileError, Problem, exists, read_text
 from inpaint_transform.datasets.formats import image_sets, yolo_data
 from inpaint_transform.datasets.formats.base import (
+    MIN_POLYGON,
     Item,
     Labelled,
     LabelledPicture,
@@ -23,10 +24,9 @@ from inpaint_transform.datasets.formats.base import (
     as_spelled,
     labelled,
     number,
+    polygon,
 )
 from inpaint_transform.datasets.images import is_picture, walk
-
-MIN_POLYGON = 7  # a class and three points
 
 
 def find(source: Path) -> list[Part]:
@@ -143,8 +143,8 @@ class YoloReader:
 
     def _box(self, columns: Sequence[str], height: int, width: int) -> Labelled | LeftOut:
         class_id, *numbers = map(number, columns)
-        polygon = len(columns) >= MIN_POLYGON and len(columns) % 2 and not self._part.keypoints
-        if len(columns) != 5 + self._part.keypoints and not polygon:
+        outlined = len(columns) > MIN_POLYGON and len(columns) % 2 and not self._part.keypoints
+        if len(columns) != 5 + self._part.keypoints and not outlined:
             more = "; for boxes with keypoints the data.yaml must have kpt_shape" if len(columns) > 6 else ""
             raise ValueError(
                 f"expected 'class x y width height' or 'class x y x y x y ...', found {len(columns)} columns{more}"
@@ -152,9 +152,9 @@ class YoloReader:
         label = self._names.get(int(class_id)) if class_id.is_integer() else None
         if label is None:
             raise ValueError(f"class id {shorten(columns[0])} has no name among the {len(self._names)} class names")
-        if polygon:
-            x0, y0, x1, y1 = around(numbers)
-            return labelled((x0 * width, y0 * height, x1 * width, y1 * height), label, height, width, self._clip)
+        if outlined:
+            points = [value * (height if row % 2 else width) for row, value in enumerate(numbers)]
+            return labelled(around(points), label, height, width, self._clip, polygon(points))
         x, y, box_width, box_height = numbers[:4]
         x0, x1 = (x - box_width / 2) * width, (x + box_width / 2) * width
         y0, y1 = (y - box_height / 2) * height, (y + box_height / 2) * height

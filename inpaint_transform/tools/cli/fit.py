@@ -172,7 +172,7 @@ def _read(
             if split not in samples:
                 balance.lose(item, f"of the split {split}")
                 continue
-            samples[split].append(Sample(item.image, tuple(item.boxes), tuple(item.labels)))
+            samples[split].append(Sample(item.image, item.boxes, item.labels, item.outlines))
             kept = [box for box, label in zip(item.boxes, item.labels, strict=True) if not only or label in only]
             balance.use(dataclasses.replace(item, boxes=kept))
             balance.left_out("boxes", "of other labels than --only", len(item.boxes) - len(kept))

@@ -28,7 +28,8 @@ def test_a_box_ends_inside_the_picture_or_nowhere(x0: float, y0: float, x1: floa
         assert clip
         assert corners[2] <= 0 or corners[3] <= 0 or corners[0] >= WIDTH or corners[1] >= HEIGHT
         return
-    box, label, exact = found
+    box, label, exact, outline = found
+    assert outline is None
     assert label == "cone"
     assert 0 <= exact[0] <= exact[2] <= WIDTH
     assert 0 <= exact[1] <= exact[3] <= HEIGHT
@@ -39,7 +40,7 @@ def test_a_box_ends_inside_the_picture_or_nowhere(x0: float, y0: float, x1: floa
 
 
 def test_the_tolerance_is_a_pixel_in_a_small_picture() -> None:
-    assert labelled((-1, -1, 11, 11), "cone", 10, 10) == ((0, 0, 10, 10), "cone", (0, 0, 10, 10))
+    assert labelled((-1, -1, 11, 11), "cone", 10, 10) == ((0, 0, 10, 10), "cone", (0, 0, 10, 10), None)
     with pytest.raises(ValueError, match="outside"):
         labelled((-1.1, 0, 5, 5), "cone", 10, 10)
 

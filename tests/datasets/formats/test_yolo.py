@@ -39,7 +39,8 @@ points = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=3, max_s
 def test_a_polygon_touches_every_side_of_its_box(points: list[tuple[float, float]]) -> None:
     row = " ".join(["0", *(f"{x!r} {y!r}" for x, y in points)])
     reader = YoloReader(Part(Path("a.png"), Path("a.txt"), ()), {0: "cone"}, False)
-    _, _, corners = reader._box(row.split(), 100, 200)
+    _, _, corners, outline = reader._box(row.split(), 100, 200)
+    assert len(outline) == len(points)
     across, down = [x * 200 for x, _ in points], [y * 100 for _, y in points]
     assert corners == pytest.approx((min(across), min(down), max(across), max(down)))
 
