@@ -66,6 +66,14 @@ def test_what_was_typed_arrives(dataset: Path, tmp_path: Path, asked: list[dict[
     assert (call["turnable"], call["licence"]) == (["disc"], "CC0")
 
 
+def test_outlines_arrive(dataset: Path, tmp_path: Path, asked: list[dict[str, Any]]) -> None:
+    (dataset / "train" / "labels" / "000.txt").write_text("0 0.1 0.1 0.5 0.1 0.3 0.6\n1 0.7 0.7 0.2 0.2")
+    run("fit", dataset, "--format", "yolo", "--out", tmp_path / "out")
+    triangle, none = asked[0]["train"][0].outlines
+    assert len(triangle) == 3
+    assert none is None
+
+
 def test_attributes_fill_prompts(dataset: Path, tmp_path: Path, asked: list[dict[str, Any]]) -> None:
     code, output = run(
         *("fit", dataset, "--format", "yolo", "--out", tmp_path / "out"),
