@@ -165,4 +165,4 @@ class Tally:
 def _verdict(outcome: Outcome) -> str:
     if outcome.reuse == "cold":  # not painted yet, which nobody has judged
         return "cold"
-    return "accepted" if outcome.accepted else f"rejected: {outcome.reason}"
+    return "accepted" if outcome.accepted else f"rejected: {(outcome.reason or '').removeprefix('rejected ')}"

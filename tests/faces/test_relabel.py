@@ -126,7 +126,7 @@ def test_a_gate_decides_over_each_label(painter: Painter) -> None:
     assert changed[20:90, 100:140].any()
     assert [len(call) for call in painter.calls] == [2, 1]
     stats = transform.stats()["classes"]
-    assert stats["accord"]["rejected: rejected by the gate 'long_enough'"] == 1
+    assert stats["accord"]["rejected: by the gate 'long_enough'"] == 1
     assert stats["tram"]["accepted"] == 1
 
 

@@ -69,8 +69,8 @@ Config = Annotated[
         "--config",
         metavar="FILE",
         help="A BBoxInpaint that A.save has written, alone or in a Compose: model, prompts, gate and all else that "
-        "says what is painted are its. An option beside it replaces what it says of that one thing, and --model the "
-        "whole model.",
+        "says what is painted are its. An option beside it replaces what it says of that one thing, and a model named "
+        "beside it the whole model.",
     ),
 ]
 
