@@ -13,6 +13,7 @@ import numpy as np
 
 from inpaint_transform.core import blend, crops, masks, references, seeds
 from inpaint_transform.core.boxes import Box, sides
+from inpaint_transform.core.detail import match_detail
 from inpaint_transform.core.edit import Edit, Outcome
 from inpaint_transform.core.feather import feather_alpha
 from inpaint_transform.core.labels import noun
@@ -88,6 +89,7 @@ class Job:
         self.painted = crops.uncrop(result.image, self.edit.window)
         if self.recipe.match_border:
             self.painted = blend.match_border(self.painted, self.original, self.mask)
+            self.painted = match_detail(self.painted, self.original, self.mask, self.seed)
         if self.alpha is None:
             blend_width = self.recipe.feather * min(sides(self.edit.box))
             self.alpha = feather_alpha(self.mask, blend_width, self.edit.window, *self.image.shape[:2])

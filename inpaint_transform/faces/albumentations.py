@@ -79,7 +79,8 @@ class BBoxInpaint(Hooks, A.DualTransform):
             ``"skip"`` does not repaint boxes that hold any, ``"clear"`` sets masks to 0 and drops keypoints where
             pixels were painted. With ``shape="mask"`` the object's own instance mask stays true and is kept.
         feather (float): Width of the blend at the edge, inside the box, over the shorter box side, in [0, 0.5].
-        match_border (bool): Shift the painted colours so that they continue the picture around the box.
+        match_border (bool): Shift the painted colours so that they continue the picture around the box, and make them
+            as sharp and as grainy: a model loses detail, most where a window is larger than its working crop.
         when_no_box (str): What to do with an image without boxes: ``"skip"``, or ``"random"`` to repaint a random
             square region.
         retries (int): How often a rejected output (not finite, near constant, flagged) is painted again with another

@@ -70,7 +70,7 @@ class BBoxInpaint(v2.Transform):
         protect: Leave the pixels of overlapping neighbours alone.
         stale: What becomes of masks and keypoints inside a repainted box.
         feather: Width of the blend at the edge, inside the box.
-        match_border: Shift the painted colours to the picture around the box.
+        match_border: Shift the painted colours to the picture around the box, and make them as sharp and grainy.
         when_no_box: ``"skip"``, or ``"random"`` to repaint a random region.
         retries: How often a rejected output is painted again.
         gate: Who judges what was painted.

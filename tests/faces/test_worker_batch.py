@@ -202,7 +202,8 @@ def test_flips_are_drawn_for_each_sample():
 
 
 def test_edits_differ_between_slots_workers_and_epochs(inverting):
-    transform = BBoxInpaint(spec("draws", serving="shared"), p=0.5)
+    # Grain would differ with every seed.
+    transform = BBoxInpaint(spec("draws", serving="shared"), match_border=False, p=0.5)
     data = ConcurrentDataset(Pictures(compose(transform), count=32, same=True))
     epochs = []
     for _ in range(2):
