@@ -22,6 +22,8 @@ WEAKER, STRONGER = 0.5, 2.0
 MARGIN = 9
 # Of the window: with less that is known nothing is told.
 MIN_KNOWN = 0.05
+# Pixels are blurred in so many parts of a level.
+LEVEL = np.uint16(256)
 # So many known pixels say how strong the bands are.
 MAX_SAMPLES = 2**16
 # No pixel leaves the range of its neighbours in this square but for grain, so that edges get no halos.
@@ -51,39 +53,41 @@ def match_detail(painted: np.ndarray, original: np.ndarray, mask: np.ndarray, se
     part = painted[top : y1 + MARGIN, left : x1 + MARGIN]
     sharper, bands = _bands(part)
     theirs, ours = (_bands(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY))[1] for picture in (original, painted))
-    noise = _bands(np.random.default_rng(seed).standard_normal(part.shape[:2], np.float32))[1]
+    noise = _bands(np.random.default_rng(seed).integers(0, 256, part.shape[:2], np.uint8))[1]
     grain = np.zeros(part.shape[:2], np.float32)
     step = max(1, round(math.sqrt(known.size / MAX_SAMPLES)))
     for band, their, our, one in zip(bands, theirs, ours, noise, strict=True):
         there, here = (layer[::step, ::step][known[::step, ::step]] for layer in (their, our))
-        gain = float(np.clip(_strength(there) / max(_strength(here), 1e-3), WEAKER, STRONGER))
-        sharper += gain * band
+        gain = min(max(_strength(there) / max(_strength(here), 1.0), WEAKER), STRONGER)
+        sharper = sharper + np.float32(gain) * band
         lacking = _grain(there) ** 2 - (gain * _grain(here)) ** 2
         if lacking > 0:
-            grain += one * np.float32(math.sqrt(lacking) / float(one.std()))
+            grain += np.float32(math.sqrt(lacking) / max(_strength(one), 1.0)) * one
     around = np.ones((NEIGHBOURS, NEIGHBOURS), np.uint8)
+    limited = np.clip(sharper, cv2.erode(part, around) * LEVEL, cv2.dilate(part, around) * LEVEL) + grain[..., None]
     result = painted.copy()
     inner = np.s_[y0 - top : y1 - top, x0 - left : x1 - left]
-    limited = np.clip(sharper, cv2.erode(part, around), cv2.dilate(part, around)) + grain[..., None]
-    result[y0:y1, x0:x1] = np.clip(np.rint(limited[inner]), 0, 255)
+    result[y0:y1, x0:x1] = np.clip(np.rint(limited[inner] / LEVEL), 0, 255)
     return result
 
 
 def _bands(picture: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-    """A picture without its detail, and the bands of detail, the finest first; float32, their sum is the picture."""
-    whole = picture.astype(np.float32)
-    finer: np.ndarray = whole
+    """A picture without its detail, and the bands of detail, the finest first, in 256ths of a level; int32.
+
+    Blurs of whole numbers are the same on every processor, and so are sums of their squares.
+    """
+    finer = whole = picture.astype(np.uint16) * LEVEL
     bands = []
     for blur in BLURS:
         coarser = cv2.GaussianBlur(whole, (0, 0), blur)
-        bands.append(finer - coarser)
+        bands.append(np.subtract(finer, coarser, dtype=np.int32))
         finer = coarser
     return finer, bands
 
 
 def _strength(values: np.ndarray) -> float:
     """The root of the mean square."""
-    return math.sqrt(float(np.square(values).mean()))
+    return math.sqrt(int(np.square(values, dtype=np.int64).sum()) / values.size)
 
 
 def _grain(values: np.ndarray) -> float:
