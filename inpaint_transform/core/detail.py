@@ -33,8 +33,8 @@ NEIGHBOURS = 5
 def match_detail(painted: np.ndarray, original: np.ndarray, mask: np.ndarray, seed: int) -> np.ndarray:
     """Give the painted pixels the detail that the model has lost in the surroundings.
 
-    Each band of detail is made as strong as it is there, by brightness and within limits; what flat places still lack is
-    grain.
+    Each band of detail is made as strong as it is there, by brightness and within limits; what flat places still lack
+    is grain.
 
     Args:
         painted: ``(h, w, 3)`` uint8, the whole painted window.
