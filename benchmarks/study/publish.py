@@ -112,7 +112,7 @@ def _section(file: Path) -> str:
         f"{done}. Draws planned: {header['draws']}; pictures of each: {header['n'] or 'all'}.",
         study.table(markdown=True),
         " ".join(study.words()),
-        _details(header, rows),
+        _details(study, header, rows),
         *filter(None, [_worth(header, rows), _pairs(study)]),
     ]
     if file.with_suffix(".png").exists():
@@ -146,7 +146,7 @@ def of_arm(header: Mapping[str, Any], rows: Mapping[str, dict[str, Any]], arm: s
     return {draw: rows[run] for draw, run in enumerate(header["runs"][arm]) if run in rows}
 
 
-def _details(header: Mapping[str, Any], rows: Mapping[str, dict[str, Any]]) -> str:
+def _details(study: Study, header: Mapping[str, Any], rows: Mapping[str, dict[str, Any]]) -> str:
     """Means over the draws that an arm has."""
     keys = sorted({key for row in rows.values() for key in row["metrics"]})
     classes = [key for key in keys if key.startswith("test.by_class.")]
@@ -155,7 +155,7 @@ def _details(header: Mapping[str, Any], rows: Mapping[str, dict[str, Any]]) -> s
     heads = ["mAP50", "mAP75", *(f"AP {key.removeprefix('test.by_class.')}" for key in classes)]
     tail = ["boxes changed a picture", "of these", "minutes a run", *(["told from real ones"] if told else [])]
     lines = [["arm", *heads, *tail]]
-    for arm in header["runs"]:
+    for arm in (one.name for one in study.arms):
         found = list(of_arm(header, rows, arm).values())
         if not found:
             continue
