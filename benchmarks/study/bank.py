@@ -91,7 +91,7 @@ def get(found: StudySet, samples: Sequence[Sample], painting: Painting, model: s
             "pictures": digest(samples),
             "draw": draw,
             "view": [found.height, found.width],
-            "program": program.digest(program.PAINTING),
+            "program": program.digest(program.FILES),
         },
         sort_keys=True,
     )
@@ -195,7 +195,7 @@ def _fit(samples: Sequence[Sample], painting: Painting, cache: Path, draw: int) 
     from inpaint_transform.fit import fit
 
     autoencoder, decoder, denoiser = painting.fit_steps
-    code = program.digest(program.FITTING)
+    code = program.digest(program.FILES)
     out = cache / f"closed-{digest(samples)}-{autoencoder}-{decoder}-{denoiser}-{code}"
     with _alone(out.with_name(f"{out.name}.lock")):
         if (out / "fit.json").exists():

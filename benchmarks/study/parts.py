@@ -206,17 +206,11 @@ def _study(name: str, part: Part, n: int, settings: Settings, truth: Path) -> di
             "ground_truth": str(truth),
         },
         "n": n or "all",
-        "depends": [str(file) for file in _depends(settings.data / part.dataset, part)],
+        "depends": [str(file) for file in (settings.data / part.dataset / "coco.json", *program.FILES)],
         "draws": settings.draws or part.draws,
         "devices": list(settings.devices),
         "arms": arms,
     }
-
-
-def _depends(root: Path, part: Part) -> list[Path]:
-    """The files that results of a part depend on, beside the truth of its test pictures."""
-    fitted = program.FITTING if any("--paint closed" in args for args in part.arms.values()) else ()
-    return sorted({root / "coco.json", *program.PAINTING, *program.TRAINING, *fitted})
 
 
 def environment(settings: Settings) -> dict[str, str]:

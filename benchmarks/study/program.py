@@ -1,6 +1,7 @@
 """The files of this program that a result depends on; what they say is part of the digest of each run and each bank.
 
-A study takes days: with a line of these changed its trainings begin anew, so that no table mixes two programs.
+A study takes days: with a line of these changed its trainings begin anew, so that no table mixes two programs. Run
+it in a checkout of its own.
 """
 
 from __future__ import annotations
@@ -13,23 +14,16 @@ import inpaint_transform
 
 _STUDY = Path(__file__).parent
 _PACKAGE = Path(inpaint_transform.__file__).parent
+# What decides on no result of a training: which there are, and what is said of them.
+_OTHERS = {"__init__", "__main__", "parts", "program", "publish"}
+# Whole rooms: of a list of modules somebody forgets the new one.
+ROOMS = ("core", "engine", "fit", "gates")
 
-
-def _files(folder: Path, names: str) -> tuple[Path, ...]:
-    return tuple(folder / f"{name}.py" for name in names.split())
-
-
-PAINTING = (
-    *_files(_STUDY, "bank painters patches sets sharpness"),
-    *_files(_PACKAGE / "core", "balancing blend crops feather masks paint plan swaps"),
-    *_files(_PACKAGE / "gates", "base clip pixels"),
+FILES = (
+    _STUDY.parent / "tiny" / "data.py",
+    *(file for file in sorted(_STUDY.glob("*.py")) if file.stem not in _OTHERS),
+    *(file for room in ROOMS for file in sorted((_PACKAGE / room).rglob("*.py"))),
 )
-TRAINING = (
-    *_files(_STUDY, "classical detector feed score train"),
-    *_files(_PACKAGE / "fit", "denoise heatmap"),
-)
-# A generator of the draw's own pictures.
-FITTING = tuple(sorted((_PACKAGE / "fit").glob("*.py")))
 
 
 def digest(files: Iterable[Path]) -> str:

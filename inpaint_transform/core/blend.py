@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from inpaint_transform.core.boxes import Box
-from inpaint_transform.core.masks import bounds, grown, is_box
+from inpaint_transform.core.masks import bounds, grown, is_box, reach
 
 SCALES = {np.dtype(np.uint8): 1.0, np.dtype(np.uint16): 257.0, np.dtype(np.float32): 1 / 255}
 
@@ -57,12 +57,11 @@ def match_border(painted: np.ndarray, original: np.ndarray, mask: np.ndarray) ->
     Returns:
         ``(h, w, 3)`` uint8; beyond the bounding rectangle of the mask, of which nothing is ever used, as it came.
     """
-    # The model grows its mask to whole latent cells, the coarsest of which is a sixteenth of the window: that far
-    # beyond the mask it may have painted too, and only the ring after that tells truth from drift.
-    reach = max(3, max(mask.shape) // 16)
+    # Only the ring beyond what the model may have painted tells truth from drift.
+    far = reach(mask)
     x0, y0, x1, y1 = bounds(mask)
-    around = np.s_[max(0, y0 - 2 * reach) : y1 + 2 * reach, max(0, x0 - 2 * reach) : x1 + 2 * reach]
-    ring = grown(mask[around], 2 * reach) & ~grown(mask[around], reach)
+    around: tuple[slice, slice] = np.s_[max(0, y0 - 2 * far) : y1 + 2 * far, max(0, x0 - 2 * far) : x1 + 2 * far]
+    ring = grown(mask[around], 2 * far) & ~grown(mask[around], far)
     if not ring.any():
         around, ring = np.s_[:, :], ~mask
     if not x1 or not ring.any():

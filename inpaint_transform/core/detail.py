@@ -12,13 +12,13 @@ import math
 import cv2
 import numpy as np
 
-from inpaint_transform.core.masks import bounds, grown
+from inpaint_transform.core.masks import bounds, grown, reach
 
 # Standard deviations in pixels of the blurs between which the bands lie; each is an octave.
 BLURS = (0.7, 1.4, 2.8)
 # A band is made so much weaker or stronger, at most: more makes noise of what is hardly there.
 WEAKER, STRONGER = 0.5, 2.0
-# In pixels: as far as that a blur of the widest kind sees.
+# In pixels around the mask: what lies further hardly weighs in the widest blur.
 MARGIN = 9
 # Of the window: with less that is known nothing is told.
 MIN_KNOWN = 0.05
@@ -45,8 +45,8 @@ def match_detail(painted: np.ndarray, original: np.ndarray, mask: np.ndarray, se
     Returns:
         ``(h, w, 3)`` uint8; beyond the bounding rectangle of the mask, of which nothing is ever used, as it came.
     """
-    # As far as ``blend.match_border`` the model may have painted beyond the mask, and blurs look beyond that.
-    known = ~grown(mask, max(3, max(mask.shape) // 16) + MARGIN // 3)
+    # Narrow blurs look a little beyond what the model may have painted.
+    known = ~grown(mask, reach(mask) + MARGIN // 3)
     x0, y0, x1, y1 = bounds(mask)
     if not x1 or known.mean() < MIN_KNOWN:
         return painted

@@ -81,6 +81,14 @@ def outline_mask(outline: Outline, window: Box, shape: str) -> np.ndarray:
     return mask
 
 
+def reach(mask: np.ndarray) -> int:
+    """How far beyond a mask a model may have painted, in pixels of the window.
+
+    It grows its mask to whole latent cells, the coarsest of which is a sixteenth of the window.
+    """
+    return max(3, max(mask.shape) // 16)
+
+
 def bounds(mask: np.ndarray) -> Box:
     """The bounding rectangle of a mask; all zeros where it is empty."""
     x, y, width, height = cv2.boundingRect(mask.view(np.uint8))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,19 +12,37 @@ from benchmarks.study import parts, program, quick
 from inpaint_transform.tools.study import config, runs
 
 
-def test_the_files_are_there_and_each_counts(tmp_path: Path) -> None:
-    files = {*program.PAINTING, *program.TRAINING, *program.FITTING}
-    assert all(file.is_file() for file in files)
-    copies = [tmp_path / str(number) for number, _ in enumerate(files)]
-    for copy, file in zip(copies, files, strict=True):
+def test_all_that_trains_and_paints_is_among_them() -> None:
+    """Of this package and the study, but for what carries requests and reads files."""
+    code = (
+        "import sys, benchmarks.study.train, inpaint_transform.engine.engine, inpaint_transform.fit.fitting; "
+        "print(*(m.__file__ for n, m in sys.modules.items() if n.split('.')[0] in ('benchmarks', 'inpaint_transform')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {Path(name) for name in done.stdout.split()}
+    carriers = {"datasets", "reports", "serving", "tiny"}
+    missing = {
+        file
+        for file in loaded - set(program.FILES)
+        if not carriers & set(file.parts) and file.stem not in ("__init__", "program")
+    }
+    assert missing == set()
+    assert {file.stem for file in program.FILES} >= {"detail", "jobs", "blend", "heatmap", "bank", "train", "engine"}
+
+
+def test_each_line_counts(tmp_path: Path) -> None:
+    copies = [tmp_path / str(number) for number, _ in enumerate(program.FILES)]
+    for copy, file in zip(copies, program.FILES, strict=True):
         copy.write_bytes(file.read_bytes())
     before = program.digest(copies)
-    assert before == program.digest(copies)
-    copies[3].write_text("# changed")
-    assert program.digest(copies) != before
+    assert before == program.digest(program.FILES)
+    for copy in copies[:: len(copies) // 4]:
+        copy.write_text(f"{copy.read_text()}#")
+        assert program.digest(copies) != before
+        before = program.digest(copies)
 
 
-@pytest.mark.parametrize("changed", ["coco.json", "train.py", "heatmap.py"])
+@pytest.mark.parametrize("changed", ["coco.json", "train.py", "detail.py"])
 def test_a_run_is_another_one_with_another_program_or_data(
     tmp_path: Path, changed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -40,6 +60,6 @@ def test_a_run_is_another_one_with_another_program_or_data(
     else:
         copy = tmp_path / changed
         copy.write_text("# changed")
-        files = tuple(copy if file.name == changed else file for file in program.TRAINING)
-        monkeypatch.setattr(program, "TRAINING", files)
+        files = tuple(copy if file.name == changed else file for file in program.FILES)
+        monkeypatch.setattr(program, "FILES", files)
     assert not digests() & before
