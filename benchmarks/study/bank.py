@@ -18,6 +18,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from benchmarks.study import painters, program, sharpness
@@ -173,12 +174,16 @@ def _tools(
         recipe = replace(recipe, relabel=swap, include_labels=list(swap.targets))
     if painting.kind in ("paste", "insert"):
         return recipe, painters.PastePainter(), None
-    spec = ModelSpec(model, steps=painting.steps, serving="local")
+    spec = ModelSpec(model, steps=painting.steps, dtype=_dtype(), serving="local")
     if painting.closed:
         fitted = str(_fit(samples, painting, cache, draw))
         best = PRESETS["tiny"]
         spec = ModelSpec(
-            fitted, steps=painting.steps or best.steps, guidance_scale=best.guidance_scale, serving="local"
+            fitted,
+            steps=painting.steps or best.steps,
+            guidance_scale=best.guidance_scale,
+            dtype=_dtype(),
+            serving="local",
         )
     if not painting.generated:
         # Here, for a run that finds its bank needs no diffusers, which takes seconds to load.
@@ -188,6 +193,14 @@ def _tools(
     # Beside a closed generator nothing that has seen another picture: its gate is a reader of the draw's own boxes.
     known = _reader_gate(samples, found.labels, draw) if painting.closed else ClipGate("tiny")
     return recipe, connect(spec), FillGate() & known
+
+
+def _dtype() -> str:
+    """As ever on a GPU; on a processor that multiplies bfloat16, that: a bank takes minutes."""
+    from inpaint_transform.fit.denoise import fast_dtype
+
+    half = not torch.cuda.is_available() and fast_dtype(torch.device("cpu")) == torch.bfloat16
+    return "bfloat16" if half else "auto"
 
 
 def _fit(samples: Sequence[Sample], painting: Painting, cache: Path, draw: int) -> Path:

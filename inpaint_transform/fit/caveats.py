@@ -18,6 +18,8 @@ SMALL_SIDE = 32
 MIN_READ = 0.9
 # In dB, of the autoencoder on what is to be painted; JPEG pictures of everyday things come back with 25 and more.
 MIN_PSNR = 22.0
+# Of the share of real boxes that a reader recognises, and that a detector finds: what is painted worse is not learnt.
+MIN_LEARNT = 0.75
 # Painted boxes this much nearer to training boxes than unseen real ones are copies.
 MIN_NEAREST = 0.5
 MIN_DIVERSITY = 0.2
@@ -63,7 +65,7 @@ def before(train: Sequence[Sample], held_out: Sequence[Sample], new_words: Seque
 
 def after(numbers: dict[str, Any]) -> list[str]:
     """What the evaluation speaks against, one sentence each; its numbers as ``evaluate`` gives them."""
-    said = []
+    said = _not_learnt(numbers)
     alike = [label for label, share in numbers["read_back_with_blur"]["real_by_class"].items() if share < MIN_READ]
     if alike:
         said.append(
@@ -78,4 +80,26 @@ def after(numbers: dict[str, Any]) -> list[str]:
     same = [label for label, ratio in numbers["diversity"].items() if ratio is not None and ratio < MIN_DIVERSITY]
     if same:
         said.append(f"every seed paints {', '.join(same)} nearly the same")
+    return said
+
+
+def _not_learnt(numbers: dict[str, Any]) -> list[str]:
+    """Classes that others do not recognise, or do not find, where they were painted."""
+    read, found = numbers["read_back_with_blur"], numbers["detector"]
+    pairs = {
+        "recognised by a reader": (read["by_class"], read["real_by_class"]),
+        "found by a detector": (found["by_class"], dict.fromkeys(found["by_class"], found["real_found"])),
+    }
+    said = []
+    for how, (painted, real) in pairs.items():
+        missed = [
+            f"{label} ({share:.0%}, real ones {real[label]:.0%})"
+            for label, share in painted.items()
+            if real.get(label) and share < MIN_LEARNT * real[label]
+        ]
+        if missed:
+            said.append(
+                f"not learnt: painted boxes are too seldom {how}: {', '.join(missed)}; it takes more pictures, more "
+                f"steps, or a base that knows such things"
+            )
     return said

@@ -91,7 +91,7 @@ def fit(
         crops: Examples that are drawn and encoded, once. Default: by the number of boxes.
         rate: Learning rate of the denoiser, in (0, 1). Default 4e-4, of a LoRA 1e-4.
         every: Steps between checkpoints. Default 100.
-        steps_of_autoencoder: Steps of a small model's autoencoder. Default 500, from nothing 12,000.
+        steps_of_autoencoder: Steps of a small model's autoencoder. Default 1,000, from nothing 12,000.
         steps_of_decoder: Steps of its decoder against a critic, which makes it sharp. Default 1000 and 4000.
         size: Side of the working crop in pixels. Default: the base's own, or the architecture's. Twice that of a
             small base (or four times, and so on) leaves the latents their size: the autoencoder gets another level, and
