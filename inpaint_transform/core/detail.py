@@ -20,6 +20,8 @@ BLURS = (0.7, 1.4, 2.8)
 WEAKER, STRONGER = 0.5, 2.0
 # In pixels around the mask: what lies further hardly weighs in the widest blur.
 MARGIN = 9
+# In levels, of a band: what flat places have more of is the texture of a carpet and no grain of a camera.
+MOST_GRAIN = 1.5
 # Of the window: with less that is known nothing is told.
 MIN_KNOWN = 0.05
 # Pixels are blurred in so many parts of a level.
@@ -63,7 +65,8 @@ def match_detail(painted: np.ndarray, original: np.ndarray, mask: np.ndarray, se
         sharper = sharper + np.float32(gain) * band
         lacking = _grain(there) ** 2 - (gain * _grain(here)) ** 2
         if lacking > 0:
-            grain += np.float32(math.sqrt(lacking) / max(_strength(one), 1.0)) * one
+            wanted = min(math.sqrt(lacking), MOST_GRAIN * float(LEVEL))
+            grain += np.float32(wanted / max(_strength(one), 1.0)) * one
     around = np.ones((NEIGHBOURS, NEIGHBOURS), np.uint8)
     limited = np.clip(sharper, cv2.erode(part, around) * LEVEL, cv2.dilate(part, around) * LEVEL) + grain[..., None]
     result = painted.copy()

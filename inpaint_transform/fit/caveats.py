@@ -20,6 +20,8 @@ MIN_READ = 0.9
 MIN_PSNR = 22.0
 # Of the share of real boxes that a reader recognises, and that a detector finds: what is painted worse is not learnt.
 MIN_LEARNT = 0.75
+# Who recognises or finds fewer real boxes than this says nothing of painted ones.
+MIN_JUDGED = 0.5
 # Painted boxes this much nearer to training boxes than unseen real ones are copies.
 MIN_NEAREST = 0.5
 MIN_DIVERSITY = 0.2
@@ -72,6 +74,9 @@ def after(numbers: dict[str, Any]) -> list[str]:
             f"classes look alike: a reader tells real unseen boxes of {', '.join(alike)} apart in under {MIN_READ:.0%}"
             f"; read-back says little of them"
         )
+    found = numbers["detector"]["real_found"]
+    if found is not None and found < MIN_JUDGED:
+        said.append(f"a detector finds {found:.0%} of real unseen boxes; how many painted ones it finds says little")
     copied = [label for label, ratio in numbers["nearest"].items() if ratio is not None and ratio < MIN_NEAREST]
     if copied:
         said.append(
@@ -95,7 +100,7 @@ def _not_learnt(numbers: dict[str, Any]) -> list[str]:
         missed = [
             f"{label} ({share:.0%}, real ones {real[label]:.0%})"
             for label, share in painted.items()
-            if real.get(label) and share < MIN_LEARNT * real[label]
+            if (real.get(label) or 0) >= MIN_JUDGED and share < MIN_LEARNT * real[label]
         ]
         if missed:
             said.append(

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from inpaint_transform.core.detail import match_detail
 
 
-def textured(seed: int, height: int = 120, width: int = 150) -> np.ndarray:
+def textured(seed: int, height: int = 120, width: int = 150, contrast: float = 60) -> np.ndarray:
     """A picture with detail of all sizes."""
     rng = np.random.default_rng(seed)
-    layers = [cv2.GaussianBlur(rng.normal(0, 60, (height, width)), (0, 0), blur) * blur for blur in (0.5, 1.5, 4)]
+    layers = [cv2.GaussianBlur(rng.normal(0, contrast, (height, width)), (0, 0), blur) * blur for blur in (0.5, 1.5, 4)]
     return np.clip(np.add((110, 128, 140), sum(layers)[..., None]), 0, 255).astype(np.uint8)
 
 
@@ -32,13 +32,22 @@ MASK = box(50, 40, 100, 80)
 
 
 def test_what_a_model_has_blurred_is_as_sharp_as_the_picture_around_it() -> None:
-    original, other = textured(0), textured(1)
+    original, other = textured(0, contrast=6), textured(1, contrast=6)
     painted = cv2.GaussianBlur(np.where(MASK[..., None], other, original), (0, 0), 0.8)
     found = match_detail(painted, original, MASK, 0)
     wanted = sharpness(original, ~MASK)
     before, after = sharpness(painted, MASK), sharpness(found, MASK)
     assert before < 0.5 * wanted
     assert 0.6 * wanted < after < 1.2 * wanted
+
+
+def test_strong_texture_comes_nearer_to_what_it_was() -> None:
+    original, other = textured(0), textured(1)
+    painted = cv2.GaussianBlur(np.where(MASK[..., None], other, original), (0, 0), 0.8)
+    found = match_detail(painted, original, MASK, 0)
+    before, after = (np.abs(picture[MASK].astype(int) - other[MASK]).mean() for picture in (painted, found))
+    assert after < 0.9 * before
+    assert sharpness(found, MASK) > 2 * sharpness(painted, MASK)
 
 
 def test_what_a_model_makes_too_grainy_is_smoothed() -> None:
@@ -69,6 +78,16 @@ def test_nothing_changes_beyond_the_rectangle_of_the_mask(x: int, y: int, width:
     assert found.dtype == np.uint8
     assert np.array_equal(found[~mask], before[~mask])
     assert np.array_equal(painted, before)
+
+
+def test_the_texture_of_a_carpet_is_no_grain() -> None:
+    """An object is painted before it: it gets no more grain than a camera makes."""
+    rng = np.random.default_rng(3)
+    original = np.clip(rng.normal(120, 40, (120, 150, 1)), 0, 255).astype(np.uint8).repeat(3, axis=2)
+    painted = np.full_like(original, 90)
+    found = match_detail(painted, original, MASK, 0)[MASK].astype(float)
+    assert 0 < found.std() < 4
+    assert abs(found.mean() - 90) < 1
 
 
 def test_edges_get_no_halos() -> None:

@@ -70,6 +70,12 @@ def test_good_paint_is_not_criticised() -> None:
             {"detector": {"by_class": {"a": 0.3, "b": 0.5}, "real_found": 0.9}},
             "found by a detector: a \\(30%, real ones 90%\\), b \\(50%",
         ),
+        # Who does not know real boxes is no judge of painted ones.
+        (
+            {"read_back_with_blur": {"real_by_class": {"a": 0.95, "b": 0.4}, "by_class": {"a": 0.9, "b": 0.1}}},
+            "real unseen boxes of b apart",
+        ),
+        ({"detector": {"by_class": {"a": 0.1, "b": 0.1}, "real_found": 0.4}}, "finds 40% of real unseen boxes"),
         # A class of which no real box is held out: there is nothing to compare with.
         ({"detector": {"by_class": {"a": 0.3}, "real_found": None}}, None),
     ],
