@@ -24,7 +24,11 @@ from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.fit import classifiers, finder
 from inpaint_transform.fit.autoencoder import load_round_trip
 from inpaint_transform.fit.evaluate import EDITS, SHOWN, Shown, evaluate
+from inpaint_transform.fit.sheets import edit_sheet
 from inpaint_transform.serving.registry import connect
+
+# Of each set's picture.
+ROWS = 3
 
 
 def train_reader(real: data.Crops, labels: Sequence[str], seed: int) -> nn.Module:
@@ -47,7 +51,7 @@ def sheet(shown: Sequence[Shown], columns: int = 4) -> np.ndarray:
 
 
 def main() -> None:
-    """Run and write ``results/readback.json``, and the contact sheets where asked."""
+    """Run and write ``results/readback.json``, a picture of each set, and the contact sheets where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="data set folders with coco.json")
     parser.add_argument("--model", default="tiny")
@@ -90,6 +94,7 @@ def main() -> None:
                 picture = sheet([one for one in found.shown if one.target == label])
                 path = arguments.sheets / f"{root.name}_{label}.png"
                 cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        overview = edit_sheet(inpainter, unseen, recipe, sorted(labels), ROWS)
         results["settings"] = {
             "model": Path(arguments.model).name,
             "size": resolved.size,
@@ -102,6 +107,7 @@ def main() -> None:
         }
         # After each set, for a whole run takes most of an hour.
         path = report.write("readback", results)
+        cv2.imwrite(str(path.with_name(f"readback_{root.name}.png")), cv2.cvtColor(overview, cv2.COLOR_RGB2BGR))
     print(json.dumps(results, indent=2))
     print(f"wrote {path}")
 

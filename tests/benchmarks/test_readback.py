@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks import readback, report
@@ -22,6 +23,7 @@ def test_what_is_not_asked_for_is_the_presets(
     monkeypatch.setattr(readback, "connect", asked.append)
     monkeypatch.setattr(readback, "load_round_trip", lambda spec: None)
     monkeypatch.setattr(readback, "evaluate", lambda *arguments: Evaluation({}, []))
+    monkeypatch.setattr(readback, "edit_sheet", lambda *arguments: np.zeros((4, 4, 3), np.uint8))
     monkeypatch.setattr(
         readback.data, "samples", lambda roots, splits: [Sample(Path("a.png"), ((0, 0, 20, 20),), ("cone",))]
     )
@@ -33,3 +35,4 @@ def test_what_is_not_asked_for_is_the_presets(
     assert (resolved.size, resolved.steps, resolved.guidance_scale) == (preset.size, steps, preset.guidance_scale)
     settings = json.loads((tmp_path / "readback.json").read_text("utf-8"))["results"]["settings"]
     assert (settings["model"], settings["size"], settings["steps"]) == ("tiny", preset.size, steps)
+    assert (tmp_path / "readback_cells.png").exists()
