@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from inpaint_transform.fit.denoise import fast_dtype
+from inpaint_transform.fit.precision import fast_dtype
 from inpaint_transform.fit.trainer import adamw
 
 MOMENTUM = 0.95

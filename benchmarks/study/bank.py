@@ -197,7 +197,7 @@ def _tools(
 
 def _dtype() -> str:
     """As ever on a GPU; on a processor that multiplies bfloat16, that: a bank takes minutes."""
-    from inpaint_transform.fit.denoise import fast_dtype
+    from inpaint_transform.fit.precision import fast_dtype
 
     half = not torch.cuda.is_available() and fast_dtype(torch.device("cpu")) == torch.bfloat16
     return "bfloat16" if half else "auto"

@@ -20,8 +20,10 @@ from tqdm import tqdm
 from benchmarks.study.feed import Feed
 from benchmarks.study.sets import Seen, StudySet
 from inpaint_transform.fit import heatmap
-from inpaint_transform.fit.denoise import autocast, to_pixels
+from inpaint_transform.fit.denoise import to_pixels
 from inpaint_transform.fit.pictures import Sample
+from inpaint_transform.fit.precision import autocast
+from inpaint_transform.fit.seeded import seeded
 
 DETECTORS = ("scratch", "lite0")
 RATE = 2e-3
@@ -88,8 +90,7 @@ def build(name: str, classes: int, seed: int) -> nn.Module:
     """A detector before its training; the same seed gives the same weights."""
     if name not in DETECTORS:
         raise ValueError(f"detector={name!r}: use one of {', '.join(DETECTORS)}")
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed):
         return heatmap.Detector(classes) if name == "scratch" else Lite0(classes)
 
 

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionInpaintPipeline, UNet2DConditionModel
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from inpaint_transform.core.presets import PRESET_FIELDS
+from inpaint_transform.fit.seeded import seeded
 from inpaint_transform.fit.vocabulary import new_tokenizer, with_words
 
 # Side of the working crop in pixels; widths of the autoencoder at 1, 1/2 and 1/4 of the picture, of the denoiser at 1,
@@ -42,8 +42,7 @@ def build(name: str, texts: Iterable[str], seed: int) -> Any:
         raise ValueError(f"architecture={name!r}: use one of {', '.join(ARCHITECTURES)}")
     shape = ARCHITECTURES[name]
     tokenizer = new_tokenizer(texts)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed):
         vae = _autoencoder(shape["autoencoder"], shape["size"])
         cells = shape["size"] >> len(shape["autoencoder"]) - 1
         unet = _denoiser(shape["denoiser"], shape["text"], cells)
@@ -99,8 +98,7 @@ def grow(pipeline: Any, levels: int, seed: int) -> Any:
     """
     old = pipeline.vae
     widths = tuple(old.config.block_out_channels)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed):
         vae = AutoencoderKL.from_config(
             {
                 **old.config,
@@ -136,8 +134,7 @@ def grow(pipeline: Any, levels: int, seed: int) -> Any:
 def learn_words(pipeline: Any, texts: Iterable[str], seed: int) -> None:
     """Let the tokenizer of a pipeline know the words of some texts, and its text encoder have a row for each."""
     pipeline.tokenizer = with_words(pipeline.tokenizer, texts)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed):
         pipeline.text_encoder.resize_token_embeddings(len(pipeline.tokenizer), mean_resizing=False)
 
 

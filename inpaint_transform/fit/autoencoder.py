@@ -19,8 +19,10 @@ from tqdm import tqdm
 
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.fit.bases import quiet
-from inpaint_transform.fit.denoise import autocast, to_images, to_pixels
+from inpaint_transform.fit.denoise import to_images, to_pixels
 from inpaint_transform.fit.examples import Crops
+from inpaint_transform.fit.precision import autocast
+from inpaint_transform.fit.seeded import seeded
 from inpaint_transform.fit.trainer import Progress, Stateful, Training
 
 RATE = 1e-3
@@ -166,8 +168,7 @@ def sharpen(
         seed: Decides on crops and noise.
         path: The checkpoint.
     """
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed):
         critic = Critic().to(vae.device)
     answers = torch.optim.Adam(critic.parameters(), SHARPEN_RATE, betas=(0.5, 0.9))
     beside: dict[str, Stateful] = {"critic": critic, "answers": answers}

@@ -7,6 +7,7 @@ import dataclasses
 import importlib
 import json
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import torch
 
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import PRESETS, ModelSpec
+from inpaint_transform.fit.precision import fast_dtype
 from inpaint_transform.serving import known_words
 
 logger = logging.getLogger(__name__)
@@ -88,14 +90,18 @@ def find_base(base: str) -> Base:
     return Base(spec, whole=False)
 
 
-def load(spec: ModelSpec, device: str) -> Any:
-    """The pipeline of a base on its device: float32 on the CPU, bfloat16 on CUDA."""
+def load(spec: ModelSpec, device: str, whole: bool) -> Any:
+    """The pipeline of a base, on its device; or in full precision on the CPU where all of its weights are trained.
+
+    Raises:
+        InpaintError: It does not load.
+    """
     # By name, as the serving loads it: this room knows the engine's front door only.
     loading = importlib.import_module("inpaint_transform.engine.loading")
-    chosen = dataclasses.replace(spec, device=device, dtype="auto")
-    where = choose_device(device)
-    if where.type == "cuda":
-        chosen = dataclasses.replace(chosen, dtype="bfloat16")
+    where = choose_device("cpu" if whole else device)
+    # What only serves as a base may have fewer bits, but only on a GPU is that less work.
+    dtype = fast_dtype(where) if where.type == "cuda" else torch.float32
+    chosen = dataclasses.replace(spec, device=str(where), dtype=str(dtype).removeprefix("torch."))
     with quiet():
         pipeline, _ = loading.load(chosen)
     return pipeline
@@ -111,6 +117,22 @@ def choose_device(device: str) -> torch.device:
     """The device that ``auto``, ``cpu``, ``cuda`` or ``mps`` means here."""
     found: torch.device = importlib.import_module("inpaint_transform.engine.devices").choose_device(device)
     return found
+
+
+def release(device: torch.device) -> None:
+    """Give memory that nothing refers to any more back to the device: the engine counts what is free there."""
+    importlib.import_module("inpaint_transform.engine.out_of_memory").release(device)
+
+
+def check_prompts(pipeline: Any, prompts: Iterable[str]) -> None:
+    """Refuse prompts of which a pipeline would not read the end.
+
+    Raises:
+        ValueError: Names the prompt, its length and the limit.
+    """
+    limit = importlib.import_module("inpaint_transform.engine.embeddings").TokenLimit(pipeline)
+    for prompt in prompts:
+        limit.check("prompts", prompt)
 
 
 def read_card(folder: Path) -> dict[str, Any]:

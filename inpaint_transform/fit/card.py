@@ -6,13 +6,13 @@ import datetime
 import importlib.metadata
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from inpaint_transform.fit.architecture import GUIDANCE_SCALE, STEPS
 from inpaint_transform.fit.bases import CARD
-from inpaint_transform.fit.pictures import Sample, count_labels, digest
+from inpaint_transform.fit.pictures import Sample, content, count_labels, digest
 
 VERSIONS = ("inpaint-transform", "torch", "diffusers", "transformers", "peft")
 NO_LICENCE = "not stated"
@@ -27,6 +27,7 @@ def make(
     licence: str | None,
     command: str,
     plan: dict[str, Any],
+    learnt: Collection[str] = (),
 ) -> dict[str, Any]:
     """What is known before training.
 
@@ -39,6 +40,7 @@ def make(
         licence: Of the pictures, as the user states it.
         command: How to do it again.
         plan: Steps, batch, seed and the like.
+        learnt: Digests of the pictures that the base was made of.
     """
     return {
         "base": base,
@@ -50,6 +52,8 @@ def make(
             "train": {"pictures": len(train), "boxes": count_labels(train)},
             "held_out": {"pictures": len(held_out), "boxes": count_labels(held_out)},
         },
+        # Of what was learnt from: who goes on from here must not call it unseen.
+        "pictures": sorted({*learnt, *map(content, train)}),
         "command": command,
         "plan": plan,
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in VERSIONS}},

@@ -27,7 +27,9 @@ MIN_NEAREST = 0.5
 MIN_DIVERSITY = 0.2
 
 
-def before(train: Sequence[Sample], held_out: Sequence[Sample], new_words: Sequence[str], psnr: float) -> list[str]:
+def before(
+    train: Sequence[Sample], held_out: Sequence[Sample], new_words: Sequence[str], psnr: float, seen: int = 0
+) -> list[str]:
     """What speaks against success before training, one sentence each.
 
     Args:
@@ -35,6 +37,7 @@ def before(train: Sequence[Sample], held_out: Sequence[Sample], new_words: Seque
         held_out: Those kept apart.
         new_words: The words of the captions that the base does not know.
         psnr: Of the base's autoencoder on training crops, in dB; infinite for a base from nothing.
+        seen: How many of the held-out pictures the base was made of.
     """
     said = []
     counts = count_labels(train)
@@ -55,6 +58,11 @@ def before(train: Sequence[Sample], held_out: Sequence[Sample], new_words: Seque
     said += [
         f"{label!r} has no held-out box: nothing says how well it is learnt" for label in counts if label not in unseen
     ]
+    if seen:
+        said.append(
+            f"the base was trained on {seen} of {len(held_out)} held-out pictures, so what is measured on them is too "
+            f"good to be true; hold out others"
+        )
     if psnr < MIN_PSNR:
         said.append(
             f"the base has never seen anything like it: its autoencoder gives these pictures back with {psnr:.1f} dB, "
@@ -68,6 +76,11 @@ def before(train: Sequence[Sample], held_out: Sequence[Sample], new_words: Seque
 def after(numbers: dict[str, Any]) -> list[str]:
     """What the evaluation speaks against, one sentence each; its numbers as ``evaluate`` gives them."""
     said = _not_learnt(numbers)
+    if len(numbers["classes"]) == 1:
+        said.append(
+            "there is one class, so a reader has nothing to tell it from and read-back says nothing; what counts is the "
+            "detector, and how well paint is told from real boxes"
+        )
     alike = [label for label, share in numbers["read_back_with_blur"]["real_by_class"].items() if share < MIN_READ]
     if alike:
         said.append(

@@ -12,6 +12,7 @@ from torch import nn
 
 from inpaint_transform.core.boxes import Box, from_pixels, relative
 from inpaint_transform.fit.denoise import to_pixels
+from inpaint_transform.fit.seeded import seeded
 
 # Sides in pixels: what tells classes apart is coarse, what tells paint from a photograph is fine.
 READER_SIZE = 32
@@ -113,8 +114,7 @@ def real_or_painted(real: Sequence[np.ndarray], painted: Sequence[np.ndarray], s
 def _trained(
     classes: int, batch: Callable[[], tuple[list[np.ndarray], np.ndarray]], steps: int, seed: int
 ) -> nn.Module:
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed):
         reader = build(classes)
     optimizer = torch.optim.AdamW(reader.parameters(), 2e-3, weight_decay=0.01)
     for _ in range(steps):

@@ -191,8 +191,7 @@ def cache_latents(vae: Any, crops: Crops, count: int, seed: int, path: Path, pro
 
 def encoded(vae: Any, pixels: torch.Tensor) -> torch.Tensor:
     """The latents of ``(B, 3, H, W)`` pixels as the pipeline scales them, float16 on the CPU."""
-    with autocast(vae.device):
-        latents = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist.mode()
+    latents = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist.mode()
     shift = getattr(vae.config, "shift_factor", None) or 0.0
     return ((latents.float() - shift) * vae.config.scaling_factor).half().cpu()
 
@@ -205,20 +204,3 @@ def to_pixels(images: np.ndarray) -> torch.Tensor:
 def to_images(pixels: torch.Tensor) -> np.ndarray:
     """``(B, 3, H, W)`` float in [-1, 1] to ``(B, H, W, 3)`` uint8."""
     return ((pixels.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-
-
-def autocast(device: torch.device) -> Any:
-    """Half the bits where they suffice and cost less time; bfloat16, whose range needs no scaling of the loss."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=fast_dtype(device) == torch.bfloat16)
-
-
-def fast_dtype(device: torch.device) -> torch.dtype:
-    """In what a device multiplies matrices fastest."""
-    fast = device.type == "cuda" or (device.type == "cpu" and _has_bfloat16())
-    return torch.bfloat16 if fast else torch.float32
-
-
-def _has_bfloat16() -> bool:
-    """Whether the CPU computes in bfloat16 by itself; one that does not takes many times as long as in float32."""
-    probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # not public, so it may go
-    return probe is not None and bool(probe())

@@ -16,6 +16,7 @@ from inpaint_transform.fit import heatmap
 from inpaint_transform.fit.denoise import to_pixels
 from inpaint_transform.fit.heatmap import Detector
 from inpaint_transform.fit.pictures import Sample, of_labels, read_picture
+from inpaint_transform.fit.seeded import seeded
 
 SIDE = 256
 STEPS = 1500
@@ -47,8 +48,7 @@ def train_detector(samples: Sequence[Sample], labels: Sequence[str], seed: int) 
     """
     samples = of_labels(samples, labels)
     squares = [shrunk(read_picture(sample.image)) for sample in samples]
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed):
         detector = Detector(len(labels))
     optimizer = torch.optim.AdamW(detector.parameters(), RATE, weight_decay=0.01)
     rng = np.random.default_rng(seed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import logging
 import time
@@ -23,14 +22,14 @@ from inpaint_transform.core.prompts import Prompts
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.fit import architecture as architectures
 from inpaint_transform.fit import autoencoder, card, caveats, full, lora, sheets, summary
-from inpaint_transform.fit.bases import Base, choose_device, find_base, load, quiet
+from inpaint_transform.fit.bases import Base, check_prompts, choose_device, find_base, load, quiet, read_card, release
 from inpaint_transform.fit.captions import BACKGROUND, TEMPLATES, Captions
 from inpaint_transform.fit.evaluate import EDITS, Evaluation, evaluate
 from inpaint_transform.fit.examples import Crops
 from inpaint_transform.fit.hyperparameters import Plan, make_plan
-from inpaint_transform.fit.pictures import MIN_SIDE, Sample, count_labels, digest, of_labels, split
+from inpaint_transform.fit.pictures import MIN_SIDE, Sample, content, count_labels, digest, of_labels, split
 from inpaint_transform.fit.pipeline_inpainter import PipelineInpainter
-from inpaint_transform.fit.trainer import Progress
+from inpaint_transform.fit.trainer import Progress, alone
 from inpaint_transform.fit.vocabulary import new_words
 
 logger = logging.getLogger(__name__)
@@ -148,7 +147,8 @@ def fit(
         cell <<= levels
     elif chosen.whole and side != own:
         architectures.resize(pipeline, side)
-    start = card.make(base, chosen.whole, side, trained, kept, licence, command, {**vars(plan)})
+    learnt = set(read_card(Path(chosen.spec.id)).get("pictures", ())) if chosen.spec else set()
+    start = card.make(base, chosen.whole, side, trained, kept, licence, command, {**vars(plan)}, learnt)
     settings = {
         "base": base,
         "architecture": architecture,
@@ -165,9 +165,8 @@ def fit(
     drawn = Crops(trained, side, cell, turnable, shares)
     usable = bool(count_labels(kept).keys() & set(labels))
     unseen = Crops(of_labels(kept, labels), side, cell, turnable) if usable else None
-    said = caveats.before(
-        trained, kept, unknown, np.inf if kind == "nothing" else _psnr(teacher or pipeline.vae, known)
-    )
+    psnr = np.inf if kind == "nothing" else _psnr(teacher or pipeline.vae, known)
+    said = caveats.before(trained, kept, unknown, psnr, sum(content(sample) in learnt for sample in kept))
     for sentence in said:
         logger.warning("%s", sentence)
 
@@ -182,22 +181,26 @@ def fit(
         if chosen.whole
         else lora.train(pipeline, drawn, unseen, captions, plan, work, progress)
     )
-    for name, total, step in training:
-        run.follow(name, total, step, kept if usable else trained)
-    run.end()
-    _save(pipeline, chosen, out)
+    with alone(work):
+        for name, total, step in training:
+            run.follow(name, total, step, kept if usable else trained)
+        run.end()
+        _save(pipeline, chosen, out)
+    stages = _stages(work, plan)
+    seconds = sum(stage.pop("seconds") for stage in stages.values()) if stages else time.monotonic() - begun
+    result = card.finish(start, stages, seconds, said, None)
+    # Before the evaluation, which may be broken off: weights without a card are taken for a model of another kind.
+    card.write(result, out)
     spec = _result(chosen, out, side, device)
     found = None
     if edits and usable:
         vae = pipeline.vae.float().to(where)
         del run, pipeline, teacher, training
-        gc.collect()
+        release(where)
         found = _evaluate(spec, trained, of_labels(kept, labels), recipe, edits, seed, vae, progress)
         said += caveats.after(found.numbers)
-    stages = _stages(work, plan)
-    seconds = sum(stage.pop("seconds") for stage in stages.values()) if stages else time.monotonic() - begun
-    result = card.finish(start, stages, seconds, said, found.numbers if found else None)
-    card.write(result, out)
+        result = card.finish(start, stages, seconds, said, found.numbers)
+        card.write(result, out)
     summary.write(result, found.shown if found else [], stages, out / "page.html")
     return result
 
@@ -225,15 +228,17 @@ def _check_classes(
 def _pipeline(base: Base, architecture: str, captions: Captions, seed: int, device: str) -> tuple[Any, list[str]]:
     """The pipeline to train, and the words that it did not know."""
     said = captions.everything()
+    unknown: list[str] = []
     if base.spec is None:
         with quiet():
-            return architectures.build(architecture, said, seed), []
-    pipeline = load(base.spec, device)
-    if not base.whole:
-        return pipeline, []
-    # What is said of holes without an object is ours, and no word of the user's.
-    unknown = new_words(pipeline.tokenizer, [one for one in said if one != BACKGROUND])
-    architectures.learn_words(pipeline, said, seed)
+            pipeline = architectures.build(architecture, said, seed)
+    else:
+        pipeline = load(base.spec, device, base.whole)
+        if base.whole:
+            # What is said of holes without an object is ours, and no word of the user's.
+            unknown = new_words(pipeline.tokenizer, [one for one in said if one != BACKGROUND])
+            architectures.learn_words(pipeline, said, seed)
+    check_prompts(pipeline, said)
     return pipeline, unknown
 
 
@@ -383,16 +388,24 @@ class _Run:
     def _sheet(self, step: int, samples: Sequence[Sample]) -> None:
         folder = self.out / "sheets"
         folder.mkdir(exist_ok=True)
-        if self.stage == "autoencoder":
-            pixels = autoencoder.Pixels.kept(self.out / "training" / "unseen.npy")
-            sheet = sheets.round_trip_sheet(self.pipeline.vae, pixels)
-        else:
-            if not self.base.whole:
-                lora.awake(self.pipeline)
-            with quiet():
-                sheet = sheets.edit_sheet(self.painter, samples, self.recipe, self.labels)
+        try:
+            sheet = self._painted(samples)
+        except torch.cuda.OutOfMemoryError as error:
+            # Training fits, and is worth more than a look at it.
+            logger.warning("no sheet at step %d: too little memory to paint beside the training (%s)", step, error)
+            return
+        finally:
             if not self.base.whole:
                 lora.rest(self.pipeline)
         path = folder / f"{self.stage}-{step:06d}.png"
         cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
         logger.info("wrote %s", path)
+
+    def _painted(self, samples: Sequence[Sample]) -> np.ndarray:
+        if self.stage == "autoencoder":
+            pixels = autoencoder.Pixels.kept(self.out / "training" / "unseen.npy")
+            return sheets.round_trip_sheet(self.pipeline.vae, pixels)
+        if not self.base.whole:
+            lora.awake(self.pipeline)
+        with quiet():
+            return sheets.edit_sheet(self.painter, samples, self.recipe, self.labels)

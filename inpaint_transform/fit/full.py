@@ -23,7 +23,6 @@ from inpaint_transform.fit.denoise import (
     Latents,
     Predict,
     Schedule,
-    autocast,
     cache_latents,
     held_out_loss,
     step_loss,
@@ -31,6 +30,7 @@ from inpaint_transform.fit.denoise import (
 )
 from inpaint_transform.fit.examples import Crops
 from inpaint_transform.fit.hyperparameters import Plan
+from inpaint_transform.fit.precision import autocast
 from inpaint_transform.fit.trainer import Progress, Training, write_whole
 
 RATE = 4e-4
@@ -80,8 +80,9 @@ def train(
     if teacher is None and steps:
         autoencoder.normalise(vae, pixels)
     vae.requires_grad_(False)
-    latents = cache_latents(vae, crops, plan.crops, plan.seed + 3, work / "latents.pt", progress)
-    kept = held_out and cache_latents(vae, held_out, HELD_OUT_COUNT, plan.seed + 4, work / "unseen.pt", progress)
+    with autocast(vae.device):
+        latents = cache_latents(vae, crops, plan.crops, plan.seed + 3, work / "latents.pt", progress)
+        kept = held_out and cache_latents(vae, held_out, HELD_OUT_COUNT, plan.seed + 4, work / "unseen.pt", progress)
     models: dict[str, torch.nn.Module] = {"unet": pipeline.unet, "text_encoder": pipeline.text_encoder}
     parameters = {f"{part}.{name}": value for part, model in models.items() for name, value in model.named_parameters()}
     schedule, predict, device = Schedule(pipeline.scheduler), _predict(pipeline), vae.device

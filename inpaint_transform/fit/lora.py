@@ -17,13 +17,14 @@ from inpaint_transform.fit.denoise import (
     HELD_OUT_COUNT,
     Predict,
     Schedule,
-    autocast,
     cache_latents,
     held_out_loss,
     step_loss,
 )
 from inpaint_transform.fit.examples import Crops
 from inpaint_transform.fit.hyperparameters import Plan
+from inpaint_transform.fit.precision import autocast
+from inpaint_transform.fit.seeded import seeded
 from inpaint_transform.fit.trainer import Progress, Training, adamw
 
 logger = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ def train(
     unet, device = pipeline.unet, pipeline.unet.device
     for model in _models(pipeline):
         model.requires_grad_(False)
-    # Half floats overflow in the autoencoder of SDXL.
+    # Half floats overflow in the autoencoder of SDXL, and what is encoded once may take its time.
     pipeline.vae.float()
     latents = cache_latents(pipeline.vae, crops, plan.crops, plan.seed + 3, work / "latents.pt", progress)
     kept = held_out and cache_latents(
@@ -51,8 +52,7 @@ def train(
     )
     predict = _predict(pipeline, captions, crops.size)
     rest(pipeline)
-    with torch.random.fork_rng():
-        torch.manual_seed(plan.seed)
+    with seeded(plan.seed):
         unet.add_adapter(
             LoraConfig(r=plan.rank, lora_alpha=plan.rank, init_lora_weights="gaussian", target_modules=TARGETS)
         )
@@ -84,16 +84,22 @@ def _predict(pipeline: Any, captions: Captions, size: int) -> Predict:
                 prompt=caption, device=device, num_images_per_prompt=1, do_classifier_free_guidance=False
             )
             known[caption] = tuple(
-                part for part in (found[0], found[2] if len(found) > 2 else None) if part is not None
+                # On the CPU: of many classes and templates they are gigabytes.
+                part.cpu()
+                for part in (found[0], found[2] if len(found) > 2 else None)
+                if part is not None
             )
+    if pipeline.config.get("force_zeros_for_empty_prompt"):
+        # What SDXL pipelines take for no prompt: guidance starts from it, so it is what is to be learnt.
+        known[""] = tuple(torch.zeros_like(part) for part in known[""])
     # SDXL is told the size and place of the crop.
     place = torch.tensor([[size, size, 0, 0, size, size]], device=device)
 
     def predict(noisy: torch.Tensor, times: torch.Tensor, wanted: list[str]) -> torch.Tensor:
-        hidden = torch.cat([known[caption][0] for caption in wanted])
+        hidden = torch.cat([known[caption][0] for caption in wanted]).to(device)
         more = {}
         if len(known[""]) > 1:
-            pooled = torch.cat([known[caption][1] for caption in wanted])
+            pooled = torch.cat([known[caption][1] for caption in wanted]).to(device)
             more = {"added_cond_kwargs": {"text_embeds": pooled, "time_ids": place.repeat(len(wanted), 1).to(hidden)}}
         with autocast(device):
             output: torch.Tensor = pipeline.unet(noisy, times, hidden, **more).sample
@@ -122,7 +128,7 @@ def awake(pipeline: Any) -> None:
 
 
 def _optimizer(device: torch.device) -> Any:
-    """Adam with 8-bit state where that is installed and runs."""
+    """Adam with 8-bit state where that is installed."""
     if device.type != "cuda":
         return adamw
     try:

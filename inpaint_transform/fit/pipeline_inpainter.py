@@ -11,7 +11,7 @@ import torch
 from inpaint_transform.core import crops
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
 from inpaint_transform.fit.architecture import STEPS
-from inpaint_transform.fit.denoise import autocast
+from inpaint_transform.fit.precision import autocast
 
 # Of a large model one crop takes gigabytes in the decoder.
 _AT_ONCE, _PIXELS_AT_ONCE = 8, 2**20

@@ -10,6 +10,8 @@ import contextlib
 import logging
 import math
 import os
+import pickle
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,6 +21,9 @@ from typing import Any, Protocol
 import torch
 
 from inpaint_transform.core.errors import InpaintError
+
+if sys.platform != "win32":
+    import fcntl
 
 logger = logging.getLogger(__name__)
 
@@ -106,10 +111,10 @@ class Training:
                 for name, value in self.parameters.items():
                     value.copy_(state["weights"][name])
                     self.average[name].copy_(state["average"][name])
-            self.optimizer.load_state_dict(state["optimizer"])
+            self._load_optimizer(state)
             for name, other in self.beside.items():
                 other.load_state_dict(state["beside"][name])
-        except (KeyError, RuntimeError, ValueError) as error:
+        except (KeyError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
             raise ValueError(
                 f"{self.path}: not a checkpoint of this training ({error}); give another folder, or remove the file to "
                 f"begin anew"
@@ -118,6 +123,18 @@ class Training:
         self.best, self.best_loss, self.best_step = state["best"], state["best_loss"], state["best_step"]
         self.history = [(int(step), float(loss)) for step, loss in state["history"]]
         logger.info("%s: goes on at step %d", self.path, self.step)
+
+    def _load_optimizer(self, state: Mapping[str, Any]) -> None:
+        """Take the optimiser's state back; one of another class, which could not use it, begins without."""
+        if state["optimizer_class"] == type(self.optimizer).__name__:
+            self.optimizer.load_state_dict(state["optimizer"])
+            return
+        logger.warning(
+            "%s: was trained with %s, and goes on with %s, whose state begins anew",
+            self.path,
+            state["optimizer_class"],
+            type(self.optimizer).__name__,
+        )
 
     def save(self) -> None:
         """Write the checkpoint so that a kill at any moment leaves a whole one."""
@@ -128,6 +145,7 @@ class Training:
             "weights": {name: value.detach() for name, value in self.parameters.items()},
             "average": self.average,
             "optimizer": self.optimizer.state_dict(),
+            "optimizer_class": type(self.optimizer).__name__,
             "beside": {name: other.state_dict() for name, other in self.beside.items()},
             "step": self.step,
             "seconds": self.seconds,
@@ -157,7 +175,7 @@ class Training:
             patience: After how many such measurements without a better one training ends; None for never.
 
         Raises:
-            InpaintError: The loss is not finite.
+            InpaintError: A loss or a gradient is not finite; the last checkpoint is as it was.
         """
         while self.step < steps and not self._in_vain(every, patience):
             self._update(loss(self.step), steps)
@@ -166,6 +184,7 @@ class Training:
             if checked and held_out is not None:
                 with self.averaged():
                     measured = held_out()
+                self._check("held-out loss", measured)
                 self.history.append((self.step, measured))
                 if measured < self.best_loss:
                     self.best_loss, self.best_step = measured, self.step
@@ -183,18 +202,13 @@ class Training:
 
     def _update(self, loss: torch.Tensor, steps: int) -> None:
         value = float(loss.detach())
-        if not math.isfinite(value):
-            raise InpaintError(
-                f"the loss is {value} at step {self.step} of {self.path.stem}: training has broken down. Of a denoiser "
-                f"or LoRA, go on from the last checkpoint with a lower rate, now {self.rate:g}; otherwise in another "
-                f"folder with another seed"
-            )
+        self._check("loss", value)
         left = (steps - self.step) / max(1, round(FALLING * steps))
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate * min(1.0, (self.step + 1) / min(WARM_UP, max(1, steps // 10)), left)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
+        self._check("gradient", float(torch.nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)))
         self.optimizer.step()
         # The average follows closely in the beginning.
         decay = min(self.decay, (self.step + 1) / (self.step + 10))
@@ -203,6 +217,15 @@ class Training:
                 self.average[name].lerp_(parameter.float(), 1 - decay)
         self.loss = value if math.isnan(self.loss) else SMOOTHING * self.loss + (1 - SMOOTHING) * value
         self.step += 1
+
+    def _check(self, what: str, value: float) -> None:
+        """Refuse what would end in every weight, and from there in the checkpoint."""
+        if not math.isfinite(value):
+            raise InpaintError(
+                f"the {what} is {value} at step {self.step} of {self.path.stem}: training has broken down. Of a "
+                f"denoiser or LoRA, go on from the last checkpoint with a lower rate, now {self.rate:g}; otherwise in "
+                f"another folder with another seed"
+            )
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
@@ -227,6 +250,25 @@ class Training:
 def adamw(parameters: list[torch.nn.Parameter] | list[dict[str, Any]], rate: float) -> torch.optim.Optimizer:
     """The optimiser that everything is trained with unless there is a better one."""
     return torch.optim.AdamW(parameters, rate, betas=(0.9, 0.99), weight_decay=0.01)
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """While it lasts no other process trains in a folder: two that write one checkpoint leave half of each.
+
+    Raises:
+        InpaintError: Another process does.
+    """
+    with (folder / "lock").open("w") as file:
+        if sys.platform != "win32":
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise InpaintError(
+                    f"{folder.parent}: another process is training in this folder; wait for it, or end it and run this "
+                    f"again, which goes on from its last checkpoint"
+                ) from error
+        yield
 
 
 def write_whole(state: Any, path: Path) -> None:

@@ -15,6 +15,11 @@ from inpaint_transform.fit.pictures import Sample
 GOOD = [Sample(Path(f"{n}.png"), ((0, 0, 40, 40),), ("cone",)) for n in range(10)]
 
 
+def test_held_out_pictures_that_the_base_has_seen_are_no_proof() -> None:
+    [said] = caveats.before(GOOD, GOOD[:4], [], np.inf, seen=3)
+    assert "trained on 3 of 4 held-out pictures" in said
+
+
 def test_good_data_is_not_criticised() -> None:
     assert caveats.before(GOOD, GOOD[:1], [], np.inf) == []
 
@@ -41,6 +46,7 @@ def test_what_speaks_against_success(
 def numbers(**changed: Any) -> dict[str, Any]:
     """What an evaluation gives of two classes that are painted well."""
     return {
+        "classes": ["a", "b"],
         "read_back_with_blur": {"real_by_class": {"a": 0.95, "b": 0.95}, "by_class": {"a": 0.9, "b": 0.9}},
         "detector": {"by_class": {"a": 0.8, "b": 0.7}, "real_found": 0.9},
         "nearest": {"a": 1.0, "b": None},

@@ -143,25 +143,3 @@ def test_large_crops_are_encoded_a_few_at_once(
 def test_pixels_there_and_back() -> None:
     images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8)
     assert np.array_equal(denoise.to_images(denoise.to_pixels(images)), images)
-
-
-@pytest.mark.parametrize("native", [True, False, None])
-def test_a_cpu_computes_in_bfloat16_only_if_it_can(monkeypatch: pytest.MonkeyPatch, native: bool | None) -> None:
-    if native is None:
-        monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported", raising=False)
-    else:
-        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native, raising=False)
-    with denoise.autocast(torch.device("cpu")):
-        product = torch.ones(2, 2) @ torch.ones(2, 2)
-    assert (product.dtype == torch.bfloat16) is bool(native)
-
-
-@pytest.mark.parametrize(("has", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
-def test_half_the_bits_only_where_the_processor_has_them(
-    has: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(denoise, "_has_bfloat16", lambda: has)
-    device, matrix = torch.device("cpu"), torch.eye(4)
-    assert denoise.fast_dtype(device) == dtype
-    with denoise.autocast(device):
-        assert (matrix @ matrix).dtype == dtype

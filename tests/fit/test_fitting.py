@@ -17,7 +17,8 @@ import pytest
 import torch
 from test_full import NOTHING
 
-from inpaint_transform.fit import Sample, fit
+from inpaint_transform.fit import Sample, fit, fitting
+from inpaint_transform.fit.bases import find_base
 
 WEIGHTS = ("unet", "vae", "text_encoder")
 SCRIPT = """
@@ -95,6 +96,35 @@ def test_it_is_evaluated_and_described(samples: list[Sample], folder: Path, hast
     ]
 
 
+def test_broken_off_while_it_is_evaluated_its_weights_are_known_for_what_they_are(
+    samples: list[Sample], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a card a folder like this is taken for a large checkpoint, which gets a LoRA."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fitting, "evaluate", broken)
+    settings = {**NOTHING, "edits": 4, "steps_of_autoencoder": 1, "steps_of_decoder": 1}
+    with pytest.raises(KeyboardInterrupt):
+        fit(samples, out=folder, steps=1, **settings)
+    assert find_base(str(folder)).whole
+
+
+def test_who_goes_on_from_a_result_is_told_which_pictures_it_has_seen(samples: list[Sample], tmp_path: Path) -> None:
+    settings = {**NOTHING, "steps_of_autoencoder": 1, "steps_of_decoder": 1}
+    fit(samples[:10], samples[10:], out=tmp_path / "first", steps=1, **settings)
+    again: dict[str, Any] = {**settings, "base": str(tmp_path / "first"), "steps": 1}
+    card = fit(samples[5:], samples[:5], out=tmp_path / "second", **again)
+    assert any("trained on 5 of 5 held-out pictures" in sentence for sentence in card["warnings"])
+    card = fit(samples[:10], samples[10:], out=tmp_path / "third", **again)
+    assert not any("held-out pictures" in sentence for sentence in card["warnings"])
+    # What the base of the base has seen counts too.
+    again["base"] = str(tmp_path / "second")
+    card = fit(samples[5:], samples[:5], out=tmp_path / "fourth", **again)
+    assert any("trained on 5 of 5" in sentence for sentence in card["warnings"])
+
+
 def test_another_run_in_the_folder_is_not_continued(samples: list[Sample], folder: Path) -> None:
     settings = {**NOTHING, "steps_of_autoencoder": 1, "steps_of_decoder": 1}
     fit(samples, out=folder, steps=1, **settings)
@@ -115,6 +145,7 @@ def test_another_run_in_the_folder_is_not_continued(samples: list[Sample], folde
         ({"rate": 2.0}, "rate=2.0"),
         ({"size": 33}, "size=33: this model works in steps of 4 pixels"),
         ({"edits": -1}, "edits=-1"),
+        ({"prompts": "a {label} " + "very " * 80}, r"prompts='a disc very .* has 8\d tokens, but the model reads"),
         ({"device": "cuda:99"}, "cuda:99"),
         ({"prompts": {"disc": "a disc"}}, "no entry for label 'square'"),
         ({"prompts": {"disk": "a", "disc": "b", "square": "c"}}, "prompts: no class is called 'disk'.*mean 'disc'"),
@@ -139,9 +170,9 @@ def test_a_class_of_small_boxes_is_named_and_not_learnt(samples: list[Sample], f
     assert card["evaluation"]["classes"] == ["disc", "square"]
 
 
-def test_nothing_to_learn(folder: Path) -> None:
+def test_nothing_to_learn(samples: list[Sample], folder: Path) -> None:
     with pytest.raises(ValueError, match="nothing to learn"):
-        fit([Sample(Path("a.png"), ((0, 0, 9, 9),), ("a",))], out=folder, **NOTHING)
+        fit([Sample(samples[0].image, ((0, 0, 9, 9),), ("a",))], out=folder, **NOTHING)
 
 
 def test_a_small_model_is_fitted_to_another_size(samples: list[Sample], folder: Path, hasty: None) -> None:

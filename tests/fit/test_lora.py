@@ -14,7 +14,8 @@ import torch
 
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import InpaintRequest
-from inpaint_transform.fit import Sample, fit, lora
+from inpaint_transform.fit import Sample, bases, fit, fitting, lora, precision, sheets
+from inpaint_transform.fit.captions import Captions
 from inpaint_transform.serving.registry import connect
 
 SETTINGS: dict[str, Any] = {"steps": 30, "batch": 4, "crops": 24, "every": 10, "rank": 4, "rate": 0.02, "edits": 0}
@@ -90,3 +91,50 @@ def test_sdxl(samples: list[Sample], folder: Path, tmp_path: Path) -> None:
     pipeline = diffusers.StableDiffusionXLInpaintPipeline.from_pretrained(base)
     pipeline.load_lora_weights(folder)
     assert pipeline.get_active_adapters()
+
+
+def test_a_base_in_half_the_bits_is_trained_and_its_sheets_painted(
+    samples: list[Sample], base: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU: base in bfloat16, LoRA in float32, sums under autocast."""
+    whole = bases.load
+
+    def in_half(*arguments: Any) -> Any:
+        return whole(*arguments).to(torch.bfloat16)
+
+    monkeypatch.setattr(fitting, "load", in_half)
+    monkeypatch.setattr(precision, "fast_dtype", lambda _device: torch.bfloat16)
+    card = fit(samples, base=str(base), out=folder, **{**SETTINGS, "steps": 4, "every": 2})
+    assert np.isfinite([loss for _, loss in card["training"]["lora"]["held_out"]]).all()
+    assert (folder / "sheets" / "LoRA-000004.png").exists()
+    weights = safetensors.torch.load_file(folder / "pytorch_lora_weights.safetensors")
+    assert {value.dtype for value in weights.values()} == {torch.float32}
+
+
+def test_no_prompt_is_learnt_as_the_pipeline_asks_for_it(tmp_path: Path) -> None:
+    """SDXL pipelines start guidance from zeros, those of Stable Diffusion 1 and 2 from the words of an empty prompt."""
+    seen: list[torch.Tensor] = []
+    for save in (pipelines.save_sdxl_inpaint, pipelines.save_sd_inpaint):
+        pipeline = bases.load(ModelSpec(str(save(tmp_path / save.__name__))), "cpu", whole=False)
+        predict = lora._predict(pipeline, Captions(["disc"]), 32)
+        unet = pipeline.unet
+        unet.register_forward_pre_hook(lambda _module, given: seen.append(given[2]))
+        cells = unet.config.sample_size
+        with torch.no_grad():
+            predict(torch.zeros(2, 9, cells, cells), torch.tensor([1, 1]), ["", "a disc"])
+    zeros, words = seen
+    assert not zeros[0].any()
+    assert zeros[1].any()
+    assert words[0].any()
+
+
+def test_too_little_memory_for_a_sheet_does_not_end_the_training(
+    samples: list[Sample], base: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise torch.cuda.OutOfMemoryError("tried to allocate 2 GiB")
+
+    monkeypatch.setattr(sheets, "edit_sheet", fail)
+    card = fit(samples, base=str(base), out=folder, **{**SETTINGS, "steps": 4, "every": 2})
+    assert card["training"]["lora"]["steps"] == 4
+    assert "no sheet at step 4: too little memory" in caplog.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,22 +12,44 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from inpaint_transform.fit.pictures import Sample, count_labels, digest, of_labels, read_picture, split
+from inpaint_transform.fit.pictures import Sample, content, count_labels, digest, of_labels, read_picture, split
 
 LABELS = st.lists(st.lists(st.sampled_from("abc"), max_size=3), min_size=1, max_size=30)
 
 
 @given(labels=LABELS, seed=st.integers(0, 5))
-def test_every_class_keeps_pictures_on_both_sides(labels: list[list[str]], seed: int) -> None:
-    samples = [
-        Sample(Path(f"{number}.png"), ((0, 0, 20, 20),) * len(names), tuple(names))
-        for number, names in enumerate(labels)
-    ]
+def test_every_class_keeps_pictures_on_both_sides(
+    tmp_path_factory: pytest.TempPathFactory, labels: list[list[str]], seed: int
+) -> None:
+    pictures = tmp_path_factory.mktemp("pictures")
+    samples = []
+    for number, names in enumerate(labels):
+        path = pictures / f"{number}.png"
+        path.write_bytes(bytes([number]))
+        samples.append(Sample(path, ((0, 0, 20, 20),) * len(names), tuple(names)))
     train, held = split(samples, seed)
     assert sorted([*train, *held], key=samples.index) == samples
     assert split(samples, seed) == (train, held)
     known = {label for sample in train for label in sample.labels}
     assert known == {label for names in labels for label in names}
+
+
+def test_a_picture_that_is_there_twice_is_on_one_side(samples: list[Sample], tmp_path: Path) -> None:
+    copies = []
+    for sample in samples:
+        copy = tmp_path / sample.image.name
+        shutil.copy(sample.image, copy)
+        copies.append(replace(sample, image=copy))
+    for seed in range(5):
+        train, held = split([*samples, *copies], seed)
+        assert held
+        assert not set(map(content, held)) & set(map(content, train))
+
+
+def test_who_adds_pictures_meets_the_same_ones_held_out(samples: list[Sample]) -> None:
+    _, before = split(samples[:-1], 0)
+    _, after = split(samples, 0)
+    assert sum(sample not in after for sample in before) <= 1
 
 
 def test_about_a_seventh_is_held_out(samples: list[Sample]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -113,11 +115,68 @@ def test_a_loss_that_breaks_down_is_said(tmp_path: Path, value: float) -> None:
         next(training.run(5, lambda step: model.weight.sum() * value))
 
 
-@pytest.mark.parametrize("what", ["garbage", "other"])
+@pytest.mark.parametrize("what", ["gradient", "held-out loss"])
+def test_what_breaks_down_never_reaches_the_checkpoint(tmp_path: Path, what: str) -> None:
+    """A loss may be finite where its gradient is not; weights of it would be saved and never be right again."""
+    path = tmp_path / "a.pt"
+    model, training = fresh(path)
+    for _ in training.run(2, loss_of(model), every=1):
+        pass
+    kept = path.read_bytes()
+
+    def loss(step: int) -> torch.Tensor:
+        good = loss_of(model)(step)
+        return good + (model.bias - model.bias.detach()).sqrt().sum() if what == "gradient" else good
+
+    with pytest.raises(InpaintError, match=rf"the {what} is (nan|inf) at step"):
+        list(training.run(5, loss, lambda: math.nan, every=1))
+    assert path.read_bytes() == kept
+    model, training = fresh(path)
+    assert [step.step for step in training.run(4, loss_of(model))] == [3, 4]
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_another_optimiser_goes_on_without_the_state_that_it_cannot_use(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, back: bool
+) -> None:
+    """Such as Adam in 8 bits, once it is installed."""
+
+    def other(parameters: list[torch.nn.Parameter], rate: float) -> torch.optim.Optimizer:
+        return torch.optim.SGD(parameters, rate, momentum=0.9)
+
+    path, optimizers = tmp_path / "a.pt", [None, other]
+    first, second = optimizers[::-1] if back else optimizers
+    model, _ = fresh(path)
+    training = Training(path, dict(model.named_parameters()), 0.01, optimizer=first)
+    for _ in training.run(5, loss_of(model), every=5):
+        pass
+    assert not caplog.records
+    training = Training(path, dict(model.named_parameters()), 0.01, optimizer=second)
+    assert "whose state begins anew" in caplog.text
+    assert [step.step for step in training.run(7, loss_of(model))] == [6, 7]
+
+
+def test_two_processes_do_not_train_in_one_folder(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from inpaint_transform.fit.trainer import alone\n"
+        "with alone(Path(sys.argv[1])): pass"
+    )
+    with trainer.alone(tmp_path):
+        other = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert other.returncode == 1
+    assert "another process is training in this folder" in other.stderr
+    with trainer.alone(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("what", ["garbage", "other", "cut"])
 def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path, what: str) -> None:
     path = tmp_path / "a.pt"
     if what == "garbage":
         torch.save({"weights": {}}, path)
+    elif what == "cut":
+        fresh(path)[1].save()
+        path.write_bytes(path.read_bytes()[:100])
     else:
         wide = torch.nn.Linear(7, 2)
         other = Training(path, dict(wide.named_parameters()), 0.1)
