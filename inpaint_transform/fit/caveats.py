@@ -78,8 +78,8 @@ def after(numbers: dict[str, Any]) -> list[str]:
     said = _not_learnt(numbers)
     if len(numbers["classes"]) == 1:
         said.append(
-            "there is one class, so a reader has nothing to tell it from and read-back says nothing; what counts is the "
-            "detector, and how well paint is told from real boxes"
+            "there is one class, so a reader has nothing to tell it from and read-back says nothing; what counts is "
+            "the detector, and how well paint is told from real boxes"
         )
     alike = [label for label, share in numbers["read_back_with_blur"]["real_by_class"].items() if share < MIN_READ]
     if alike:

@@ -6,14 +6,11 @@ import json
 import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from inpaint_transform.core.labels import ClassNames
 from inpaint_transform.core.models import ModelSpec
@@ -21,7 +18,7 @@ from inpaint_transform.core.nearest import nearest
 from inpaint_transform.core.prompts import Prompts
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.fit import architecture as architectures
-from inpaint_transform.fit import autoencoder, card, caveats, full, lora, sheets, summary
+from inpaint_transform.fit import autoencoder, card, caveats, full, lora, summary
 from inpaint_transform.fit.bases import Base, check_prompts, choose_device, find_base, load, quiet, read_card, release
 from inpaint_transform.fit.captions import BACKGROUND, TEMPLATES, Captions
 from inpaint_transform.fit.evaluate import EDITS, Evaluation, evaluate
@@ -29,13 +26,11 @@ from inpaint_transform.fit.examples import Crops
 from inpaint_transform.fit.hyperparameters import Plan, make_plan
 from inpaint_transform.fit.pictures import MIN_SIDE, Sample, content, count_labels, digest, of_labels, split
 from inpaint_transform.fit.pipeline_inpainter import PipelineInpainter
-from inpaint_transform.fit.trainer import Progress, alone
+from inpaint_transform.fit.trainer import alone
 from inpaint_transform.fit.vocabulary import new_words
 
 logger = logging.getLogger(__name__)
 
-# In seconds: the first sample sheet comes early, the others now and then.
-FIRST_SHEET, OTHER_SHEETS = 240, 900
 # Crops that show whether the base's autoencoder has ever seen the like.
 TRIED_CROPS = 16
 
@@ -172,7 +167,7 @@ def fit(
 
     pipeline.to(where)
     recipe = Recipe(prompts=captions.by_label, min_box_size=MIN_SIDE)
-    run = _Run(
+    run = Display(
         pipeline, chosen, PipelineInpainter(pipeline, side, cell, _guidance(chosen)), recipe, labels, out, progress
     )
     begun = time.monotonic()
@@ -342,70 +337,3 @@ def _stages(work: Path, plan: Plan) -> dict[str, dict[str, Any]]:
                 "seconds": state["seconds"],
             }
     return found
-
-
-@dataclass(eq=False)
-class _Run:
-    """What is shown of a training: a progress bar a stage, and sample sheets."""
-
-    pipeline: Any
-    base: Base
-    painter: PipelineInpainter
-    recipe: Recipe
-    labels: list[str]
-    out: Path
-    progress: bool
-    sheet_due: float = field(default_factory=lambda: time.monotonic() + FIRST_SHEET)
-    stage: str = ""
-    bar: Any = None
-    held_out: float | None = None
-
-    def follow(self, stage: str, total: int, step: Progress, samples: Sequence[Sample]) -> None:
-        """Show a step."""
-        if stage != self.stage:
-            self.end()
-            self.stage, self.held_out = stage, None
-            # None: on a terminal, and nothing in a log file, which has its lines.
-            hidden = None if self.progress else True
-            self.bar = tqdm(None, stage, total, initial=step.step - 1, unit="step", disable=hidden)
-        self.held_out = step.held_out if step.held_out is not None else self.held_out
-        shown = f"loss {step.loss:.4f}" + (f", held out {self.held_out:.4f}" if self.held_out is not None else "")
-        self.bar.set_postfix_str(shown, refresh=False)
-        self.bar.update()
-        if step.checked:
-            logger.info("%s %d/%d: %s", stage, step.step, total, shown)
-        if step.step == total:
-            self.bar.close()
-        if step.checked and (time.monotonic() > self.sheet_due or step.step == total):
-            self.sheet_due = time.monotonic() + OTHER_SHEETS
-            self._sheet(step.step, samples)
-
-    def end(self) -> None:
-        """Leave the bar as it is."""
-        if self.bar is not None:
-            self.bar.close()
-
-    def _sheet(self, step: int, samples: Sequence[Sample]) -> None:
-        folder = self.out / "sheets"
-        folder.mkdir(exist_ok=True)
-        try:
-            sheet = self._painted(samples)
-        except torch.cuda.OutOfMemoryError as error:
-            # Training fits, and is worth more than a look at it.
-            logger.warning("no sheet at step %d: too little memory to paint beside the training (%s)", step, error)
-            return
-        finally:
-            if not self.base.whole:
-                lora.rest(self.pipeline)
-        path = folder / f"{self.stage}-{step:06d}.png"
-        cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
-        logger.info("wrote %s", path)
-
-    def _painted(self, samples: Sequence[Sample]) -> np.ndarray:
-        if self.stage == "autoencoder":
-            pixels = autoencoder.Pixels.kept(self.out / "training" / "unseen.npy")
-            return sheets.round_trip_sheet(self.pipeline.vae, pixels)
-        if not self.base.whole:
-            lora.awake(self.pipeline)
-        with quiet():
-            return sheets.edit_sheet(self.painter, samples, self.recipe, self.labels)
