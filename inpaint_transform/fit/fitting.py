@@ -21,6 +21,7 @@ from inpaint_transform.fit import architecture as architectures
 from inpaint_transform.fit import autoencoder, card, caveats, full, lora, summary
 from inpaint_transform.fit.bases import Base, check_prompts, choose_device, find_base, load, quiet, read_card, release
 from inpaint_transform.fit.captions import BACKGROUND, TEMPLATES, Captions
+from inpaint_transform.fit.display import Display
 from inpaint_transform.fit.evaluate import EDITS, Evaluation, evaluate
 from inpaint_transform.fit.examples import Crops
 from inpaint_transform.fit.hyperparameters import Plan, make_plan
