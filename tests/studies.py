@@ -58,6 +58,7 @@ def study(
     val: Mapping[str, Sequence[float | None]] | None = None,
     references: Sequence[str] = (),
     resampled: Mapping[str, Sequence[Sequence[float]]] | None = None,
+    args: Mapping[str, str] | None = None,
     **metric: Any,
 ) -> Study:
     """A study of these values by arm and draw; None for a run that is not there."""
@@ -70,7 +71,13 @@ def study(
         "n": 20,
         "seed": 0,
         "arms": [
-            {"name": name, "baseline": name in baselines, "n": 40 if name in references else 20} for name in values
+            {
+                "name": name,
+                "baseline": name in baselines,
+                "n": 40 if name in references else 20,
+                "args": (args or {}).get(name, ""),
+            }
+            for name in values
         ],
         "runs": {name: [f"{name}-{draw}" for draw in range(len(listed))] for name, listed in values.items()},
     }

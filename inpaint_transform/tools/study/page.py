@@ -57,13 +57,14 @@ def _protocol(study: Study) -> list[str]:
     header, family = study.header, len(study.compared)
     size = "all" if header["n"] is None else header["n"]
     pictures = "" if header["data"] is None and header["n"] is None else f" of {size} training pictures"
+    drawn = "Initialisation and order" if header["n"] is None else "Pictures, initialisation and order"
     exact = f"exact up to {significance.MAX_EXACT} draws"
     return [
-        f"{header['draws']} draws{pictures}, seeds from {header['seed']}. Pictures, initialisation "
-        f"and order are drawn together, the same for all arms.",
+        f"{header['draws']} draws{pictures}, seeds from {header['seed']}. {drawn} are drawn together, the same for "
+        f"all arms.",
         f"p: sign-flip test of the paired differences, two-sided, {exact}"
         f"{f', adjusted by Holm for {family} arms' if family > 1 else ''}; a claim is one at or below "
-        f"{significance.ALPHA}. An effect that the draws resolve is found with a chance of {significance.POWER:.0%}.",
+        f"{significance.ALPHA}.",
         "Intervals: bootstrap over draws, and over test pictures where the runs tell of each, widened for few draws.",
         f"Command: {header['command']}",
     ]

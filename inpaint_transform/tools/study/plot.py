@@ -53,7 +53,8 @@ def draw(study: Study, out: Path) -> None:
             axes.plot([low, high], [row, row], color=color, linewidth=2.5, solid_capstyle="round")
         axes.plot([mean], [row], "o", color=color, markersize=8)
         axes.annotate(
-            f"{number(study, one.mean or 0.0, True)}, {'baseline' if study.arm(one.arm).baseline else one.verdict}",
+            f"{number(study, one.mean or 0.0, True)}, {'baseline' if study.arm(one.arm).baseline else one.verdict}"
+            f"{f', over {one.other}' if one.other != best.name else ''}",
             (1.01, row),
             xycoords=("axes fraction", "data"),
             va="center",

@@ -12,7 +12,8 @@ import numpy as np
 from inpaint_transform.tools.study import rows, significance
 from inpaint_transform.tools.study.config import HIGHER
 
-BETTER, WORSE, NOT_TOLD, TOO_FEW, REFERENCE = "better", "worse", "not told apart", "too few draws", "reference"
+BETTER, WORSE, NOT_TOLD = "better", "worse", "not told apart"
+TOO_FEW, UNFINISHED, REFERENCE = "too few draws", "not finished", "reference"
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,14 @@ class ArmResult:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One arm against the best baseline, draw by draw. Differences are positive where the arm is better.
+    """One arm against a baseline, draw by draw. Differences are positive where the arm is better.
 
     Attributes:
         arm: Its name.
+        other: The baseline: the best one, or of an arm with other pictures the one that is like it in all else.
         draws: The draws that both have.
         differences: One a draw, in the metric's units.
-        interval: Of the mean difference, 95 %; None where there are fewer than six draws.
+        interval: Of the mean difference, 95 %; None where there are too few draws to find anything.
         over_pictures: Whether the interval counts the chance of the test pictures too.
         p: Of the sign-flip test; None for arms of which nothing is claimed.
         adjusted: The same by Holm, over the arms that are compared.
@@ -62,6 +64,7 @@ class Comparison:
     """
 
     arm: str
+    other: str
     draws: tuple[int, ...]
     differences: tuple[float, ...]
     interval: tuple[float, float] | None
@@ -130,6 +133,10 @@ class Study:
         return max(baselines, key=lambda arm: sign * float(np.mean([arm.val[draw] for draw in shared])))
 
     @property
+    def _baselines_are_finished(self) -> bool:
+        return all(len(arm.test) == self.header["draws"] for arm in self.arms if arm.baseline)
+
+    @property
     def _sign(self) -> int:
         return 1 if self.header["metric"]["better"] == HIGHER else -1
 
@@ -139,12 +146,12 @@ class Study:
         return [arm.name for arm in self.arms if not arm.baseline and not arm.reference]
 
     def comparisons(self) -> list[Comparison]:
-        """Every arm but the best baseline against that; empty as long as there is none."""
+        """Every arm but the best baseline against a baseline; empty as long as none is the best."""
         best = self.baseline
         if best is None:
             return []
         family = self.compared
-        found = [self._compare(arm, best) for arm in self.arms if arm.name != best.name]
+        found = [self._compare(arm, self._other(arm, best)) for arm in self.arms if arm.name != best.name]
         tested = [one for one in found if one.arm in family and one.differences]
         # Arms that have no run yet belong to the family: what is claimed now must hold when they have.
         values = [significance.sign_flip(one.differences) for one in tested]
@@ -154,6 +161,13 @@ class Study:
             for one, value, holm in zip(tested, values, adjusted, strict=False)
         }
         return [judged.get(one.arm, one) for one in found]
+
+    def _other(self, arm: ArmResult, best: ArmResult) -> ArmResult:
+        """What an arm is compared with: more pictures than the best baseline's, with less done to them, say nothing."""
+        if not arm.reference:
+            return best
+        alike = [one for one in self.arms if one.baseline and _manner(one) == _manner(arm)]
+        return alike[0] if alike and best not in alike else best
 
     def _compare(self, arm: ArmResult, best: ArmResult) -> Comparison:
         draws = tuple(sorted(set(arm.test) & set(best.test)))
@@ -165,14 +179,17 @@ class Study:
             pairs = [(arm.resampled[draw], best.resampled[draw]) for draw in draws]
             resampled = np.array([self._sign * (np.array(mine) - np.array(theirs)) for mine, theirs in pairs])
         # Fewer can find nothing, and their interval would look as if they had.
-        enough = len(draws) >= significance.draws_needed()
+        enough = len(draws) >= significance.draws_needed(max(1, len(self.compared)))
         interval = significance.interval(differences, resampled) if enough else None
-        return Comparison(arm.name, draws, differences, interval, known and enough)
+        return Comparison(arm.name, best.name, draws, differences, interval, known and enough)
 
     def _judged(self, one: Comparison, value: float, adjusted: float, family: int) -> Comparison:
         verdict = NOT_TOLD
         if len(one.draws) < significance.draws_needed(family):
             verdict = TOO_FEW
+        elif len(one.draws) < self.header["draws"] or not self._baselines_are_finished:
+            # Who stops at a claim, or goes on without the trainings that failed, makes more than chance allows.
+            verdict = UNFINISHED
         elif adjusted <= significance.ALPHA:
             verdict = BETTER if sum(one.differences) > 0 else WORSE
         resolved = significance.resolved(one.differences, family)
@@ -254,6 +271,11 @@ def study_of(header: Mapping[str, Any], runs: Mapping[str, Mapping[str, Any]], p
     planned = sum(len(listed) for listed in header["runs"].values())
     arms.sort(key=lambda arm: (not arm.baseline, arm.reference))
     return Study(header["name"], header, tuple(arms), tuple(failed), planned)
+
+
+def _manner(arm: ArmResult) -> dict[str, Any]:
+    """What is done to pictures, however many there are."""
+    return {key: value for key, value in arm.settings.items() if key not in ("name", "baseline", "n")}
 
 
 def _usable(row: Mapping[str, Any], metric: Mapping[str, Any]) -> bool:

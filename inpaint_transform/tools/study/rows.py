@@ -46,8 +46,11 @@ class Rows:
             raise
 
     def begin(self, header: Mapping[str, Any]) -> None:
-        """Note what the study is now, if that has changed."""
+        """Note what the study is now, if that has changed, and what it was first."""
         plain = json.loads(json.dumps(header))
+        if self.header:
+            first = self.header.get("first") or plan_of(self.header)
+            plain |= {"first": first} if first != plan_of(plain) else {}
         if plain != self.header:
             self._write({"study": plain})
             self.header = plain
@@ -74,6 +77,18 @@ class Rows:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def plan_of(header: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a header, what is to be fixed before anybody looks: a change makes claims that chance does not allow."""
+    metric = header["metric"]
+    arms = {arm["name"]: arm["baseline"] for arm in header["arms"]}
+    return {
+        **{key: header[key] for key in ("draws", "n", "seed")},
+        **{key: metric[key] for key in ("test", "val", "better")},
+        "baselines": ", ".join(sorted(name for name, baseline in arms.items() if baseline)),
+        "other arms": ", ".join(sorted(name for name, baseline in arms.items() if not baseline)),
+    }
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:

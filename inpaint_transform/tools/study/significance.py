@@ -142,11 +142,11 @@ def resolved(differences: Sequence[float], comparisons: int = 1) -> float | None
         comparisons: How many arms are compared.
 
     Returns:
-        A difference, >= 0; None where there are too few draws to find anything.
+        A difference, > 0; None where there are too few draws to find anything, or no scatter to go by.
     """
     values = np.asarray(differences, float)
     count = len(values)
-    if count < draws_needed(comparisons):
+    if count < draws_needed(comparisons) or not values.std():
         return None
     return _found_effect(count, comparisons) * float(values.std(ddof=1))
 

@@ -9,7 +9,7 @@ from inpaint_transform.tools.study.words import number
 if TYPE_CHECKING:
     from inpaint_transform.tools.study.result import Study
 
-HEADS = ("arm", "draws", "{metric}", "difference", "95 % interval", "p", "verdict")
+HEADS = ("arm", "draws", "{metric}", "better by", "95 % interval", "p", "verdict")
 
 
 def rows(study: Study) -> list[list[str]]:
@@ -27,6 +27,8 @@ def rows(study: Study) -> list[list[str]]:
         between = "" if low is None or high is None else f"{number(study, low, True)} to {number(study, high, True)}"
         p = "" if one.adjusted is None else f"{one.adjusted:.2g}"
         verdict = "baseline" if arm.baseline else one.verdict
+        if one.other != getattr(best, "name", None):
+            verdict += f", over {one.other}"
         lines.append([arm.name, str(len(one.draws)), mean, number(study, one.mean, True), between, p, verdict])
     return lines
 

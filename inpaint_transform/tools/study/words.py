@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from inpaint_transform.tools.study import result, significance
+from inpaint_transform.tools.study.rows import plan_of
 
 if TYPE_CHECKING:
     from inpaint_transform.tools.study.result import Comparison, Study
@@ -30,24 +31,41 @@ def _conclusions(study: Study) -> Iterator[str]:
     else:
         needed = significance.draws_needed(family)
         few = [one for one in comparisons if one.arm in study.compared and len(one.draws) < needed]
+        none = [one.arm for one in few if not one.draws]
+        if none:
+            yield f"Nothing can be concluded about {', '.join(none)}: no draw is finished."
+        few = [one for one in few if one.draws]
         if few:
             yield _too_few(few, family, needed)
     for one in comparisons:
         if one.verdict in (result.BETTER, result.WORSE):
             verb = "beats" if one.verdict == result.BETTER else "is worse than"
-            # Who stops as soon as there is a claim makes more of them than chance allows.
-            so_far = "So far, " if study.finished < study.planned else ""
-            yield f"{so_far}{one.arm} {verb} {best.name} by {_difference(study, one, signed=False)}, {_p(one, family)}."
+            said = f"{one.arm} {verb} {best.name} by {_difference(study, one, signed=False)}, {_p(one, family)}"
+            low, high = one.interval or (0.0, 0.0)
+            yield f"On these test pictures {said}; on others it may not be so." if low <= 0 <= high else f"{said}."
     for one in comparisons:
-        if one.verdict == result.NOT_TOLD and one.resolved is not None:
+        if one.verdict == result.UNFINISHED:
+            draws = f"{count(len(one.draws))} of {count(study.header['draws'])} draws"
             yield (
-                f"{one.arm} is not told apart from {best.name}: {_difference(study, one)}, {_p(one, family)}; "
-                f"{count(len(one.draws))} draws resolve {amount(study, one.resolved)} here."
+                f"So far, in {draws}, {one.arm} is {_than(study, one)}, {_p(one, family)}; a claim waits for all of "
+                f"them, and for those of the baselines."
+            )
+    for one in comparisons:
+        if one.verdict == result.NOT_TOLD and any(one.differences):
+            yield (
+                f"{one.arm} is not told apart from {best.name}: {_difference(study, one)}, {_p(one, family)}"
+                f"{_resolved(study, one)}."
+            )
+    for one in comparisons:
+        if one.differences and not any(one.differences):
+            yield (
+                f"{one.arm} gave the very numbers of {one.other} in every draw: does the command use its set, "
+                f"{{transform}} or {{args}}?"
             )
     for one in comparisons:
         if study.arm(one.arm).reference and one.differences:
-            size = study.arm(one.arm).settings["n"]
-            yield f"To compare with, {one.arm} with {size} pictures: {_difference(study, one)} over {best.name}."
+            size = study.arm(one.arm).settings["n"] or "all"
+            yield f"To compare with, {one.arm}, which has {size} pictures, is {_than(study, one)}."
 
 
 def _no_baseline(study: Study) -> str:
@@ -84,23 +102,50 @@ def _state(study: Study) -> Iterator[str]:
     best = study.baseline
     if best is not None and len(baselines) > 1:
         yield f"{best.name} is the best of the baselines {', '.join(baselines)} on validation pictures."
-    if study.header["data"] is not None and study.header["n"] is None:
-        yield "All draws have the same training pictures, and differ in initialisation and order alone."
-    comparisons = study.comparisons()
-    if any(one.over_pictures for one in comparisons):
+    if study.header["n"] is None:
+        have = "have" if study.header["data"] is not None else "may have"
+        yield f"All draws {have} the same training pictures, and differ in initialisation and order alone."
+    if (first := study.header.get("first")) is not None:
+        now = plan_of(study.header)
+        changed = "; ".join(f"{key} {first[key]}, now {now[key]}" for key in now if first[key] != now[key])
+        yield f"The plan was changed after it had begun ({changed}): a claim that was looked for is worth less."
+    shown = [one for one in study.comparisons() if one.interval]
+    without = [one.arm for one in shown if not one.over_pictures]
+    if shown and not without:
         yield "Intervals count the chance of draws and of test pictures; values of p are for these test pictures."
-    elif any(one.interval for one in comparisons):
+    elif len(without) < len(shown):
+        yield (
+            f"Intervals count the chance of draws and of test pictures, those of {', '.join(without)} of draws only; "
+            f"values of p are for these test pictures."
+        )
+    elif shown:
         yield "Intervals and values of p count the chance of draws only: they are for these test pictures."
 
 
 def _difference(study: Study, one: Comparison, signed: bool = True) -> str:
     mean = one.mean or 0.0
     sign = 1.0 if signed or mean >= 0 else -1.0
-    text = amount(study, sign * mean, signed)
-    if one.interval is not None:
-        low, high = sorted(sign * end for end in one.interval)
-        text += f" (95 % interval {number(study, low, signed)} to {number(study, high, signed)})"
-    return text
+    return f"{amount(study, sign * mean, signed)}{_interval(study, one, sign, signed)}"
+
+
+def _interval(study: Study, one: Comparison, sign: float, signed: bool) -> str:
+    if one.interval is None:
+        return ""
+    low, high = sorted(sign * end for end in one.interval)
+    return f" (95 % interval {number(study, low, signed)} to {number(study, high, signed)})"
+
+
+def _resolved(study: Study, one: Comparison) -> str:
+    if one.resolved is None:
+        return ""
+    return f"; an effect of {amount(study, one.resolved)} would be found with a chance of {significance.POWER:.0%}"
+
+
+def _than(study: Study, one: Comparison) -> str:
+    """``1.9 points better than strong``."""
+    mean = one.mean or 0.0
+    sign, kind = (1.0, "better") if mean >= 0 else (-1.0, "worse")
+    return f"{amount(study, sign * mean)} {kind} than {one.other}{_interval(study, one, sign, signed=False)}"
 
 
 def _p(one: Comparison, family: int) -> str:

@@ -74,6 +74,7 @@ def out(tmp_path: Path) -> Path:
         "runs": {arm: [f"{arm}{draw}" for draw in range(6)] for arm in ARMS},
     }
     failed = {**row("ours", 9, 0, 0), "status": "failed", "tail": "in /root/x", "reason": "exit code 1"}
+    del failed["metrics"]
     old = {**row("ours", 0, 0.9, 0.9), "run": "ours0-of-another-program"}
     lines = [{"study": {"name": "older"}}, failed, old, {"study": header}, *rows]
     (folder / "results.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
@@ -92,9 +93,51 @@ def test_rows_are_copied_and_numbers_written(out: Path, tmp_path: Path) -> None:
     assert "Partial" not in said
     assert "| ours | 71.2 | 31.2 | 41.2 | 2.00 | RBC 2.00 | 1.5 |" in said
     assert "| 40.2 | 0.00 |  | 1.5 |" in said
-    assert "ours 5." in said
+    assert "ours 5 (5 to 5)." in said
     begin, end = publish.MARKS
     assert publish.fill(f"a\n{begin}\nold\n{end}\nb", said) == f"a\n{begin}\n\n{said}\n{end}\nb"
+
+
+def test_a_training_that_failed_is_told_and_the_rest_published(out: Path, tmp_path: Path) -> None:
+    file = out / "main_bccd-20" / "results.jsonl"
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    for line in lines:
+        if line.get("run") == "ours0":
+            line |= {"status": "failed", "tail": "in /root/x", "reason": "exit code 1"}
+            del line["metrics"]
+    file.write_text("\n".join(map(json.dumps, lines)) + "\n")
+    [copied] = publish.collect(out, tmp_path / "repository")
+    assert "/root" not in copied.read_text()
+    said = publish.numbers(tmp_path / "repository")
+    assert "One run failed (ours)" in said
+    assert "| ours | 5 |" in said
+
+
+def test_the_plot_of_other_rows_goes(out: Path, tmp_path: Path) -> None:
+    results = tmp_path / "repository"
+    results.mkdir()
+    (results / "main_bccd-20.png").write_bytes(b"old")
+    file = out / "main_bccd-20" / "results.jsonl"
+    file.write_text("\n".join(file.read_text().splitlines()[:-7]) + "\n")
+    publish.collect(out, results)
+    assert not (results / "main_bccd-20.png").exists()
+
+
+def test_arms_that_were_left_out_are_named(out: Path, tmp_path: Path) -> None:
+    publish.collect(out, tmp_path / "repository")
+    said = publish.numbers(tmp_path / "repository")
+    assert "not run: weak, repeat-factor, copy-paste, copy-paste-new, identity, ours-gated" in said
+
+
+def test_no_gain_is_counted_in_pictures_that_gain_nothing(out: Path, tmp_path: Path) -> None:
+    file = out / "main_bccd-20" / "results.jsonl"
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    for line in lines:
+        if line.get("arm") == "real-10-more" and "metrics" in line:
+            line["metrics"]["test.map"] = 0.2
+    file.write_text("\n".join(map(json.dumps, lines)) + "\n")
+    publish.collect(out, tmp_path / "repository")
+    assert "so no gain can be counted in them" in publish.numbers(tmp_path / "repository")
 
 
 def test_pairs_beside_the_best_baseline_are_told(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

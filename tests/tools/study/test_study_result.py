@@ -80,6 +80,34 @@ def test_more_arms_need_more_draws() -> None:
     assert two.comparisons()[0].verdict == "too few draws"
 
 
+def test_a_claim_waits_for_all_draws_that_were_planned() -> None:
+    """Who looks after each draw, or leaves out trainings that failed, makes more claims than chance allows."""
+    for arm, base in (([*plus(0.03)[:7], None], BASE), (plus(0.03), [*BASE[:7], None])):
+        found = study({"nothing": base, "painted": arm})
+        [one] = found.comparisons()
+        assert (one.verdict, one.adjusted) == ("not finished", 2 / 2**7)
+        [said, *_] = found.words()
+        assert said.startswith("So far, in seven of eight draws, painted is 3.0 points better than nothing (95 %")
+        assert said.endswith("; a claim waits for all of them, and for those of the baselines.")
+
+
+def test_the_best_baseline_is_not_known_before_all_are_finished() -> None:
+    values = {"nothing": BASE, "flip": [BASE[0], *[None] * 7], "painted": plus(0.03)}
+    found = study(values, ("nothing", "flip"), {name: [0.1] * 8 for name in values})
+    assert {one.arm: one.verdict for one in found.comparisons()}["painted"] == "not finished"
+
+
+def test_more_pictures_are_compared_with_what_else_is_the_same() -> None:
+    values = {"nothing": BASE, "pasted": plus(0.05), "painted": plus(0.03), "oracle": plus(0.02)}
+    found = study(values, ("nothing", "pasted"), values, references=("oracle",), args={"pasted": "--paste"})
+    by_name = {one.arm: one for one in found.comparisons()}
+    assert (by_name["painted"].other, by_name["oracle"].other) == ("pasted", "nothing")
+    assert by_name["oracle"].mean == pytest.approx(0.0205)
+    told = "To compare with, oracle, which has 40 pictures, is 2.1 points better than nothing"
+    assert any(one.startswith(told) for one in found.words())
+    assert "reference, over nothing" in found.table()
+
+
 def test_pictures_must_be_the_same() -> None:
     resampled = {"nothing": [[0.4, 0.5]] * 8, "painted": [[0.4, 0.7]] * 8}
     found = study({"nothing": BASE, "painted": plus(0.03)}, resampled=resampled)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -17,19 +18,42 @@ def row(number: int, **more: object) -> dict[str, object]:
     return {"run": f"r{number}", "status": "done", **more}
 
 
+def header(name: str, draws: int = 10, **baselines: bool) -> dict[str, Any]:
+    arms = [{"name": arm, "baseline": baseline} for arm, baseline in baselines.items()]
+    metric = {"test": "map", "val": "val", "better": "higher"}
+    return {"name": name, "draws": draws, "n": 20, "seed": 0, "metric": metric, "arms": arms}
+
+
+def test_what_was_planned_first_is_kept(tmp_path: Path) -> None:
+    """Fewer draws once there is a claim, or arms left out that have none, would leave no trace."""
+    with rows.Rows(tmp_path) as kept:
+        kept.begin(header("a", 10, nothing=True, painted=False, other=False))
+        kept.begin(header("renamed", 10, nothing=True, painted=False, other=False))
+        assert "first" not in kept.header
+        kept.begin(header("a", 7, nothing=True, painted=False))
+    for _ in range(2):
+        with rows.Rows(tmp_path) as kept:
+            first = kept.header["first"]
+            assert (first["draws"], first["baselines"], first["other arms"]) == (10, "nothing", "other, painted")
+            kept.begin(header("a", 8, nothing=True, painted=False))
+    with rows.Rows(tmp_path) as kept:
+        kept.begin(header("a", 10, nothing=True, painted=False, other=False))
+        assert "first" not in kept.header
+
+
 def test_the_last_row_of_a_run_and_the_last_header_count(tmp_path: Path) -> None:
     with rows.Rows(tmp_path / "new") as kept:
-        kept.begin({"name": "a"})
-        kept.begin({"name": "a"})
+        kept.begin(header("a"))
+        kept.begin(header("a"))
         kept.add(row(1, status="failed"))
         kept.add(row(1, seconds=2))
     with rows.Rows(tmp_path / "new") as kept:
-        assert kept.header == {"name": "a"}
+        assert kept.header == header("a")
         assert kept.runs == {"r1": row(1, seconds=2)}
-        kept.begin({"name": "b"})
+        kept.begin(header("b"))
     lines = (tmp_path / "new" / rows.NAME).read_text().splitlines()
     assert len(lines) == 4
-    assert rows.read(tmp_path / "new" / rows.NAME)[0] == {"name": "b"}
+    assert rows.read(tmp_path / "new" / rows.NAME)[0] == header("b")
 
 
 @settings(max_examples=30, deadline=None)

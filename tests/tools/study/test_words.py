@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from studies import study
 from test_study_result import BASE, plus
 
 from inpaint_transform.tools.study import words
+from inpaint_transform.tools.study.rows import plan_of
 
 
 def test_a_claim_says_how_much_and_how_sure() -> None:
@@ -31,7 +33,7 @@ def test_no_claim_says_what_the_draws_resolve() -> None:
     [first, *_] = study({"nothing": BASE, "a": plus(0, *noise), "b": plus(0, *noise)}).words()
     assert re.match(
         r"a is not told apart from nothing: \+0\.1 points \(95 % interval -1\.\d to \+1\.\d\), p = 1 after Holm over 2 "
-        r"arms; eight draws resolve 1\.\d points here\.",
+        r"arms; an effect of 1\.\d points would be found with a chance of 80%\.",
         first,
     )
 
@@ -60,7 +62,8 @@ def test_an_arm_that_lacks_draws_is_named_and_the_others_are_told() -> None:
     late = [*plus(0.03)[:2], *[None] * 6]
     said = study({"nothing": BASE, "a": plus(0.03), "late": late}).words()
     assert said[0].startswith("Nothing can be concluded about late: with two draws")
-    assert said[1].startswith("So far, a beats nothing")
+    # That one is finished, and Holm's method has counted the other.
+    assert said[1].startswith("a beats nothing")
     assert "18 of 24 runs are finished; what is said may change." in said
 
 
@@ -69,10 +72,54 @@ def test_baselines_references_and_failures_are_told() -> None:
     found = study(values, ("nothing", "flip"), values, references=("oracle",))
     said = found.words()
     assert "nothing is the best of the baselines nothing, flip on validation pictures." in said
-    assert any(one.startswith("To compare with, oracle with 40 pictures: +10.1 points") for one in said)
+    assert any(one.startswith("To compare with, oracle, which has 40 pictures, is 10.1 points better") for one in said)
     assert study({"nothing": [None], "a": [0.1]}).words()[0] == (
         "Nothing can be concluded: no baseline has finished a draw."
     )
+
+
+def test_an_arm_without_a_run_is_said_to_have_none() -> None:
+    said = study({"nothing": BASE, "a": plus(0.03), "b": [None] * 8}).words()
+    assert said[0] == "Nothing can be concluded about b: no draw is finished."
+    assert said[1].startswith("a beats nothing")
+
+
+def test_the_very_same_numbers_are_no_proof_of_anything() -> None:
+    """As where a command reads neither its set nor the transform: that would be perfect power otherwise."""
+    found = study({"nothing": BASE, "a": [*BASE]})
+    assert found.words()[0] == (
+        "a gave the very numbers of nothing in every draw: does the command use its set, {transform} or {args}?"
+    )
+    assert found.comparisons()[0].resolved is None
+
+
+def test_a_claim_that_other_test_pictures_may_not_bear_out_says_so() -> None:
+    resampled = {"nothing": [[0.4, 0.4]] * 8, "painted": [[0.35, 0.51]] * 8}
+    [first, *_] = study({"nothing": BASE, "painted": plus(0.0302)}, resampled=resampled).words()
+    assert first.startswith("On these test pictures painted beats nothing by 3.1 points (95 % interval -")
+    assert first.endswith("p = 0.0078; on others it may not be so.")
+
+
+def test_arms_whose_intervals_know_the_draws_only_are_named() -> None:
+    resampled = {name: [[0.4, 0.41]] * 8 for name in ("nothing", "a", "b")}
+    found = study({"nothing": BASE, "a": plus(0.03), "b": plus(0.03)}, resampled=resampled)
+    arms = tuple(replace(arm, resampled={}) if arm.name == "b" else arm for arm in found.arms)
+    assert any("those of b of draws only" in one for one in replace(found, arms=arms).words())
+
+
+def test_a_plan_that_was_changed_is_told() -> None:
+    found = study({"nothing": BASE, "a": plus(0.03)})
+    first = {**plan_of(found.header), "draws": 20, "other arms": "a, b"}
+    said = replace(found, header={**found.header, "first": first}).words()
+    assert any("changed after it had begun (draws 20, now 8; other arms a, b, now a)" in one for one in said)
+
+
+def test_all_pictures_are_the_same_ones_in_every_draw() -> None:
+    found = study({"nothing": BASE, "a": plus(0.03)})
+    header = {**found.header, "n": None}
+    assert any(one.startswith("All draws may have the same training") for one in replace(found, header=header).words())
+    header["data"] = {"source": "cones"}
+    assert any(one.startswith("All draws have the same training") for one in replace(found, header=header).words())
 
 
 def test_baselines_without_a_common_draw_are_named() -> None:
@@ -93,7 +140,7 @@ def test_a_study_of_baselines_and_references_claims_nothing(tmp_path: Path) -> N
     found = study(values, ("nothing", "flip"), values, references=("oracle",))
     said = found.words()
     assert said[0] == "Nothing is claimed: no arm beside the baselines has the study's number of pictures."
-    assert said[1].startswith("To compare with, oracle with 40 pictures: +10.1 points")
+    assert said[1].startswith("To compare with, oracle, which has 40 pictures, is 10.1 points better than nothing")
     assert "oracle" in found.table()
     found.page(tmp_path / "page.html")
     assert said[0] in html.unescape((tmp_path / "page.html").read_text("utf-8"))
