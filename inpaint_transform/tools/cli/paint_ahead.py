@@ -197,7 +197,7 @@ def _merge(folder: Path, looks: "Pool", whole: str) -> None:
 def _tell_training(folder: Path, variants: int) -> None:
     reuse = {"path": str(folder), "variants": variants}
     say(
-        f"train with the same model, prompts and settings, and reuse={reuse}; with 'frozen': True beside it no model is "
+        f"train with the same model, prompts and settings, and reuse={reuse}; with 'frozen': True in it no model is "
         f"loaded and nothing is painted"
     )
 
