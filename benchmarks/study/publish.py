@@ -133,7 +133,7 @@ def _section(file: Path) -> str:
         _left_out(header),
         _details(study, header, rows),
         _worth(study),
-        _pairs(study, PAIRS),
+        _pairs(study),
     ]
     if file.with_suffix(".png").exists():
         parts.append(f"![Differences to the best baseline](../results/study/{file.stem}.png)")
@@ -233,18 +233,25 @@ def _gain(study: Study, name: str, other: str) -> _Gain | None:
     return _Gain(len(draws), float(np.mean(differences)), between, significance.sign_flip(differences))
 
 
-def _pairs(study: Study, pairs: Sequence[tuple[str, str]]) -> str:
-    """The questions of the study that are no comparison with the best baseline: pairs of arms, on the draws of both."""
-    found = [(name, other, gain) for name, other in pairs if (gain := _gain(study, name, other))]
+def _pairs(study: Study, shown: Sequence[tuple[str, str]] | None = None) -> str:
+    """The questions of the study that are no comparison with the best baseline: pairs of arms, on the draws of both.
+
+    Args:
+        study: As far as it has come.
+        shown: Only these; p is adjusted for all of them that the study has.
+    """
+    found = [(name, other, gain) for name, other in PAIRS if (gain := _gain(study, name, other))]
     if not found:
         return ""
     lines = []
     adjusted = significance.holm([gain.p for _, _, gain in found])
     for (name, other, gain), p in zip(found, adjusted, strict=True):
+        if shown is not None and (name, other) not in shown:
+            continue
         mean, low, high = (words.number(study, value, signed=True) for value in (gain.mean, *gain.interval))
         lines.append(f"| {name} | {other} | {gain.draws} | {mean} | {low} to {high} | {p:.2g} |")
     head = "| arm | over | draws | better by | 95 % interval | p |\n| --- | --- | ---: | ---: | ---: | ---: |"
-    said = "Besides the best baseline, in pairs that were fixed beforehand; p after Holm over these pairs:"
+    said = f"Besides the best baseline, in pairs that were fixed beforehand; p after Holm over {len(found)} pairs:"
     return "\n".join([said, "", head, *lines])
 
 
@@ -274,8 +281,8 @@ def _worth(study: Study) -> str:
         gain = _gain(study, arm.name, "strong")
         # What may be no gain at all is worth no pictures.
         if gain is not None and gain.interval[0] > 0 and arm.name not in oracles:
-            low, high = (_pictures(end, steps) for end in gain.interval)
-            said.append(f"{arm.name} {_pictures(gain.mean, steps)} ({low} to {high})")
+            worth, low, high = (_pictures(end, steps) for end in (gain.mean, *gain.interval))
+            said.append(f"{arm.name} {worth}" + (f" ({low} to {high})" if len({worth, low, high}) > 1 else ""))
     if not said:
         return "No arm's gain over `strong` is sure enough to be counted in real pictures."
     return f"Gains over `strong` in more real pictures, with straight lines between those tried: {'; '.join(said)}."

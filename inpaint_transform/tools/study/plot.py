@@ -42,7 +42,11 @@ def draw(study: Study, out: Path) -> None:
     figure = Figure(figsize=(8, 1.4 + 0.55 * len(found)), layout="constrained")
     axes = figure.subplots()
     names = []
-    for row, one in enumerate(reversed(found)):
+    for row, listed in enumerate(reversed(found)):
+        # The axis has one zero.
+        one = listed if listed.other == best.name else study.compare(listed.arm, best.name)
+        beside = "" if one is listed else f" ({number(study, listed.mean or 0.0, True)} over {listed.other})"
+        said = "baseline" if study.arm(one.arm).baseline else one.verdict
         color = COLORS.get(one.verdict, "tab:gray")
         shown = [difference * study.scale for difference in one.differences]
         spread = [row - 0.22 + 0.08 * math.sin(7 * at) for at in range(len(shown))]
@@ -53,8 +57,7 @@ def draw(study: Study, out: Path) -> None:
             axes.plot([low, high], [row, row], color=color, linewidth=2.5, solid_capstyle="round")
         axes.plot([mean], [row], "o", color=color, markersize=8)
         axes.annotate(
-            f"{number(study, one.mean or 0.0, True)}, {'baseline' if study.arm(one.arm).baseline else one.verdict}"
-            f"{f', over {one.other}' if one.other != best.name else ''}",
+            f"{number(study, one.mean or 0.0, True)}, {said}{beside}",
             (1.01, row),
             xycoords=("axes fraction", "data"),
             va="center",

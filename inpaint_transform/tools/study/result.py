@@ -162,6 +162,15 @@ class Study:
         }
         return [judged.get(one.arm, one) for one in found]
 
+    def compare(self, arm: str, other: str) -> Comparison:
+        """An arm against any other, draw by draw; nothing is tested or claimed.
+
+        Args:
+            arm: Its name.
+            other: The other's.
+        """
+        return self._compare(self.arm(arm), self.arm(other))
+
     def _other(self, arm: ArmResult, best: ArmResult) -> ArmResult:
         """What an arm is compared with: more pictures than the best baseline's, with less done to them, say nothing."""
         if not arm.reference:

@@ -29,6 +29,16 @@ def test_verdicts_have_colours(tmp_path: Path) -> None:
     assert colours(tmp_path / "b.png") == set()
 
 
+def test_every_arm_stands_where_the_axis_says(tmp_path: Path) -> None:
+    """One that is compared with another baseline would look better than the best otherwise."""
+    values = {"nothing": BASE, "pasted": plus(0.05), "oracle": plus(0.02)}
+    found = study(values, ("nothing", "pasted"), values, references=("oracle",), args={"pasted": "--paste"})
+    found.plot(tmp_path / "a.svg")
+    text = (tmp_path / "a.svg").read_text()
+    assert "-3.0, reference (+2.1 over nothing)" in text
+    assert found.compare("oracle", "pasted").mean == pytest.approx(-0.03)
+
+
 def test_names_may_hold_what_matplotlib_reads_as_formulas(tmp_path: Path) -> None:
     found = study({"nothing": BASE, "a": plus(0.03)})
     found.header["metric"]["test"] = "map$_50^"
