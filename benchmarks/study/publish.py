@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from benchmarks.study.parts import PAIRS, PARTS
 from inpaint_transform.study import Study, read_study
 from inpaint_transform.tools.study import rows as results_file
 from inpaint_transform.tools.study import significance, words
+from inpaint_transform.tools.study.result import Comparison
 
 README = Path(__file__).parent / "README.md"
 FIRST_PAGE = README.parents[2] / "README.md"
@@ -206,31 +206,12 @@ def _details(study: Study, header: Mapping[str, Any], rows: Mapping[str, dict[st
     return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], rule, *lines[1:]])
 
 
-@dataclass(frozen=True)
-class _Gain:
-    """What an arm has over another, on the draws of both."""
-
-    draws: int
-    mean: float
-    interval: tuple[float, float]
-    p: float
-
-
-def _gain(study: Study, name: str, other: str) -> _Gain | None:
-    """See the class; None where either is not there, or where there are too few draws."""
-    arms = {arm.name: arm for arm in study.arms}
-    if name not in arms or other not in arms:
+def _gain(study: Study, name: str, other: str) -> tuple[Comparison, tuple[float, float]] | None:
+    """What an arm has over another, and its interval; None where either is not there, or draws are too few."""
+    if not {name, other} <= {arm.name for arm in study.arms}:
         return None
-    one, two = arms[name], arms[other]
-    draws = sorted(set(one.test) & set(two.test))
-    if len(draws) < MIN_DRAWS:
-        return None
-    differences = [one.test[draw] - two.test[draw] for draw in draws]
-    resampled = None
-    if all(draw in one.resampled and draw in two.resampled for draw in draws):
-        resampled = np.array([np.subtract(one.resampled[draw], two.resampled[draw]) for draw in draws])
-    between = significance.interval(differences, resampled) or (np.nan, np.nan)
-    return _Gain(len(draws), float(np.mean(differences)), between, significance.sign_flip(differences))
+    found = study.compare(name, other)
+    return None if found.interval is None else (found, found.interval)
 
 
 def _pairs(study: Study, shown: Sequence[tuple[str, str]] | None = None) -> str:
@@ -244,12 +225,12 @@ def _pairs(study: Study, shown: Sequence[tuple[str, str]] | None = None) -> str:
     if not found:
         return ""
     lines = []
-    adjusted = significance.holm([gain.p for _, _, gain in found])
-    for (name, other, gain), p in zip(found, adjusted, strict=True):
+    adjusted = significance.holm([significance.sign_flip(gain.differences) for _, _, (gain, _) in found])
+    for (name, other, (gain, between)), p in zip(found, adjusted, strict=True):
         if shown is not None and (name, other) not in shown:
             continue
-        mean, low, high = (words.number(study, value, signed=True) for value in (gain.mean, *gain.interval))
-        lines.append(f"| {name} | {other} | {gain.draws} | {mean} | {low} to {high} | {p:.2g} |")
+        mean, low, high = (words.number(study, value, signed=True) for value in (np.mean(gain.differences), *between))
+        lines.append(f"| {name} | {other} | {len(gain.draws)} | {mean} | {low} to {high} | {p:.2g} |")
     head = "| arm | over | draws | better by | 95 % interval | p |\n| --- | --- | ---: | ---: | ---: | ---: |"
     said = f"Besides the best baseline, in pairs that were fixed beforehand; p after Holm over {len(found)} pairs:"
     return "\n".join([said, "", head, *lines])
@@ -270,7 +251,11 @@ def _worth(study: Study) -> str:
     """How many more real pictures an arm's gain over ``strong`` is worth, between the numbers that were tried."""
     header = study.header
     oracles = {arm["name"]: arm["n"] - header["n"] for arm in header["arms"] if header["n"] and arm["n"] > header["n"]}
-    gains = [(extra, gain.mean) for name, extra in oracles.items() if (gain := _gain(study, name, "strong"))]
+    gains = [
+        (extra, float(np.mean(gain[0].differences)))
+        for name, extra in oracles.items()
+        if (gain := _gain(study, name, "strong"))
+    ]
     steps = sorted([(0, 0.0), *gains])
     if len(steps) == 1:
         return ""
@@ -278,10 +263,10 @@ def _worth(study: Study) -> str:
         return "More real pictures are not better than `strong` here, so no gain can be counted in them."
     said = []
     for arm in study.arms:
-        gain = _gain(study, arm.name, "strong")
+        found = None if arm.name in oracles else _gain(study, arm.name, "strong")
         # What may be no gain at all is worth no pictures.
-        if gain is not None and gain.interval[0] > 0 and arm.name not in oracles:
-            worth, low, high = (_pictures(end, steps) for end in (gain.mean, *gain.interval))
+        if found is not None and found[1][0] > 0:
+            worth, low, high = (_pictures(end, steps) for end in (float(np.mean(found[0].differences)), *found[1]))
             said.append(f"{arm.name} {worth}" + (f" ({low} to {high})" if len({worth, low, high}) > 1 else ""))
     if not said:
         return "No arm's gain over `strong` is sure enough to be counted in real pictures."
