@@ -14,7 +14,7 @@ from inpaint_transform.core.boxes import Box, from_pixels, relative
 from inpaint_transform.fit.denoise import to_pixels
 from inpaint_transform.fit.seeded import seeded
 
-# Sides in pixels: what tells classes apart is coarse, what tells paint from a photograph is fine.
+# Sides in pixels: what tells classes apart is coarse, what tells paint from a photograph may be fine.
 READER_SIZE = 32
 CRITIC_SIZE = 64
 STEPS = 600
@@ -89,7 +89,7 @@ def real_or_painted(real: Sequence[np.ndarray], painted: Sequence[np.ndarray], s
     Each half is judged by a classifier that was trained on the other half. 0.5 is perfect paint, 1 is given away.
 
     Args:
-        real: ``(CRITIC_SIZE, CRITIC_SIZE, 3)`` uint8 boxes of photographs.
+        real: ``(S, S, 3)`` uint8 boxes of photographs, all of one size.
         painted: The same of paintings; at least two of each.
         seed: Decides on halves, weights and draws.
     """

@@ -173,7 +173,7 @@ def evaluate(
         "by_class": _named(classifiers.recalls(truth, np.where(found, truth, -1)), labels),
         "real_found": _real_found(detector, held, labels, seed),
     }
-    numbers["real_or_painted"] = _told_apart(real, painted, labels, seed)
+    numbers |= _told_apart(real, painted, labels, seed)
     numbers["sharpness"] = sharpness.ratios(real.pictures, painted.pictures, labels)
     # What is lost on the way to the working crop and back, nothing that is painted there can have.
     resampled = _round_trips(held, recipe.context, inpainter.size, lambda images: images, labels, True)
@@ -269,20 +269,29 @@ def _real_found(
     return _mean(found)
 
 
-def _told_apart(real: _Boxes, painted: _Boxes, labels: Sequence[str], seed: int) -> float | None:
-    """See ``classifiers.real_or_painted``; of each class as many boxes of either kind."""
-    pairs: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
-    for label in labels:
-        both = [boxes.at(label, classifiers.CRITIC_SIZE) for boxes in (real, painted)]
-        count = min(map(len, both))
-        for kind, pictures in zip(pairs, both, strict=True):
-            kind += _some(pictures, count, seed)
-    return round(classifiers.real_or_painted(*pairs, seed), 4) if len(pairs[0]) >= 2 else None
+def _told_apart(real: _Boxes, painted: _Boxes, labels: Sequence[str], seed: int) -> dict[str, float | None]:
+    """See ``classifiers.real_or_painted``; of each class as many boxes of either kind.
+
+    Twice: as fine as the classifier sees, and so small that shapes and colours are left and no texture.
+    """
+    found: dict[str, float | None] = {}
+    for name, size in (
+        ("real_or_painted", classifiers.CRITIC_SIZE),
+        ("real_or_painted_coarse", classifiers.READER_SIZE),
+    ):
+        pairs: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+        for label in labels:
+            both = [boxes.at(label, size) for boxes in (real, painted)]
+            count = min(map(len, both))
+            for kind, pictures in zip(pairs, both, strict=True):
+                kind += _some(pictures, count, seed)
+        found[name] = round(classifiers.real_or_painted(*pairs, seed), 4) if len(pairs[0]) >= 2 else None
+    return found
 
 
 def _without_denoiser(real: _Boxes, trips: _Boxes, labels: Sequence[str], seed: int) -> dict[str, Any]:
     return {
-        "real_or_painted": _told_apart(real, trips, labels, seed),
+        **_told_apart(real, trips, labels, seed),
         "sharpness": sharpness.ratios(real.pictures, trips.pictures, labels),
     }
 

@@ -76,6 +76,12 @@ def _rows(numbers: Mapping[str, Any] | None) -> list[tuple[str, str, str]]:
             f"the autoencoder alone {_share(alone.get('real_or_painted'))}",
         ),
         (
+            "told from real ones, coarse",
+            _share(numbers["real_or_painted_coarse"]),
+            f"50 % is perfect; resampling alone {_share(resampled['real_or_painted_coarse'])}, "
+            f"the autoencoder alone {_share(alone.get('real_or_painted_coarse'))}",
+        ),
+        (
             "sharpness over real ones",
             _share(numbers["sharpness"]["all"]),
             f"resampling alone {_share(resampled['sharpness']['all'])}, "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -85,6 +86,32 @@ def test_the_measures(samples: list[Sample], monkeypatch: pytest.MonkeyPatch) ->
     assert {one.target for one in found["good"].shown} == {"disc", "square"}
     assert all(one.before.shape == one.after.shape == (156, 156, 3) for one in found["good"].shown)
     assert set(good["diversity"]) == set(good["nearest"]) == {"disc", "square"}
+
+
+def test_texture_gives_away_fine_pictures_and_colour_coarse_ones_too(
+    samples: list[Sample], hasty: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(classifiers, "STEPS", 40)
+    monkeypatch.setattr(Drawer, "size", 128)
+    large = []
+    for sample in samples:
+        path = tmp_path / sample.image.name
+        cv2.imwrite(str(path), cv2.resize(cv2.imread(str(sample.image)), None, fx=2, fy=2))
+        large.append(Sample(path, tuple(tuple(2 * side for side in box) for box in sample.boxes), sample.labels))
+
+    def chequered(images: np.ndarray) -> np.ndarray:
+        rows, columns = np.indices(images.shape[1:3])
+        return np.clip(images + np.where((rows + columns) % 2, 40, -40)[None, ..., None], 0, 255).astype(np.uint8)
+
+    def darker(images: np.ndarray) -> np.ndarray:
+        return images // 2
+
+    fine, coarse = (
+        evaluate(Drawer(), large[:4], large[4:], RECIPE, 4, round_trip=trip).numbers["autoencoder_alone"]
+        for trip in (chequered, darker)
+    )
+    assert fine["real_or_painted"] >= fine["real_or_painted_coarse"] + 0.2
+    assert coarse["real_or_painted_coarse"] >= 0.9
 
 
 def test_a_memory_is_nearer_than_what_is_new(samples: list[Sample], hasty: None) -> None:

@@ -20,9 +20,10 @@ NUMBERS: dict[str, Any] = {
     "read_back_with_blur": READ,
     "detector": {"painted_found": 0.91, "real_found": None},
     "real_or_painted": 0.75,
+    "real_or_painted_coarse": 0.65,
     "sharpness": {"all": 0.7},
     "sharpness_over_resampled": {"all": 0.9},
-    "resampling_alone": {"real_or_painted": 0.6, "sharpness": {"all": 0.4}},
+    "resampling_alone": {"real_or_painted": 0.6, "real_or_painted_coarse": 0.51, "sharpness": {"all": 0.4}},
     "diversity": {"<b>": 0.5},
     "nearest": {"<b>": None},
 }
@@ -49,6 +50,7 @@ def test_the_page(tmp_path: Path) -> None:
     assert "too &lt;few&gt;" in page
     assert "&lt;b&gt; painted as a" in page
     assert "91.0%" in page
+    assert "65.0%" in page
     assert "3.0000 to 1.0000" in page
     assert page.count("<svg") == 1
 
