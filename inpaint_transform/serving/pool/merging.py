@@ -74,6 +74,7 @@ def _checked(store: Store, pool: Pool, whole: str) -> int:
         noted, settings, size = contents.noted(_PART), contents.settings(), contents.total_bytes
     if noted is None:
         raise ValueError(f"{store.path} is not finished: run the command of that shard again, and merge then")
+    pool.adopt(settings)
     if settings and pool.settings not in settings:
         differ = differences(json.loads(next(iter(settings.values()))), json.loads(pool.words))
         raise ValueError(

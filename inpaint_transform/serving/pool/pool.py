@@ -9,7 +9,7 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from inpaint_transform.core.protocol import Inpainter, InpaintRequest, Judge
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.core.reuse import Reuse
 from inpaint_transform.serving.placement import portable
-from inpaint_transform.serving.pool import hints, records
+from inpaint_transform.serving.pool import hints, records, weights
 from inpaint_transform.serving.pool.contents import Contents, size_of
 from inpaint_transform.serving.pool.keeper import Keeper, keeper_of
 from inpaint_transform.serving.pool.private import private_folder
@@ -45,6 +45,7 @@ def settings_of(spec: ModelSpec, recipe: Recipe, gate: Judge | None) -> tuple[by
     """What besides an edit decides about painted pixels and verdicts: a digest, and the same in words."""
     values = {
         "model": portable(spec),
+        "weights": weights.digest_of(spec, gate.clip if gate is not None else None),
         "recipe": {name: getattr(recipe, name) for name in RECIPE},
         "gate": _words_of(gate),
         # What a box could be taken for is asked of CLIP only.
@@ -108,6 +109,8 @@ class Pool:
         self._keeper: Keeper = keeper_of(path, reuse.bytes, reuse.frozen, reuse.echo)
         self._background = background_of(self._keeper, (spec, session), inpainter)
         self._noted = False
+        if json.loads(self.words)["weights"] is None:
+            self.adopt(self._known())
         self._own: Counter[str] = Counter()
         self._next_hint = float("-inf")
         self._judged = False
@@ -116,10 +119,25 @@ class Pool:
         """The pool at this moment."""
         return Reading(self._keeper.store)
 
+    def _known(self) -> dict[bytes, str]:
+        with self._keeper.store.reading() as transaction:
+            return Contents(transaction, self._keeper.store.dbs).settings()
+
+    def adopt(self, known: Mapping[bytes, str]) -> None:
+        """Where the model is on another machine, take looks for its that were painted by the only weights of its name.
+
+        Args:
+            known: Settings of a pool in words, by their digest.
+        """
+        mine = json.loads(self.words)
+        found = [one for one, words in known.items() if {**json.loads(words), "weights": None} == mine]
+        if len(found) == 1:
+            [self.settings] = found
+            self.words = known[self.settings]
+
     def foreign(self) -> str | None:
         """What to say where a pool is full of looks that this transform cannot use, because they are another's."""
-        with self._keeper.store.reading() as transaction:
-            known = Contents(transaction, self._keeper.store.dbs).settings()
+        known = self._known()
         if not known or self.settings in known:
             return None
         different = differences(json.loads(next(iter(known.values()))), json.loads(self.words))

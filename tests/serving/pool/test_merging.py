@@ -18,12 +18,12 @@ from inpaint_transform.serving.pool.pool import Pool
 from inpaint_transform.serving.session import current_session
 
 
-def pool_at(path: Path, recipe: Recipe | None = None, max_bytes: int = 10_000_000) -> Pool:
+def pool_at(path: Path, recipe: Recipe | None = None, max_bytes: int = 10_000_000, model: str = "tiny") -> Pool:
     def nobody():
         raise AssertionError("nothing is to be painted")
 
     reuse = Reuse(path=str(path), wait=True, max_bytes=max_bytes)
-    return Pool(reuse, ModelSpec("tiny"), recipe or Recipe(), None, current_session(), nobody, lambda: 0)
+    return Pool(reuse, ModelSpec(model), recipe or Recipe(), None, current_session(), nobody, lambda: 0)
 
 
 def keep(pool: Pool, number: int, level: int, side: int = 20) -> None:
@@ -62,6 +62,22 @@ def test_all_parts_are_taken_and_what_is_there_stays(tmp_path: Path) -> None:
     assert target.foreign() is None
     assert target.stats(0.5)["looks"] == 4
     assert merging.merge(target, folders, "all of it") == 0
+
+
+def test_parts_come_together_where_the_model_is_not(tmp_path: Path) -> None:
+    model = tmp_path / "model.safetensors"
+    for number in range(2):
+        model.write_bytes(b"weights")
+        part = pool_at(tmp_path / f"part {number}", model=str(model))
+        keep(part, 10 * number, number)
+        merging.finish_part(part, "all of it")
+    model.unlink()
+    target = pool_at(tmp_path / "pool", model=str(model))
+    assert merging.merge(target, [tmp_path / "part 0", tmp_path / "part 1"], "all of it") == 2
+    model.write_bytes(b"others!")
+    other = pool_at(tmp_path / "other", model=str(model))
+    with pytest.raises(ValueError, match="weights="):
+        merging.merge(other, [tmp_path / "part 0"], "all of it")
 
 
 def test_a_part_that_is_not_finished_is_named(tmp_path: Path) -> None:

@@ -27,9 +27,16 @@ SCENE = Scene(160, 240, [(20, 30, 80, 80), (120, 20, 180, 90)], ["cat", "dog"])
 RECIPE = Recipe(prompts=["a {color} {label}", "one {label}"], attributes={"color": ["red", "blue"]}, num_boxes=2)
 
 
-def make(path: Path, recipe: Recipe = RECIPE, painter: Painter | None = None, epoch=lambda: 0, **reuse) -> Pool:
+def make(
+    path: Path,
+    recipe: Recipe = RECIPE,
+    painter: Painter | None = None,
+    epoch=lambda: 0,
+    model: str = "tiny",
+    **reuse,
+) -> Pool:
     reuse = {"variants": 2, "echo": 3, "wait": True, "path": path, **reuse}
-    return Pool(Reuse(**reuse), ModelSpec("tiny"), recipe, None, current_session(), lambda: painter or Painter(), epoch)
+    return Pool(Reuse(**reuse), ModelSpec(model), recipe, None, current_session(), lambda: painter or Painter(), epoch)
 
 
 def once(pool: Pool, seed: int, recipe: Recipe = RECIPE, image=IMAGE, scene=SCENE, painter: Painter | None = None):
@@ -115,6 +122,42 @@ def test_other_settings_do_not_match_and_one_word_says_so(tmp_path: Path, frozen
     assert name == "foreign"
     assert "feather=0.08 instead of 0.2" in words
     assert {outcome.reuse for outcome in once(other, 0, recipe)[1]} == {"cold"}
+
+
+def fitted(folder: Path, content: bytes) -> str:
+    folder.mkdir(exist_ok=True)
+    (folder / "model.safetensors").write_bytes(content)
+    return str(folder)
+
+
+def test_a_model_that_is_fitted_anew_into_its_folder_is_another(tmp_path: Path) -> None:
+    def kinds(pool: Pool) -> set[str]:
+        return {outcome.reuse for seed in range(6) for outcome in once(pool, seed)[1]}
+
+    once(make(tmp_path / "pool", model=fitted(tmp_path / "model", b"first")), 0)
+    assert "hit" in kinds(make(tmp_path / "pool", model=fitted(tmp_path / "model", b"first"), frozen=True, wait=False))
+    anew = make(tmp_path / "pool", model=fitted(tmp_path / "model", b"again"), frozen=True, wait=False)
+    [(name, words)] = anew.hints(0.5)
+    assert name == "foreign"
+    assert "weights=" in words
+    assert kinds(anew) == {"cold"}
+
+
+def test_a_pool_serves_where_the_model_is_not(tmp_path: Path) -> None:
+    model = fitted(tmp_path / "model", b"first")
+    first = make(tmp_path / "pool", model=model)
+    for seed in range(12):
+        once(first, seed)
+    (tmp_path / "model").rename(tmp_path / "on another machine")
+    there = make(tmp_path / "pool", model=model, frozen=True, wait=False)
+    assert there.hints(0.5) == []
+    assert {outcome.reuse for seed in range(12) for outcome in once(there, seed)[1]} == {"hit"}
+    # Which of two trainings is meant, nobody can know.
+    once(make(tmp_path / "pool", model=fitted(tmp_path / "model", b"again")), 0)
+    (tmp_path / "model").rename(tmp_path / "there too")
+    there = make(tmp_path / "pool", model=model, frozen=True, wait=False)
+    [(name, words)] = there.hints(0.5)
+    assert (name, "weights=" in words) == ("foreign", True)
 
 
 def test_what_counts_as_other_settings() -> None:
