@@ -72,6 +72,7 @@ class Ahead:
         accepted: How many were painted and accepted, by label.
         rejected: How many were painted and rejected, by label.
         reasons: Why.
+        gone: How many looks that still served had to go, because the pool was full.
     """
 
     boxes: int = 0
@@ -80,6 +81,7 @@ class Ahead:
     accepted: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
+    gone: int = 0
 
     def balance(self, boxes: int, variants: int) -> str:
         """What became of all boxes, as one sentence.
@@ -221,7 +223,7 @@ def paint_ahead(
         raise ValueError("the transform has no pool that waits for painting; see with_pool")
     painter = editor.inpainter if inpainter is None else inpainter
     size = 2 * ModelSpec.of(editor.arguments["model"]).resolved().max_batch_size
-    done = Ahead()
+    done, gone_before = Ahead(), _gone(pool)
     painting: deque[tuple[list[_Look], Future[Any]]] = deque()
 
     def finish() -> None:
@@ -254,7 +256,12 @@ def paint_ahead(
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
     pool.flush()
+    done.gone = _gone(pool) - gone_before
     return done
+
+
+def _gone(pool: Pool) -> int:
+    return int(pool.stats(1.0)["evicted_early"])
 
 
 @dataclass(frozen=True, eq=False)

@@ -212,6 +212,18 @@ def test_every_look_is_painted_once_and_budgets_are_kept(tmp_path: Path, painter
     assert len(painter.calls) == 2
 
 
+def test_looks_for_which_there_is_no_room_are_told(dataset: Path, model: str) -> None:
+    for number in range(40):
+        picture = np.random.default_rng(number).integers(0, 256, (400, 400, 3), np.uint8)
+        Image.fromarray(picture).save(Path("images", f"large{number}.png"))
+        Path("labels", f"large{number}.txt").write_text("0 0.5 0.5 0.4 0.4\n")
+    said = plain(command("--model", model, "--variants", 1, "--max-bytes", "2MB")[1])
+    [gone] = re.findall(r"(\d+) looks had to go for others, for max_bytes='2MB' is too little", said)
+    assert 0 < int(gone) < 43
+    assert "give a larger --max-bytes or fewer --variants" in said
+    assert "had to go" not in command("--model", model, "--variants", 1, "--max-bytes", "1GB")[1]
+
+
 def test_boxes_that_overlap_are_painted_each_as_if_it_were_drawn_alone(tmp_path: Path, painter: Painter) -> None:
     transform = BBoxInpaint(prompts="a {label}", protect=False, p=1.0, edits_key="inpainted", seed=0)
     filled = ahead.with_pool(transform, tmp_path / "pool", 2)

@@ -158,6 +158,14 @@ class Keeper:
 
         try:
             self.store.write(write, make_room)
+        except lmdb.MapFullError as error:
+            if len(work) < 2:
+                self._warn(str(error))
+                return
+            # More than the pool has room for within one transaction: old looks go between two.
+            half = len(work) // 2
+            self._write(work[:half], Counter(), {}, set())
+            self._write(work[half:], uses, counts, asked)
         except (lmdb.Error, OSError, InpaintError) as error:
             self._warn(str(error))
 

@@ -175,6 +175,11 @@ def paint_ahead(
         f"{named(problems)}"
     )
     say(done.balance(count, looks.reuse.variants))
+    if done.gone:
+        warn(
+            f"{done.gone} looks had to go for others, for max_bytes={looks.reuse.max_bytes!r} is too little for all of "
+            f"them: give a larger --max-bytes or fewer --variants and run the command again"
+        )
     if part is not None:
         merging.finish_part(looks, whole)
         say(f"when all {part.count} shards lie beside {pool}, run this command with --merge instead of --shard {part}")

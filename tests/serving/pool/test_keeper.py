@@ -106,6 +106,26 @@ def test_old_looks_go_before_the_pool_is_full(tmp_path: Path) -> None:
     assert read(keeper, bytes([59]) * 16) is not None
 
 
+def test_more_than_the_pool_holds_is_written_bit_by_bit(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    keeper = Keeper(Store(tmp_path, 1_000_000, False), 8)
+    entered, leave = threading.Event(), threading.Event()
+
+    def slow(contents: Contents) -> None:
+        entered.set()
+        leave.wait(10)
+
+    keeper.put(slow)
+    entered.wait(10)
+    for number in range(30):
+        put(keeper, bytes([number]) * 16, bytes([number]) * 100_000)
+    leave.set()
+    keeper.flush()
+    kept = [number for number in range(30) if read(keeper, bytes([number]) * 16) is not None]
+    assert len(kept) >= 4
+    assert kept[-1] == 29
+    assert not recwarn.list
+
+
 def test_one_folder_has_one_keeper_which_writes_if_anyone_does(tmp_path: Path) -> None:
     path = tmp_path / "pool"
     first = keeper_of(path, 2_000_000, False, 8)
