@@ -73,6 +73,7 @@ PAIRS = (
     ("fresh", "variants-10"),
     ("variants-3-echo-3", "variants-3"),
     ("variants-3-echo-10", "variants-3"),
+    ("steps-12", "steps-2"),
     ("steps-4", "steps-2"),
     ("steps-12", "steps-4"),
     ("steps-25", "steps-12"),
