@@ -143,11 +143,11 @@ def test_no_gain_is_counted_in_pictures_that_gain_nothing(out: Path, tmp_path: P
 @pytest.mark.parametrize("painted", [2, 3])
 def test_how_real_paint_looks_is_drawn_of_three_arms_at_least(out: Path, tmp_path: Path, painted: int) -> None:
     file = out / "main_bccd-20" / "results.jsonl"
-    header, *rows = [json.loads(line) for line in file.read_text().splitlines()]
-    for one in rows:
-        if one["arm"] in list(ARMS)[:painted]:
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    for one in lines:
+        if one.get("arm") in list(ARMS)[:painted] and "metrics" in one:
             one["metrics"]["told_apart"] = 0.9
-    file.write_text("\n".join(json.dumps(line) for line in (header, *rows)))
+    file.write_text("\n".join(map(json.dumps, lines)) + "\n")
     publish.collect(out, tmp_path / "results")
     assert (tmp_path / "results" / "main_bccd-20_told.png").exists() == (painted == 3)
 
