@@ -72,7 +72,7 @@ class Ahead:
         accepted: How many were painted and accepted, by label.
         rejected: How many were painted and rejected, by label.
         reasons: Why.
-        gone: How many looks that still served had to go, because the pool was full.
+        gone: How many of all these looks are not in the pool in the end, because it has no room for them.
     """
 
     boxes: int = 0
@@ -223,7 +223,8 @@ def paint_ahead(
         raise ValueError("the transform has no pool that waits for painting; see with_pool")
     painter = editor.inpainter if inpainter is None else inpainter
     size = 2 * ModelSpec.of(editor.arguments["model"]).resolved().max_batch_size
-    done, gone_before = Ahead(), _gone(pool)
+    done = Ahead()
+    slots: set[bytes] = set()
     painting: deque[tuple[list[_Look], Future[Any]]] = deque()
 
     def finish() -> None:
@@ -243,6 +244,7 @@ def paint_ahead(
         try:
             for group in _groups(editor.recipe, samples, pool, size, step, done):
                 done.there += sum(look.there for look in group)
+                slots.update(bytes.fromhex(look.edit.look.slot) for look in group if look.edit.look is not None)
                 if all(look.there for look in group):
                     step(len(group))
                     continue
@@ -256,12 +258,9 @@ def paint_ahead(
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
     pool.flush()
-    done.gone = _gone(pool) - gone_before
+    with pool.reading() as view:
+        done.gone = sum(view.slot(slot) is None for slot in slots)
     return done
-
-
-def _gone(pool: Pool) -> int:
-    return int(pool.stats(1.0)["evicted_early"])
 
 
 @dataclass(frozen=True, eq=False)

@@ -221,7 +221,24 @@ def test_looks_for_which_there_is_no_room_are_told(dataset: Path, model: str) ->
     [gone] = re.findall(r"(\d+) looks had to go for others, for max_bytes='2MB' is too little", said)
     assert 0 < int(gone) < 43
     assert "give a larger --max-bytes or fewer --variants" in said
+    # A part that lacks some is not finished, and no merge takes it for whole.
+    small = ["--model", model, "--variants", 1, "--max-bytes", "2MB", "--shard"]
+    assert "had to go" in plain(command(*small, "1/1")[1])
+    assert "is not finished" in plain(command("--model", model, "--variants", 1, "--merge")[1])
     assert "had to go" not in command("--model", model, "--variants", 1, "--max-bytes", "1GB")[1]
+
+
+def test_looks_of_another_model_go_without_a_word(tmp_path: Path, painter: Painter) -> None:
+    reuse = {"path": str(tmp_path / "pool"), "variants": 1, "max_bytes": 1_000_000}
+    samples = [
+        dataclasses.replace(SAMPLE, image=np.random.default_rng(seed).integers(0, 256, IMAGE.shape, np.uint8))
+        for seed in range(24)
+    ]
+    for prompts in ("a {label}", "one {label}"):
+        filled = ahead.with_pool(BBoxInpaint(prompts=prompts, p=1.0, reuse=reuse), tmp_path / "pool")
+        done = ahead.paint_ahead(filled, samples)
+        assert done.gone == 0
+    assert filled.stats()["reuse"]["evicted_early"] > 0
 
 
 def test_boxes_that_overlap_are_painted_each_as_if_it_were_drawn_alone(tmp_path: Path, painter: Painter) -> None:

@@ -180,10 +180,10 @@ def paint_ahead(
             f"{done.gone} looks had to go for others, for max_bytes={looks.reuse.max_bytes!r} is too little for all of "
             f"them: give a larger --max-bytes or fewer --variants and run the command again"
         )
-    if part is not None:
+    if part is not None and not done.gone:
         merging.finish_part(looks, whole)
         say(f"when all {part.count} shards lie beside {pool}, run this command with --merge instead of --shard {part}")
-    else:
+    elif part is None:
         _tell_training(pool, looks.reuse.variants)
     if problems:
         raise typer.Exit(1)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,8 +29,9 @@ def put(keeper: Keeper, key: bytes, value: bytes) -> None:
     keeper.put(lambda contents: contents.put(key, value, None, 0, 1.0), len(value))
 
 
-def test_a_writer_waits_for_nothing(tmp_path: Path) -> None:
-    keeper = Keeper(Store(tmp_path, 10_000_000, False), 8)
+@contextlib.contextmanager
+def busy(keeper: Keeper) -> Iterator[None]:
+    """Its thread writes for as long as this lasts, so what is put meanwhile is written at once afterwards."""
     entered, leave = threading.Event(), threading.Event()
 
     def slow(contents: Contents) -> None:
@@ -37,9 +40,15 @@ def test_a_writer_waits_for_nothing(tmp_path: Path) -> None:
 
     keeper.put(slow)
     entered.wait(10)
-    put(keeper, b"a" * 16, b"value")  # would never come back if it waited
-    assert read(keeper, b"a" * 16) is None
+    yield
     leave.set()
+
+
+def test_a_writer_waits_for_nothing(tmp_path: Path) -> None:
+    keeper = Keeper(Store(tmp_path, 10_000_000, False), 8)
+    with busy(keeper):
+        put(keeper, b"a" * 16, b"value")  # would never come back if it waited
+        assert read(keeper, b"a" * 16) is None
     keeper.flush()
     assert read(keeper, b"a" * 16) == b"value"
 
@@ -108,17 +117,9 @@ def test_old_looks_go_before_the_pool_is_full(tmp_path: Path) -> None:
 
 def test_more_than_the_pool_holds_is_written_bit_by_bit(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
     keeper = Keeper(Store(tmp_path, 1_000_000, False), 8)
-    entered, leave = threading.Event(), threading.Event()
-
-    def slow(contents: Contents) -> None:
-        entered.set()
-        leave.wait(10)
-
-    keeper.put(slow)
-    entered.wait(10)
-    for number in range(30):
-        put(keeper, bytes([number]) * 16, bytes([number]) * 100_000)
-    leave.set()
+    with busy(keeper):
+        for number in range(30):
+            put(keeper, bytes([number]) * 16, bytes([number]) * 100_000)
     keeper.flush()
     kept = [number for number in range(30) if read(keeper, bytes([number]) * 16) is not None]
     assert len(kept) >= 4
