@@ -26,6 +26,12 @@ RECIPE = [field.name for field in dataclasses.fields(Recipe)]
 PAIRS = ("num_boxes", "area_range", "strength")
 LISTS = ("include_labels", "exclude_labels")
 NAMES = ("label_field", "mask_field", "log_key", "edits_key")
+# What does nothing without another argument: that one, and what becomes of it.
+IDLE_WITHOUT = {
+    "log_crops": ("log", "no crop is saved"),
+    "log_key": ("log", "no log is written in which it could name a sample"),
+    "linked_fields": ("relabel", "no label changes, and no field with it"),
+}
 
 
 @dataclass(frozen=True)
@@ -141,8 +147,9 @@ def _check_own(stored: Mapping[str, Any]) -> None:
     )
     check("log", isinstance(stored["log"], str | None), "a path or None")
     check("log_crops", isinstance(stored["log_crops"], bool), "True or False")
-    if stored["log_crops"] and stored["log"] is None:
-        warn_user("log_crops=True without log=...: no crop is saved", UserWarning)
+    for name, (other, consequence) in IDLE_WITHOUT.items():
+        if stored[name] and stored[other] is None:
+            warn_user(f"{name}={stored[name]!r} without {other}=...: {consequence}", UserWarning)
     check("on_error", stored["on_error"] in ON_ERROR, f"one of {', '.join(ON_ERROR)}")
     check("seed", seed is None or (isinstance(seed, int) and not isinstance(seed, bool)), "an int or None")
     percent = isinstance(p, int | float) and 1 < p <= 100

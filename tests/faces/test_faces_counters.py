@@ -50,8 +50,8 @@ def test_samples_without_a_box_to_paint_are_said_once_and_counted(painter, argum
     assert transform.stats()["unpainted"] == {"samples": ENOUGH_SAMPLES + 19, reason: 2 * (ENOUGH_SAMPLES + 19)}
 
 
-def test_a_warning_points_at_the_line_that_called_the_pipeline(painter: Painter) -> None:
-    pipeline = compose(BBoxInpaint(p=1.0, log_key="name"))
+def test_a_warning_points_at_the_line_that_called_the_pipeline(painter: Painter, tmp_path) -> None:
+    pipeline = compose(BBoxInpaint(p=1.0, log=tmp_path / "log.jsonl", log_key="name"))
     with pytest.warns(RuntimeWarning, match="log_key='name' is no key") as caught:
         pipeline(image=IMAGE, bboxes=[BOX], labels=["car"])
     assert [warning.filename for warning in caught] == [__file__]
@@ -118,11 +118,28 @@ def test_a_gate_that_rejects_all_is_said_with_its_scores(painter: Painter) -> No
     assert "min_inside=254" in hopeless[0]
 
 
-def test_a_wrong_log_key_and_crops_without_a_log_are_said_once(painter: Painter, tmp_path) -> None:
+def test_a_wrong_log_key_is_said_once(painter: Painter, tmp_path) -> None:
     pipeline = compose(BBoxInpaint(p=1.0, log=tmp_path / "log.jsonl", log_key="nmae"))
     [message] = said(lambda: pipeline(image=IMAGE, bboxes=[BOX], labels=["cat"], name="a"), 5)
     assert "log_key='nmae' is no key of the sample" in message
-    assert said(lambda: BBoxInpaint(log_crops=True)) == ["log_crops=True without log=...: no crop is saved"]
+
+
+@pytest.mark.parametrize(
+    ("idle", "needs", "said_of_it"),
+    [
+        ({"log_crops": True}, {"log": "log.jsonl"}, "log_crops=True without log=...: no crop is saved"),
+        ({"log_key": "name"}, {"log": "log.jsonl"}, "log_key='name' without log=...: no log is written"),
+        (
+            {"linked_fields": {"id": None}},
+            {"relabel": {"cat": "dog"}},
+            "linked_fields={'id': None} without relabel=...",
+        ),
+    ],
+)
+def test_an_argument_that_does_nothing_without_another_is_said(idle, needs, said_of_it) -> None:
+    [message] = said(lambda: BBoxInpaint(**idle))
+    assert said_of_it in message
+    assert said(lambda: BBoxInpaint(**idle, **needs)) == []
 
 
 def test_a_compose_without_boxes_is_said_once(painter: Painter) -> None:

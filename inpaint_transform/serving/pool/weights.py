@@ -11,6 +11,8 @@ from inpaint_transform.core.models import PLACES, ModelSpec
 
 # Of a file, so many blocks are read, evenly over it: training changes every tensor, and a large model has gigabytes.
 BLOCKS, BLOCK_BYTES = 64, 4096
+# How files of weights end, of diffusers and transformers as of others; older ones are pickled.
+WEIGHTS = (".safetensors", ".bin", ".ckpt", ".pt", ".pth")
 
 
 def digest_of(spec: ModelSpec, clip: str | None = None) -> str | None:
@@ -40,8 +42,9 @@ def _files(place: Path) -> Iterator[tuple[str, Path]]:
     if place.is_file():
         yield place.suffix, place
     elif place.is_dir():
-        for file in sorted(place.rglob("*.safetensors")):
-            yield file.relative_to(place).as_posix(), file
+        for file in sorted(place.rglob("*")):
+            if file.suffix in WEIGHTS and file.is_file():
+                yield file.relative_to(place).as_posix(), file
 
 
 def _sample(file: Path) -> bytes:

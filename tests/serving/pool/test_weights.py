@@ -15,12 +15,12 @@ from inpaint_transform.serving.pool.weights import BLOCK_BYTES, BLOCKS, digest_o
 LARGE = 3 * BLOCKS * BLOCK_BYTES + 17
 
 
-def fit(folder: Path, seed: int = 0, size: int = LARGE) -> Path:
+def fit(folder: Path, seed: int = 0, size: int = LARGE, suffix: str = ".safetensors") -> Path:
     """Write what looks like a model's weights, of a size that does not tell one training from another."""
     for part in ("unet", "vae"):
         (folder / part).mkdir(parents=True, exist_ok=True)
         content = np.random.default_rng(seed).integers(0, 256, size, np.uint8).tobytes()
-        (folder / part / "diffusion_pytorch_model.safetensors").write_bytes(content)
+        (folder / part / f"diffusion_pytorch_model{suffix}").write_bytes(content)
     return folder
 
 
@@ -33,6 +33,13 @@ def test_what_is_fitted_anew_is_another_and_a_copy_is_not(tmp_path: Path, size: 
     (copied / "fit.json").write_text("a card, of another day")
     assert digest_of(ModelSpec(str(copied))) == first
     assert digest_of(ModelSpec(str(fit(model, seed=1, size=size)))) != first
+
+
+@pytest.mark.parametrize("suffix", [".bin", ".ckpt"])
+def test_pickled_weights_count_too(tmp_path: Path, suffix: str) -> None:
+    first = digest_of(ModelSpec(str(fit(tmp_path / "model", suffix=suffix))))
+    assert first is not None
+    assert digest_of(ModelSpec(str(fit(tmp_path / "model", seed=1, suffix=suffix)))) != first
 
 
 def test_the_end_of_a_file_counts(tmp_path: Path) -> None:
