@@ -40,8 +40,10 @@ def busy(keeper: Keeper) -> Iterator[None]:
 
     keeper.put(slow)
     entered.wait(10)
-    yield
-    leave.set()
+    try:
+        yield
+    finally:
+        leave.set()
 
 
 def test_a_writer_waits_for_nothing(tmp_path: Path) -> None:
