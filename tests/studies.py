@@ -43,7 +43,7 @@ def configuration(folder: Path, training: str = TRAINING, **changes: Any) -> dic
     script = folder / "train.py"
     script.write_text(training)
     return {
-        "command": f"{{python}} -S {script} {{args}}",
+        "command": f"SEED={{seed}} {{python}} -S {script} {{args}}",
         "metric": {"test": "test.map", "val": "val.map"},
         "arms": ARMS,
         "draws": 6,

@@ -152,7 +152,7 @@ def _config(document: Mapping[str, Any], where: str, folder: Path, out: Path | N
         n=given.get("n", _pictures),
         draws=given.get("draws", keys.count, 10),
         seed=given.get("seed", keys.seed, 0),
-        devices=given.get("devices", _devices, ("cpu",)),
+        devices=given.get("devices", list_devices, ("cpu",)),
         depends=given.get("depends", given.files, ()),
     )
     given.end()
@@ -278,7 +278,12 @@ def _template(value: Any) -> str:
     return text
 
 
-def _devices(value: Any) -> tuple[str, ...]:
+def list_devices(value: Any) -> tuple[str, ...]:
+    """One device or several.
+
+    Raises:
+        UnfitError: There is none.
+    """
     found = tuple(map(keys.text, keys.listed(value)))
     if not found:
         raise UnfitError("name at least one, such as [cpu]")

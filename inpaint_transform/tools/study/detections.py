@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from inpaint_transform.datasets.files import read_json
 from inpaint_transform.tools.study.significance import resampling_weights
 
 MISSING = "pycocotools is missing, which reads detections; pip install pycocotools"
@@ -69,15 +70,39 @@ class _Match:
             self.right = self.wrong = np.zeros((1, 0), bool)
 
 
-def _matches(ground_truth: Path, found: Sequence[Any]) -> tuple[list[_Match], list[Any]]:
+def read_truth(path: Path) -> Any:
+    """The boxes of the test pictures, a ``pycocotools.coco.COCO``.
+
+    Args:
+        path: COCO file.
+
+    Raises:
+        ValueError: pycocotools is missing, or the file has no pictures or boxes.
+    """
     try:
         from pycocotools.coco import COCO
-        from pycocotools.cocoeval import COCOeval
     except ImportError as error:
         raise ValueError(MISSING) from error
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints
+    content = read_json(path)
+    lacking = [
+        key for key in ("images", "annotations", "categories") if not isinstance(content, dict) or not content.get(key)
+    ]
+    if lacking:
+        raise ValueError(f"it has no {', '.join(lacking)}; give the COCO file of the test pictures")
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints
+            return COCO(str(path))
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"pycocotools cannot read it: {type(error).__name__}: {error}") from error
+
+
+def _matches(ground_truth: Path, found: Sequence[Any]) -> tuple[list[_Match], list[Any]]:
+    truth = read_truth(ground_truth)
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    with contextlib.redirect_stdout(io.StringIO()):
         try:
-            truth = COCO(str(ground_truth))
             # pycocotools cannot load an empty list, which an untrained detector may well give.
             judged = COCOeval(truth, truth.loadRes(list(found)) if found else COCO(), "bbox")
             judged.evaluate()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from inpaint_transform.tools.study import rows, significance
 from inpaint_transform.tools.study.config import HIGHER
 
 BETTER, WORSE, NOT_TOLD = "better", "worse", "not told apart"
-TOO_FEW, UNFINISHED, REFERENCE = "too few draws", "not finished", "reference"
+TOO_FEW, UNFINISHED, REFERENCE, REPEATED = "too few draws", "not finished", "reference", "draws are all alike"
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,11 @@ class ArmResult:
     def mean(self) -> float | None:
         """Of the test metric over draws."""
         return float(np.mean(list(self.test.values()))) if self.test else None
+
+    @property
+    def repeats(self) -> bool:
+        """Whether every draw, of several, gave the same number."""
+        return len(self.test) > 1 and len(set(self.test.values())) == 1
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,7 @@ class Study:
             configuration has them.
         failed: The rows of the runs that have failed.
         planned: How many runs the study has.
+        unused: The rows of finished runs of these arms and draws that were made with other settings.
     """
 
     name: str
@@ -98,6 +104,7 @@ class Study:
     arms: tuple[ArmResult, ...]
     failed: tuple[Mapping[str, Any], ...]
     planned: int
+    unused: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def finished(self) -> int:
@@ -199,6 +206,9 @@ class Study:
         elif len(one.draws) < self.header["draws"] or not self._baselines_are_finished:
             # Who stops at a claim, or goes on without the trainings that failed, makes more than chance allows.
             verdict = UNFINISHED
+        elif self.arm(one.arm).repeats and self.arm(one.other).repeats:
+            # One training that was counted several times.
+            verdict = REPEATED
         elif adjusted <= significance.ALPHA:
             verdict = BETTER if sum(one.differences) > 0 else WORSE
         resolved = significance.resolved(one.differences, family)
@@ -279,7 +289,21 @@ def study_of(header: Mapping[str, Any], runs: Mapping[str, Mapping[str, Any]], p
         arms.append(_arm(settings, kept, header))
     planned = sum(len(listed) for listed in header["runs"].values())
     arms.sort(key=lambda arm: (not arm.baseline, arm.reference))
-    return Study(header["name"], header, tuple(arms), tuple(failed), planned)
+    return Study(header["name"], header, tuple(arms), tuple(failed), planned, tuple(_unused(header, runs)))
+
+
+def _unused(header: Mapping[str, Any], runs: Mapping[str, Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Finished runs of the study's arms and draws whose command, transform or files were others."""
+    used = {digest for listed in header["runs"].values() for digest in listed}
+    sizes = {arm["name"]: arm["n"] for arm in header["arms"]}
+    for digest, row in runs.items():
+        if digest in used or row["status"] != rows.DONE or row["arm"] not in sizes:
+            continue
+        # More or fewer draws, other seeds and other pictures are told as a change of the plan.
+        if (row["seed"], row["n"]) == (header["seed"] + row["draw"], sizes[row["arm"]]) and row["draw"] < header[
+            "draws"
+        ]:
+            yield row
 
 
 def _manner(arm: ArmResult) -> dict[str, Any]:

@@ -48,7 +48,8 @@ class Rows:
     def begin(self, header: Mapping[str, Any]) -> None:
         """Note what the study is now, if that has changed, and what it was first."""
         plain = json.loads(json.dumps(header))
-        if self.header:
+        # What was changed before there was a result was changed unseen.
+        if self.header and any(row["status"] == DONE for row in self.runs.values()):
             first = self.header.get("first") or plan_of(self.header)
             plain |= {"first": first} if first != plan_of(plain) else {}
         if plain != self.header:

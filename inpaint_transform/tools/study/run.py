@@ -12,11 +12,11 @@ from typing import Any
 from inpaint_transform.core.errors import InpaintError
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.tools.study import config as configs
-from inpaint_transform.tools.study import draws, outcome, plot, rows, runner, significance, transforms
+from inpaint_transform.tools.study import detections, draws, outcome, plot, rows, runner, significance, transforms
 from inpaint_transform.tools.study.config import EXPORT, Arm, Config
-from inpaint_transform.tools.study.keys import ConfigError
+from inpaint_transform.tools.study.keys import ConfigError, UnfitError
 from inpaint_transform.tools.study.result import Study, study_of
-from inpaint_transform.tools.study.runs import OUTPUT, Places, Run, command_line, environment, plan
+from inpaint_transform.tools.study.runs import OUTPUT, VARIABLE, Places, Run, command_line, environment, plan
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ MARKDOWN, PLOT, PAGE = "study.md", "study.png", "study.html"
 def run_study(
     config: str | Path | Mapping[str, Any],
     *,
-    devices: Sequence[str] | None = None,
+    devices: str | Sequence[str] | None = None,
     progress: Callable[..., Iterable[Any]] | None = None,
     say: Callable[[str], None] = logger.info,
     report: Callable[[object], None] = logger.warning,
@@ -66,8 +66,9 @@ def run_study(
         'not told apart'
     """
     settings = configs.read(config)
-    if devices is not None and not devices:
-        raise ConfigError("devices=[]: name at least one, such as ['cpu']")
+    if devices is not None:
+        settings = dataclasses.replace(settings, devices=_devices(devices))
+    _check_before(settings, say)
     for arm in settings.arms:
         transforms.check(arm)
     dataset = draws.read(settings.data, settings.out, report, progress) if settings.data is not None else None
@@ -87,7 +88,7 @@ def run_study(
         missing = [run for run in planned if not _is_done(kept.runs.get(run.digest))]
         if missing:
             say(f"{len(planned)} runs, {len(planned) - len(missing)} of them finished; results go to {kept.path}")
-            _Work(settings, kept, report, progress).run(missing, len(planned), devices or settings.devices)
+            _Work(settings, kept, report, progress).run(missing, len(planned))
         study = study_of(kept.header, kept.runs, kept.path)
     write(study, settings.out, say)
     return study
@@ -113,6 +114,31 @@ def write(study: Study, folder: Path, say: Callable[[str], None] = logger.info) 
 def written(folder: Path) -> list[str]:
     """The names of what ``write`` has written."""
     return [name for name in (MARKDOWN, PLOT, PAGE) if (folder / name).exists()]
+
+
+def _devices(given: str | Sequence[str]) -> tuple[str, ...]:
+    try:
+        return configs.list_devices(given if isinstance(given, str) else list(given))
+    except UnfitError as error:
+        raise ConfigError(f"devices={given!r}: {error}") from None
+
+
+def _check_before(config: Config, say: Callable[[str], None]) -> None:
+    """Look at what would otherwise show only when a training has ended, or never."""
+    truth = config.metric.ground_truth
+    if truth is not None:
+        try:
+            detections.read_truth(truth)
+        except ValueError as error:
+            raise ConfigError(f"metric.ground_truth={str(truth)!r}: {error}") from error
+    variable = VARIABLE.format("SEED")
+    if (config.n is None or config.data is None) and not any(
+        one in config.command for one in ("{seed}", "{draw}", variable)
+    ):
+        say(
+            f"command: draws differ by their seed alone, and it has no {{seed}}; unless it reads {variable}, all draws "
+            f"of an arm are the same training"
+        )
 
 
 def _check_keys(config: Config, planned: Sequence[Run], runs: Mapping[str, Mapping[str, Any]]) -> None:
@@ -176,11 +202,11 @@ class _Work:
         self._sets: dict[str, Path | None] = {}
         self._failed = 0
 
-    def run(self, missing: Sequence[Run], total: int, devices: Sequence[str]) -> None:
+    def run(self, missing: Sequence[Run], total: int) -> None:
         """Do all that is missing of so many runs."""
-        ready = self._make_sets(missing)
+        ready = [run for run in self._make_sets(missing) if not self._found(run)]
         bar = self._bar(total, total - len(ready), "training", "run")
-        with contextlib.closing(runner.run(ready, devices, self._start)) as ended, bar as shown:
+        with contextlib.closing(runner.run(ready, self._config.devices, self._start)) as ended, bar as shown:
             for one in ended:
                 self._note(one)
                 if shown is not None:
@@ -206,6 +232,18 @@ class _Work:
             _free(transforms.model_of(path))
         return ready
 
+    def _found(self, run: Run) -> bool:
+        """Whether a training that ended well, and whose result could not be read then, can be read now."""
+        row = self._kept.runs.get(run.digest)
+        if row is None or not row.get("trained"):
+            return False
+        try:
+            found = self._read(run, row["device"])
+        except outcome.OutcomeError:
+            return False
+        self._kept.add(self._row(run, row["device"], row["seconds"]) | {"status": rows.DONE, **found})
+        return True
+
     def _bar(self, total: int, initial: int, what: str, unit: str) -> Any:
         if self._progress is None:
             return contextlib.nullcontext()
@@ -226,7 +264,7 @@ class _Work:
         try:
             found = self._read(run, ended.device)
         except outcome.OutcomeError as error:
-            self._fail(run, ended.device, ended.seconds, str(error), runner.tail(output))
+            self._fail(run, ended.device, ended.seconds, str(error), runner.tail(output), trained=True)
             return
         self._kept.add(self._row(run, ended.device, ended.seconds) | {"status": rows.DONE, **found})
 
@@ -241,11 +279,12 @@ class _Work:
             found["resampled"] = {"metric": metric.test, **dataclasses.asdict(resampled)}
         return found
 
-    def _fail(self, run: Run, device: str, seconds: float, reason: str, tail: str) -> None:
+    def _fail(self, run: Run, device: str, seconds: float, reason: str, tail: str, trained: bool = False) -> None:
         self._failed += 1
-        self._kept.add(self._row(run, device, seconds) | {"status": rows.FAILED, "reason": reason, "tail": tail})
-        said = f"\n{tail}" if tail else ""
-        self._report(f"{run.arm.name}, draw {run.draw} failed ({reason}); see {self._places.out(run) / OUTPUT}{said}")
+        failed = {"status": rows.FAILED, "reason": reason, "tail": tail, "trained": trained}
+        self._kept.add(self._row(run, device, seconds) | failed)
+        said = f"; see {self._places.out(run) / OUTPUT}\n{tail}" if tail else ""
+        self._report(f"{run.arm.name}, draw {run.draw} failed ({reason}){said}")
 
     def _row(self, run: Run, device: str, seconds: float) -> dict[str, Any]:
         return {

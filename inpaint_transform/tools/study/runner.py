@@ -97,6 +97,7 @@ def run(
 
 def _start(job: Job, device: str, command: Command) -> _Running[Job]:
     supervised = [sys.executable, "-I", str(Path(supervise.__file__)), command.line]
+    started = time.monotonic()
     with command.output.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - the user's own command
             supervised,
@@ -107,7 +108,7 @@ def _start(job: Job, device: str, command: Command) -> _Running[Job]:
             env=dict(command.environment),
             start_new_session=True,  # Ctrl-C is for the study, which ends its runs one after the other
         )
-    return _Running(job, device, process, Process.of(process.pid), time.monotonic())
+    return _Running(job, device, process, Process.of(process.pid), started)
 
 
 def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:

@@ -1,7 +1,7 @@
 """Runs one training command, and ends it with all that it has started once the study has ended, however that was.
 
 A program of its own, on the standard library alone, that the study starts as ``python supervise.py COMMAND``. Standard
-input is a pipe that only the study holds: when it closes it, or is killed, the command's whole session is ended.
+input is a pipe that only the study holds: when it closes it, or is killed, the command's process group is ended.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import sys
 import threading
 import time
 
-# For a training to end by itself after SIGTERM.
-GRACE_S = 3.0
+# For a training to end by itself after SIGTERM; torchrun gives its workers, which are not of its group, 30 seconds.
+GRACE_S = 35.0
 
 
 def main() -> None:

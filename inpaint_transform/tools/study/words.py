@@ -62,6 +62,9 @@ def _conclusions(study: Study) -> Iterator[str]:
                 f"{one.arm} gave the very numbers of {one.other} in every draw: does the command use its set, "
                 f"{{transform}} or {{args}}?"
             )
+    alike = [arm.name for arm in study.arms if arm.repeats]
+    if alike:
+        yield f"Every draw of {', '.join(alike)} gave the same number: does the command use {{seed}}?"
     for one in comparisons:
         if study.arm(one.arm).reference and one.differences:
             size = study.arm(one.arm).settings["n"] or "all"
@@ -109,6 +112,13 @@ def _state(study: Study) -> Iterator[str]:
         now = plan_of(study.header)
         changed = "; ".join(f"{key} {first[key]}, now {now[key]}" for key in now if first[key] != now[key])
         yield f"The plan was changed after it had begun ({changed}): a claim that was looked for is worth less."
+    if study.unused:
+        names = ", ".join(dict.fromkeys(row["arm"] for row in study.unused))
+        runs, were = ("run", "was") if len(study.unused) == 1 else ("runs", "were")
+        yield (
+            f"{count(len(study.unused)).capitalize()} finished {runs} of {names} {were} made with other settings and "
+            f"{were} not counted: a claim that was looked for is worth less."
+        )
     shown = [one for one in study.comparisons() if one.interval]
     without = [one.arm for one in shown if not one.over_pictures]
     if shown and not without:

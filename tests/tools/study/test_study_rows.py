@@ -28,6 +28,7 @@ def test_what_was_planned_first_is_kept(tmp_path: Path) -> None:
     """Fewer draws once there is a claim, or arms left out that have none, would leave no trace."""
     with rows.Rows(tmp_path) as kept:
         kept.begin(header("a", 10, nothing=True, painted=False, other=False))
+        kept.add(row(1))
         kept.begin(header("renamed", 10, nothing=True, painted=False, other=False))
         assert "first" not in kept.header
         kept.begin(header("a", 7, nothing=True, painted=False))
@@ -38,6 +39,14 @@ def test_what_was_planned_first_is_kept(tmp_path: Path) -> None:
             kept.begin(header("a", 8, nothing=True, painted=False))
     with rows.Rows(tmp_path) as kept:
         kept.begin(header("a", 10, nothing=True, painted=False, other=False))
+        assert "first" not in kept.header
+
+
+def test_what_was_planned_before_there_was_a_result_is_no_plan(tmp_path: Path) -> None:
+    with rows.Rows(tmp_path) as kept:
+        kept.begin(header("a", 10, nothing=True, painted=False))
+        kept.add(row(1, status="failed"))
+        kept.begin(header("a", 7, nothing=True, painted=False))
         assert "first" not in kept.header
 
 

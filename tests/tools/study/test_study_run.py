@@ -101,6 +101,56 @@ def test_a_metric_that_finished_runs_lack_is_named(tmp_path: Path) -> None:
         run_study(configuration(tmp_path, metric={"file": "{out}/metrics.json", "test": "test.other"}))
 
 
+def test_a_misspelt_metric_costs_no_training(tmp_path: Path) -> None:
+    training = f"open({str(tmp_path / 'starts')!r}, 'a').write('x'){TRAINING}"
+    told: list[object] = []
+    misspelt = {"file": "{out}/metrics.json", "test": "test.mAP"}
+    study = run_study(configuration(tmp_path, training, metric=misspelt), report=told.append)
+    assert study.finished == 0
+    assert "no finite number 'test.mAP'; it has" in str(told[0])
+    study = run_study(configuration(tmp_path, training), report=pytest.fail)
+    assert study.comparisons()[0].verdict == "better"
+    assert (tmp_path / "starts").read_text() == "x" * 12
+    # Nobody has seen a number before it was corrected.
+    assert not any("plan was changed" in one for one in study.words())
+
+
+def test_other_settings_until_an_arm_wins_are_told(tmp_path: Path) -> None:
+    for args in ("a", "b", "c"):
+        arms = {"nothing": {"baseline": True}, "better": {"args": args}}
+        study = run_study(configuration(tmp_path, arms=arms))
+    assert len(study.unused) == 12
+    assert any(one.startswith("Twelve finished runs of better were made with other") for one in study.words())
+    fewer = run_study(configuration(tmp_path, arms=arms, draws=5))
+    assert len(fewer.unused) == 10
+
+
+@pytest.mark.parametrize(
+    ("truth", "said"),
+    [
+        ("{}", "it has no images, annotations, categories"),
+        ("no", "not JSON"),
+        ('{"images": [1]}', "it has no annotations"),
+    ],
+)
+def test_boxes_of_test_pictures_are_looked_at_before_training(tmp_path: Path, truth: str, said: str) -> None:
+    path = tmp_path / "truth.json"
+    path.write_text(truth)
+    metric = {"test": "test.map", "images": "{out}/detections.json", "ground_truth": path}
+    with pytest.raises(ConfigError, match=rf"metric\.ground_truth=.*truth\.json.*{said}"):
+        run_study(configuration(tmp_path, metric=metric))
+    assert not (tmp_path / "study").exists()
+
+
+def test_a_command_that_lacks_the_seed_is_told(tmp_path: Path) -> None:
+    said: list[str] = []
+    run_study(configuration(tmp_path, command="exit 1", draws=1), say=said.append, report=lambda _: None)
+    assert said[0].startswith("command: draws differ by their seed alone, and it has no {seed}; unless it reads ")
+    said.clear()
+    run_study(configuration(tmp_path, draws=6), say=said.append, report=lambda _: None)
+    assert not any("{seed}" in one for one in said)
+
+
 def test_too_few_draws_are_told_before_training(tmp_path: Path) -> None:
     said: list[str] = []
     arms = {"nothing": {"baseline": True}, "better": None, "third": None}
@@ -286,8 +336,11 @@ def test_one_process_at_a_time_and_devices_must_be(tmp_path: Path) -> None:
         run_study(configuration(tmp_path))
     with pytest.raises(ConfigError, match=r"devices=\[\]: name at least one"):
         run_study(configuration(tmp_path), devices=[])
-    run_study(configuration(tmp_path, draws=1), devices=["z"])
-    assert {row["device"] for row in results(tmp_path / "study")} == {"z"}
+    for devices in (["z"], "cuda:0"):
+        run_study(configuration(tmp_path, draws=1, out=tmp_path / devices[0]), devices=devices)
+    assert {row["device"] for row in results(tmp_path / "z")} == {"z"}
+    # One device, not one for each letter.
+    assert {row["device"] for row in results(tmp_path / "c")} == {"cuda:0"}
 
 
 def test_few_draws_conclude_nothing_however_large_the_effect(tmp_path: Path) -> None:

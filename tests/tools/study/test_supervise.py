@@ -54,7 +54,7 @@ def test_a_command_ends_with_the_study_even_if_it_is_deaf(
 ) -> None:
     trap = "trap '' TERM; " if deaf else ""
     short = tmp_path / "supervise.py"  # with less grace
-    short.write_text(Path(supervise.__file__).read_text().replace("GRACE_S = 3.0", "GRACE_S = 0.3"))
+    short.write_text(Path(supervise.__file__).read_text().replace("GRACE_S = 35.0", "GRACE_S = 0.3"))
     monkeypatch.setattr(supervise, "__file__", str(short))
     process = start(f"{trap}sleep 600 & echo $! $$ > {tmp_path}/pids; wait; sleep 600")
     pids = [int(pid) for pid in wait_for(tmp_path / "pids").split()]

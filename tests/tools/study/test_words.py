@@ -93,6 +93,27 @@ def test_the_very_same_numbers_are_no_proof_of_anything() -> None:
     assert found.comparisons()[0].resolved is None
 
 
+def test_one_training_that_counts_as_many_proves_nothing() -> None:
+    """As where a command does not use the seed: that would be perfect power otherwise."""
+    found = study({"nothing": [0.4] * 7, "a": [0.5] * 7, "b": [0.38, 0.42, 0.39, 0.41, 0.4, 0.43, 0.37]})
+    said = found.words()
+    assert "Every draw of nothing, a gave the same number: does the command use {seed}?" in said
+    assert not any("a beats" in one for one in said)
+    assert [one.verdict for one in found.comparisons()] == ["draws are all alike", "not told apart"]
+    # One that always reaches the same is no proof of that.
+    assert study({"nothing": BASE, "a": [1.0] * 8}).comparisons()[0].verdict == "better"
+
+
+def test_trainings_that_count_no_more_are_told() -> None:
+    found = study({"nothing": BASE, "a": plus(0.03)})
+    assert not any("other settings" in one for one in found.words())
+    rows = tuple({"arm": "a", "draw": draw} for draw in range(3))
+    assert (
+        "Three finished runs of a were made with other settings and were not counted: a claim that was looked for is "
+        "worth less."
+    ) in replace(found, unused=rows).words()
+
+
 def test_a_claim_that_other_test_pictures_may_not_bear_out_says_so() -> None:
     resampled = {"nothing": [[0.4, 0.4]] * 8, "painted": [[0.35, 0.51]] * 8}
     [first, *_] = study({"nothing": BASE, "painted": plus(0.0302)}, resampled=resampled).words()
@@ -161,5 +182,6 @@ def test_numbers(value: float, signed: bool, text: str) -> None:
 
 
 def test_other_units_have_more_digits() -> None:
-    found = study({"nothing": [3.0] * 6, "a": [3.25] * 6})
+    values = [3.0, 3.5, 3.25, 3.75, 3.0, 4.0]
+    found = study({"nothing": values, "a": [value + 0.25 for value in values]})
     assert found.words()[0].startswith("a beats nothing by 0.250 (95 % interval 0.250 to 0.250), p = 0.031.")
