@@ -43,7 +43,7 @@ MARKS = "<!-- numbers: written by benchmarks.study.publish -->", "<!-- end of th
 
 
 def collect(out: Path, results: Path) -> list[Path]:
-    """Copy the rows of finished trainings, and what the study was.
+    """Copy the rows of finished trainings, those of other settings too, and what the study was.
 
     Args:
         out: Folder of the studies.
@@ -56,7 +56,7 @@ def collect(out: Path, results: Path) -> list[Path]:
     written = []
     for file in sorted(out.glob("*/results.jsonl")):
         header, rows = results_file.read(file)
-        kept = [_plain(row) for row in rows.values() if _is_used(header, row)]
+        kept = [_plain(row) for row in rows.values() if row["status"] == results_file.DONE or _is_used(header, row)]
         if not any(row["status"] == results_file.DONE for row in kept):
             continue
         target = results / f"{file.parent.name}.jsonl"

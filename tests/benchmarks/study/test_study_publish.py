@@ -85,11 +85,13 @@ def test_rows_are_copied_and_numbers_written(out: Path, tmp_path: Path) -> None:
     results = tmp_path / "repository"
     [file] = publish.collect(out, results)
     lines = [json.loads(line) for line in file.read_text().splitlines()]
-    assert len(lines) == 1 + 24
+    assert len(lines) == 1 + 24 + 1
     assert "/root" not in file.read_text()
     said = publish.numbers(results)
     assert "### main_bccd-20" in said
     assert "24 of 24 runs" in said
+    # A training of another program counts for nothing, and is told.
+    assert "One finished run of ours was made with other settings and was not counted" in said
     assert "Partial" not in said
     assert "| ours | 71.2 | 31.2 | 41.2 | 2.00 | RBC 2.00 | 1.5 |" in said
     assert "| 40.2 | 0.00 |  | 1.5 |" in said
