@@ -69,13 +69,15 @@ def plan(recipe: Recipe, scene: Scene, rng: random.Random, looks: LookDrawer | N
     if len(scene.boxes) > 0:
         objects = _Objects(recipe.spoken(scene.labels), scene, looks)
         return [objects.look(index, rng) for index in objects.draw(rng)]
-    if recipe.when_no_box == "skip":
+    labels = recipe.labels_without_box() if recipe.when_no_box == "random" else []
+    if not labels:
         return []
     rng = rng if looks is None else looks.region_rng(rng)
     region = selection.random_region(scene.height, scene.width, rng, recipe.min_box_size)
     if region is None:
         return []
-    label = recipe.label_without_box(rng)
+    # Nothing is drawn where there is no choice.
+    label = None if labels == [None] else rng.choice(labels)
     objects = _Objects(recipe, scene, looks)
     return [objects.look_of(region, label, lambda source: objects.edit_of(None, region, label, label, source), rng)]
 

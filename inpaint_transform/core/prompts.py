@@ -182,7 +182,10 @@ def draw(
             raise ValueError(f"the sample's slot {name!r} is {value!r}; give a string or a list with at least one")
     values = {**attributes, **slots}
     if callable(prompts):
-        return prompts(label, {name: _pick(value, rng) for name, value in values.items()}, rng)
+        said = prompts(label, {name: _pick(value, rng) for name, value in values.items()}, rng)
+        if not isinstance(said, str):
+            raise ValueError(f"prompts={prompts!r} returned {said!r} for label {label!r}; return a string")
+        return said
     template = _pick(templates_of(prompts, label, class_names), rng)
     filled = {}
     for slot in slots_of(template):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import random
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -69,12 +69,16 @@ class Recipe:
         self._check("box_p", _are_probabilities, "a probability in [0, 1], or {label: probability}")
         self._check("min_box_size", lambda pixels: pixels >= 0, "a number of pixels >= 0")
         self._check("area_range", _is_share_range, "(least, most) shares of the image in [0, 1]")
-        self._check("include_labels", lambda labels: not isinstance(labels, str), "a list of labels")
-        self._check("exclude_labels", lambda labels: not isinstance(labels, str), "a list of labels")
+        self._check(
+            "include_labels",
+            lambda labels: labels is None or (_is_list(labels) and len(labels) > 0),
+            "a list of at least one label, or None for all",
+        )
+        self._check("exclude_labels", _is_list, "a list of labels")
         self._check("truncated", lambda value: isinstance(value, bool), "True or False")
         self._check("match_border", lambda value: isinstance(value, bool), "True or False")
         self._check("prompt_key", lambda name: name is None or isinstance(name, str), "a name or None")
-        self._check("context", lambda factor: factor >= 1, "a factor >= 1")
+        self._check("context", lambda factor: 1 <= factor < math.inf, "a factor >= 1")
         self._check("strength", _is_strength, "a number in (0, 1] or (least, most)")
         self._check("shape", lambda name: name in SHAPES, f"one of {', '.join(SHAPES)}")
         self._check("mask_dilation", lambda share: 0 <= share <= 1, "a share of the box >= 0 and <= 1")
@@ -83,7 +87,7 @@ class Recipe:
         self._check("feather", lambda share: 0 <= share <= 0.5, "a share of the box in [0, 0.5]")
         self._check("when_no_box", lambda name: name in NO_BOX, f"one of {', '.join(NO_BOX)}")
         self._check("retries", lambda count: isinstance(count, int) and count >= 0, "a count >= 0")
-        if self.when_no_box == "random" and not self._labels_without_boxes() and self._prompts_need_label():
+        if self.when_no_box == "random" and not self._known_labels() and self._prompts_need_label():
             raise ValueError(
                 "when_no_box='random' paints where there is no label, but the prompts need {label}; give class_names, "
                 "prompts by label, or prompts without {label}"
@@ -98,8 +102,8 @@ class Recipe:
         if not fits:
             raise ValueError(f"{name}={value!r}: use {allowed}")
 
-    def _labels_without_boxes(self) -> list[Label]:
-        """The labels that a region without an annotation may get."""
+    def _known_labels(self) -> list[Label]:
+        """The labels that the settings bring, whatever samples have."""
         if isinstance(self.prompts, Mapping):
             return list(self.prompts)
         if isinstance(self.class_names, Mapping):
@@ -219,10 +223,21 @@ class Recipe:
             labels += [*self.relabel.targets, *self.relabel.labels()]
         return list(dict.fromkeys(noun(label, None, words=False) for label in labels))
 
-    def label_without_box(self, rng: random.Random) -> Label:
-        """Draw the label for a region of an image that has no boxes; None where the prompts need none."""
-        labels = self._labels_without_boxes()
-        return rng.choice(labels) if labels else None
+    def labels_without_box(self) -> list[Label]:
+        """What a region of an image that has no boxes may be painted as, one of them drawn.
+
+        Returns:
+            The labels that no setting leaves out; ``[None]`` where the prompts need none.
+        """
+        labels = self._known_labels()
+        if not labels:
+            return [None]
+        recipe = self.spoken(labels)
+        return [label for label in labels if recipe._wants(label)]
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Collection) and not isinstance(value, str | bytes)
 
 
 def _is_count_range(value: Any) -> bool:

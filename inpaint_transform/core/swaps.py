@@ -197,8 +197,12 @@ class Swap:
         Returns:
             The new label; a source's own label where nothing changes.
         """
-        options = self.options(label, box)
-        [target] = rng.choices(list(options), list(options.values()))
+        # In an order of their own: a file of settings may have sorted them.
+        options = sorted(
+            self.options(label, box).items(), key=lambda option: (type(option[0]).__name__, str(option[0]))
+        )
+        targets, weights = zip(*options, strict=True)
+        [target] = rng.choices(targets, weights)
         drawn: Label = target
         return drawn
 

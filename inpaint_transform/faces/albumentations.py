@@ -18,12 +18,14 @@ from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import Inpainter
 from inpaint_transform.faces.albumentations_hooks import Hooks, box_processor
 from inpaint_transform.faces.albumentations_sample import Sample
-from inpaint_transform.faces.arguments import arguments_of, holds_arrays, shown
+from inpaint_transform.faces.arguments import arguments_of, check_change, holds_arrays, shown
 from inpaint_transform.faces.editor import Editor
-from inpaint_transform.faces.edits import Edits
+from inpaint_transform.faces.edits import Edits, behind
 
 # Whoever configures all transforms of Albumentations alike hands them these.
 GEOMETRY = ("interpolation", "mask_interpolation", "border_mode", "fill", "fill_mask", "strict")
+# A.Compose overwrites seed in every transform with its own, and p is Albumentations' to use.
+MAY_CHANGE = ("seed", "p")
 
 
 class BBoxInpaint(Hooks, A.DualTransform):
@@ -47,7 +49,8 @@ class BBoxInpaint(Hooks, A.DualTransform):
             ``{"police car": ["1.jpg", "2.jpg"]}``. One is drawn for each edit, as a prompt is. For ``flux2-klein``, and
             Stable Diffusion 1 and SDXL with ``ModelSpec(ip_adapter=...)``. A transform that holds arrays does not
             serialise.
-        label_field (str | None): Which of ``BboxParams(label_fields=...)`` names the class. Default: the first.
+        label_field (str | None): Which of ``BboxParams(label_fields=...)`` names the class. Default: of several the one
+            with "label", "class" or "categor" in its name; where that is not one of them, the first, with a warning.
         class_names (dict | list | None): Class id to noun, for integer labels. A list names the ids from 0 on, and is
             one off for ids that begin at 1: for COCO's give ``{1: "person", 2: "bicycle", ...}``.
         prompt_key (str | None): Sample key with more slot values for this image, e.g. ``{"weather": "in fog"}``.
@@ -82,7 +85,7 @@ class BBoxInpaint(Hooks, A.DualTransform):
         match_border (bool): Shift the painted colours so that they continue the picture around the box, and make them
             as sharp and as grainy: a model loses detail, most where a window is larger than its working crop.
         when_no_box (str): What to do with an image without boxes: ``"skip"``, or ``"random"`` to repaint a random
-            square region.
+            square region, which gets no box: give prompts of what is no object of yours.
         retries (int): How often a rejected output (not finite, near constant, flagged) is painted again with another
             seed before the original pixels are kept.
         gate (Gate | callable | dict | list | None): Who judges what was painted, see ``inpaint_transform.gates``; what
@@ -198,9 +201,14 @@ class BBoxInpaint(Hooks, A.DualTransform):
         self.editor = editor
         # Serialisation reads every argument back from the attribute of its name.
         for name, value in self.editor.arguments.items():
-            # A.Compose overwrites seed in every transform with its own, and p is set.
-            if name not in ("seed", "p"):
-                setattr(self, name, value)
+            if name not in MAY_CHANGE:
+                super().__setattr__(name, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; arguments stay as they were given."""
+        if name not in MAY_CHANGE and "editor" in self.__dict__:
+            check_change(self, name, self.editor.arguments)
+        super().__setattr__(name, value)
 
     @property
     def inpainter(self) -> Inpainter:
@@ -237,8 +245,7 @@ class BBoxInpaint(Hooks, A.DualTransform):
     def _noted(self, data: dict[str, Any], noted: Edits) -> dict[str, Any]:
         """The sample with its edits, where it is to carry them."""
         key = self.editor.edits_key
-        # Another transform before this one may have left some.
-        return data if key is None else {**data, key: Edits([*data.get(key, ()), *noted])}
+        return data if key is None else {**data, key: behind(data, key, noted)}
 
     def _sample(self, data: Mapping[str, Any]) -> Sample:
         kinds = {key: self._additional_targets.get(key, key) for key in data if key in self._key2func}

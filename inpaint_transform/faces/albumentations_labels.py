@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from inpaint_transform.core.labels import Label, plain_label
+from inpaint_transform.core.user_warning import warn_user
 
 # float32 holds all whole numbers up to here.
 MAX_WHOLE = 2**24
+# What the name of a field has in it that says of which class a box is: labels, class_ids, category_id.
+_CLASS_WORDS = ("label", "class", "categor")
 
 
 class LabelColumns:
@@ -19,7 +22,7 @@ class LabelColumns:
 
     Args:
         processor: The ``BboxProcessor`` of the Compose; None without one, and then there are no fields.
-        field: Which of its label fields names the class; None for the first.
+        field: Which of its label fields names the class; None for the one whose name speaks of classes, or the first.
 
     Attributes:
         fields: The label fields, in the order of their columns.
@@ -34,7 +37,7 @@ class LabelColumns:
         self.fields: list[str] = [] if processor is None else list(processor.params.label_fields or ())
         if field is not None and field not in self.fields:
             raise ValueError(f"label_field={field!r} is not one of BboxParams(label_fields={self.fields})")
-        self.field = field or (self.fields[0] if self.fields else None)
+        self.field = field or _field_of_classes(self.fields)
 
     def read(self, rows: np.ndarray) -> list[Label] | None:
         """The labels of the rows; None where there is no label field, or no row.
@@ -96,6 +99,19 @@ class LabelColumns:
             metadata.dtype = np.promote_types(metadata.dtype, np.asarray(value).dtype)
         [code] = metadata.encoder.transform([value])
         return float(code)
+
+
+def _field_of_classes(fields: Sequence[str]) -> str | None:
+    """Which of several label fields names the class, where nobody has said it."""
+    named = [field for field in fields if any(word in field.lower() for word in _CLASS_WORDS)]
+    if len(fields) > 1 and len(named) != 1:
+        warn_user(
+            f"BboxParams has the label fields {list(fields)}, and {fields[0]!r} is taken for the class; if another one "
+            f"is, name it: label_field=...",
+            UserWarning,
+        )
+        return fields[0]
+    return named[0] if named else next(iter(fields), None)
 
 
 def _holds(dtype: np.dtype[Any] | None, value: Real) -> bool:

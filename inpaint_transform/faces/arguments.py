@@ -6,10 +6,11 @@ import contextlib
 import dataclasses
 import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from inpaint_transform.core.labels import plain_label
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.core.reuse import Reuse
@@ -101,12 +102,30 @@ def arguments_of(local_names: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in local_names.items() if name not in ("self", "__class__")}
 
 
+def check_change(face: object, name: str, arguments: Mapping[str, Any]) -> None:
+    """Refuse to change an argument of a face that is made: it would say one thing, and save it, and paint another.
+
+    Args:
+        face: The transform.
+        name: The attribute that is to be set.
+        arguments: Those that it was made with, less those that may change.
+
+    Raises:
+        AttributeError: It is one of them.
+    """
+    if name in arguments:
+        raise AttributeError(
+            f"{name} of a {type(face).__name__} does not change any more; make another transform: "
+            f"{type(face).__name__}(..., {name}=...)"
+        )
+
+
 def _plain(name: str, value: Any) -> Any:
     """An argument as JSON values where it has such; a function, or a gate that holds one, stays what it is."""
     if name in PAIRS and isinstance(value, list):
         return tuple(value)
-    if name in LISTS and isinstance(value, tuple | set | frozenset):
-        return list(value)
+    if name in LISTS and isinstance(value, Iterable) and not isinstance(value, str):
+        return [plain_label(one) for one in value]
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if name == "reference" and isinstance(value, Mapping):
@@ -145,6 +164,8 @@ def _check_own(stored: Mapping[str, Any]) -> None:
     check(
         "linked_fields", all(isinstance(field, Mapping | None) for field in fields), "{field: {label: value}} or None"
     )
+    taken = [stored[name] for name in ("log_key", "prompt_key") if stored[name] is not None]
+    check("edits_key", stored["edits_key"] not in ("", *taken), "a name of its own, such as 'inpainted', or None")
     check("log", isinstance(stored["log"], str | None), "a path or None")
     check("log_crops", isinstance(stored["log_crops"], bool), "True or False")
     for name, (other, consequence) in IDLE_WITHOUT.items():

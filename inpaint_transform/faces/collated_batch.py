@@ -11,9 +11,12 @@ import torch
 
 from inpaint_transform.core import boxes as pixel_boxes
 from inpaint_transform.core.edit import Edit
-from inpaint_transform.core.labels import Label
+from inpaint_transform.core.labels import Label, plain_label
 from inpaint_transform.core.plan import Scene
 from inpaint_transform.faces.editor import Editor
+
+# Grey, colour, colour with transparency: what is last instead of first is (H, W, C).
+CHANNELS = (1, 3, 4)
 
 _Images = TypeVar("_Images", torch.Tensor, list[torch.Tensor], tuple[torch.Tensor, ...])
 
@@ -104,7 +107,7 @@ class BatchInpaint:
     ) -> list[Edit]:
         transform = self.transform
         rows = np.asarray(corners.detach().cpu(), dtype=np.float64).reshape(-1, 4)
-        names = labels.tolist() if isinstance(labels, torch.Tensor) else labels
+        names = None if labels is None else _listed(labels)
         if names is not None and len(names) != len(rows):
             raise ValueError(f"labels[{number}] has {len(names)} labels for {len(rows)} boxes; give one label a box")
         # The torchvision face has no generator of its own.
@@ -145,13 +148,20 @@ def _check_batch(images: Any, boxes: Any, labels: Any) -> None:
         if not isinstance(image, torch.Tensor) or image.dtype not in (torch.uint8, torch.float32):
             kind = image.dtype if isinstance(image, torch.Tensor) else type(image).__name__
             raise TypeError(f"images[{number}] is {kind}; give uint8, or float32 in [0, 1], before normalising")
-        if image.ndim != 3:
+        if image.ndim != 3 or (image.shape[0] not in CHANNELS and image.shape[2] in CHANNELS):
             raise ValueError(f"images[{number}] has shape {tuple(image.shape)}; give (C, H, W)")
     for number, corners in enumerate(boxes):
         if not isinstance(corners, torch.Tensor):
             raise TypeError(f"boxes[{number}] is a {type(corners).__name__}; give an (N, 4) tensor of pixel corners")
         if corners.numel() and (corners.ndim != 2 or corners.shape[1] != 4):
             raise ValueError(f"boxes[{number}] has shape {tuple(corners.shape)}; give (N, 4): x0, y0, x1, y1 in pixels")
+        if corners.numel() and corners.max() <= 1:
+            raise ValueError(f"boxes[{number}] has no corner beyond 1; give pixels, not shares of the image")
+
+
+def _listed(labels: Any) -> list[Label]:
+    """Labels of a list, a tensor or an array as plain values."""
+    return [plain_label(label) for label in (labels.tolist() if hasattr(labels, "tolist") else labels)]
 
 
 def _to_numpy(image: torch.Tensor) -> np.ndarray:

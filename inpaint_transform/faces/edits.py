@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -32,6 +32,21 @@ def _collated(batch: list[Edits], *, collate_fn_map: Any = None) -> list[Edits]:
 
 
 default_collate_fn_map[Edits] = _collated
+
+
+def behind(sample: Mapping[Any, Any], key: str, edits: Edits) -> Edits:
+    """What a sample is to have under ``edits_key``: its new edits behind those of a transform before this one.
+
+    Raises:
+        ValueError: It has something else there.
+    """
+    before = sample.get(key, Edits())
+    # What was replayed from JSON is a plain list.
+    if not isinstance(before, list) or not all(isinstance(entry, Mapping) for entry in before):
+        raise ValueError(
+            f"edits_key={key!r}: the sample has that already, and it is a {type(before).__name__}; give another name"
+        )
+    return Edits([*before, *edits])
 
 
 def edits_of(image: np.ndarray | None, outcomes: Sequence[Outcome]) -> Edits:

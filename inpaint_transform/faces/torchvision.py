@@ -12,9 +12,9 @@ import torch
 from inpaint_transform.core.known_only import known_only
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import Inpainter
-from inpaint_transform.faces.arguments import arguments_of, shown
+from inpaint_transform.faces.arguments import arguments_of, check_change, shown
 from inpaint_transform.faces.editor import Editor
-from inpaint_transform.faces.edits import Edits
+from inpaint_transform.faces.edits import Edits, behind
 from inpaint_transform.faces.nested import containers, replaced
 from inpaint_transform.faces.torchvision_sample import Sample
 from inpaint_transform.faces.torchvision_types import v2
@@ -71,7 +71,8 @@ class BBoxInpaint(v2.Transform):
         stale: What becomes of masks and keypoints inside a repainted box.
         feather: Width of the blend at the edge, inside the box.
         match_border: Shift the painted colours to the picture around the box, and make them as sharp and grainy.
-        when_no_box: ``"skip"``, or ``"random"`` to repaint a random region.
+        when_no_box: ``"skip"``, or ``"random"`` to repaint a random region, which gets no box: give prompts of what
+            is no object of yours.
         retries: How often a rejected output is painted again.
         gate: Who judges what was painted.
         schedule: How ``p`` or ``box_p`` changes over the epochs.
@@ -172,6 +173,12 @@ class BBoxInpaint(v2.Transform):
         # Past nn.Module, which would register an argument that is a module, such as a labels_getter, as its own.
         self.__dict__.update(self.editor.arguments)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; arguments stay as they were given, but for ``p``."""
+        if name != "p" and "editor" in self.__dict__:
+            check_change(self, name, self.editor.arguments)
+        super().__setattr__(name, value)
+
     # Or torch.compile would follow the sample into the pipeline and compile that too, for minutes, to other pixels.
     @torch.compiler.disable  # type: ignore[untyped-decorator] # torch's own
     def forward(self, *inputs: Any) -> Any:
@@ -206,7 +213,7 @@ class BBoxInpaint(v2.Transform):
         if found is None:
             raise ValueError(f"edits_key={key!r} needs a dict in the sample, for instance (image, target)")
         changed = copy.copy(found)
-        changed[key] = Edits([*found.get(key, ()), *noted])  # type: ignore[index]
+        changed[key] = behind(found, key, noted)  # type: ignore[index]
         return changed if found is sample else replaced(sample, found, changed)
 
     @property

@@ -102,6 +102,11 @@ def test_a_random_region_gets_a_prompt() -> None:
         assert "{" not in edit.prompt
 
 
+def test_a_random_region_is_not_painted_where_every_class_is_left_out() -> None:
+    recipe = Recipe(when_no_box="random", class_names=["cat", "dog"], exclude_labels=["cat", "dog"])
+    assert plan(recipe, Scene(200, 300), random.Random(1)) == []
+
+
 # Edits that meet
 
 

@@ -151,8 +151,13 @@ def test_the_generator_decides_and_no_other(seed: int) -> None:
 
 def test_a_sample_without_labels_is_refused_only_where_the_prompt_needs_one() -> None:
     assert drawn("a photo", None) == "a photo"
-    with pytest.raises(ValueError, match=r"prompt needs \{label\}, but the sample has no labels; give BboxParams"):
+    with pytest.raises(ValueError, match=r"prompt needs \{label\}, but a box has the label None, or the sample has no"):
         drawn("a {label}", None)
+
+
+def test_a_function_must_give_a_string() -> None:
+    with pytest.raises(ValueError, match=r"returned 5 for label 'car'; return a string"):
+        drawn(lambda label, slots, rng: 5, "car")
 
 
 def test_an_unknown_label_is_named_with_the_known_ones() -> None:

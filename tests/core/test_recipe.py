@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 import pytest
@@ -51,9 +50,21 @@ def test_the_words_for_all_classes(fields: dict[str, Any], nouns: list[str]) -> 
 
 
 def test_a_region_without_a_box_gets_a_label_that_is_known() -> None:
-    drawn = {Recipe(class_names={3: "car", 5: "bus"}).label_without_box(random.Random(seed)) for seed in range(30)}
-    assert drawn == {3, 5}
-    assert Recipe().label_without_box(random.Random(0)) is None
+    assert Recipe(class_names={3: "car", 5: "bus"}).labels_without_box() == [3, 5]
+    assert Recipe().labels_without_box() == [None]
+
+
+@pytest.mark.parametrize(
+    ("fields", "labels"),
+    [
+        ({"exclude_labels": ["car"]}, [5]),
+        ({"include_labels": [5]}, [5]),
+        ({"box_p": {"bus": 0.5}}, [5]),
+        ({"include_labels": ["car"], "exclude_labels": [3]}, []),
+    ],
+)
+def test_a_region_without_a_box_is_no_class_that_is_left_out(fields: dict[str, Any], labels: list[int]) -> None:
+    assert Recipe(class_names={3: "car", 5: "bus"}, **fields).labels_without_box() == labels
 
 
 def test_a_random_region_needs_a_prompt_without_a_label_or_labels_to_draw() -> None:

@@ -26,6 +26,14 @@ def test_what_a_label_may_become(targets, expected):
     assert Swap(targets).options("a", SQUARE) == expected
 
 
+def test_a_draw_does_not_depend_on_the_order_of_the_settings():
+    """YAML sorts keys, and a transform that was saved and loaded draws what it drew."""
+    weights = {2: 1, 1: 2, "x": 3}
+    one, other = (Swap({0: dict(pairs)}) for pairs in (weights.items(), reversed(weights.items())))
+    for seed in range(50):
+        assert one.draw(0, SQUARE, random.Random(seed)) == other.draw(0, SQUARE, random.Random(seed))
+
+
 def test_weights_are_the_frequencies_of_the_draws():
     swap = Swap({1: {2: 1, 1: 3}})
     drawn = Counter(swap.draw(1, SQUARE, random.Random(seed)) for seed in range(4000))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from typing import Any
 
 import albumentations as A
@@ -54,6 +56,23 @@ def test_what_is_written_comes_back_from_the_compose(values: list[Any], array: b
     assert list(sample.given_back("labels")) == expected
 
 
+@pytest.mark.parametrize(
+    ("fields", "field"), [(["iscrowd", "category_id"], "category_id"), (["labels", "id"], "labels"), (["kind"], "kind")]
+)
+def test_of_several_fields_the_one_that_is_called_so_names_the_class(fields: list[str], field: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert Sample(**{name: [1, 2, 3] for name in fields}).columns().field == field
+
+
+@pytest.mark.parametrize("fields", [["kind", "size"], ["class_name", "category_id"]])
+def test_where_names_do_not_tell_the_class_it_is_said_which_field_is_taken(fields: list[str]) -> None:
+    said = rf"label fields {re.escape(repr(fields))}, and '{fields[0]}' is taken for the class; .*label_field="
+    with pytest.warns(UserWarning, match=said):
+        assert Sample(**{name: [1, 2, 3] for name in fields}).columns().field == fields[0]
+
+
+@pytest.mark.filterwarnings("ignore:BboxParams has the label fields")
 def test_the_first_field_names_the_class_unless_another_is_asked_for() -> None:
     sample = Sample(kind=["car", "bus", "car"], id=[3, 4, 5])
     assert sample.columns().field == "kind"

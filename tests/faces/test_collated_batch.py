@@ -55,6 +55,13 @@ def test_tiny_model_paints_a_batch():
     assert torch.equal(outside(painted[0], BOXES[0]), outside(images[0], BOXES[0]))
 
 
+def test_labels_may_be_arrays(inverting):
+    paint = BatchInpaint(BBoxInpaint(spec("arrays", serving="local"), class_names=["a", "b", "c"], p=1.0))
+    images = pictures(torch.uint8)
+    painted = paint(images, BOXES, [np.array([1]), np.zeros(0, int), [np.int64(2)]])
+    assert [torch.equal(old, new) for old, new in zip(images, painted, strict=True)] == [False, True, False]
+
+
 def test_each_image_is_decided_on_its_own(inverting):
     images = pictures(torch.uint8)[:1] * 40
     painted = painter("each", p=0.5)(images, BOXES[:1] * 40)
@@ -98,6 +105,14 @@ def test_errors_follow_the_transform(inverting):
         (torch.zeros(3, 3, 64, 64), BOXES, [[1, 2], [], [3]], ValueError, r"labels\[0\] has 2"),
         (torch.zeros(1, 3, 8, 8), [torch.zeros(2, 5)], None, ValueError, r"boxes\[0\]"),
         (torch.zeros(1, 3, 8, 8), [[[0, 0, 4, 4]]], None, TypeError, r"boxes\[0\]"),
+        (torch.zeros(3, 64, 64, 3), BOXES, None, ValueError, r"images\[0\] has shape \(64, 64, 3\); give \(C, H, W\)"),
+        (
+            torch.zeros(1, 3, 8, 8),
+            [torch.full((2, 4), 0.5)],
+            None,
+            ValueError,
+            r"boxes\[0\] has no corner beyond 1",
+        ),
     ],
 )
 def test_wrong_batches_are_named(images, boxes, labels, error, message):

@@ -58,6 +58,21 @@ def test_a_sample_without_edits_says_so(painter: Painter, p: float) -> None:
     assert all(isinstance(edits, Edits) for edits in found)
 
 
+@pytest.mark.parametrize("p", [0.0, 1.0])
+@pytest.mark.parametrize("key", ["file", "meta", "image", "bboxes"])
+def test_what_a_sample_has_already_is_not_overwritten(painter: Painter, key: str, p: float) -> None:
+    inpaint = BBoxInpaint(prompts="a thing", edits_key=key, p=p)
+    transform = A.Compose([inpaint], bbox_params=A.BboxParams("pascal_voc", label_fields=["labels"]))
+    with pytest.raises(ValueError, match=f"edits_key='{key}': the sample has that already, and it is a .*; give "):
+        transform(image=IMAGE, bboxes=BOXES, labels=["cat", "dog"], file="a.jpg", meta={"id": 3})
+
+
+def test_a_second_transform_adds_its_edits(painter: Painter) -> None:
+    paint = [BBoxInpaint(prompts="a thing", edits_key="inpainted", p=1.0) for _ in range(2)]
+    transform = A.Compose(paint, bbox_params=A.BboxParams("pascal_voc", label_fields=["labels"]))
+    assert len(call(transform)["inpainted"]) == 2
+
+
 def test_without_the_key_nothing_is_added(painter: Painter) -> None:
     inpaint = BBoxInpaint(prompts="a thing", p=1.0)
     transform = A.Compose([inpaint], bbox_params=A.BboxParams("pascal_voc", label_fields=["labels"]))

@@ -71,6 +71,15 @@ def low_share(
     return _share(counts, p) + why
 
 
+def tells(counts: Mapping[str, int]) -> bool:
+    """Whether so many edits were drawn that they tell how much a pool that is only read has; none of them soon does.
+
+    Args:
+        counts: What became of the edits of this process.
+    """
+    return counts.get("edits", 0) >= (MIN_EDITS if counts.get("hit", 0) else MIN_EDITS_FROZEN)
+
+
 def frozen_share(counts: Mapping[str, int], p: float, path: object, looks: int) -> str | None:
     """What to say where less than half of the edits that were drawn were found in a pool that is only read.
 
@@ -81,7 +90,7 @@ def frozen_share(counts: Mapping[str, int], p: float, path: object, looks: int) 
         looks: How many looks are in it.
     """
     edits, accepted = counts.get("edits", 0), counts.get("accepted", 0)
-    if edits < (MIN_EDITS if counts.get("hit", 0) else MIN_EDITS_FROZEN) or accepted * 2 >= edits:
+    if not tells(counts) or accepted * 2 >= edits:
         return None
     if (rejected := counts.get("rejected", 0)) > counts.get("cold", 0):
         return _share(counts, p) + f"{rejected} of {edits} looks were rejected; see stats() for the reasons"

@@ -299,7 +299,8 @@ class Pool:
             p: The probability that was asked for.
         """
         now = time.monotonic()
-        enough = self.reuse.frozen and not self._judged and self._own["edits"] >= hints.MIN_EDITS_FROZEN
+        # A worker may live no longer than an epoch, so the clock alone would come too late.
+        enough = self.reuse.frozen and not self._judged and hints.tells(self._own)
         if now < self._next_hint and not enough:
             return []
         self._judged = self._judged or enough

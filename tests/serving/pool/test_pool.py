@@ -224,3 +224,17 @@ def test_a_frozen_pool_is_not_touched(tmp_path: Path) -> None:
         once(frozen, seed)
     assert frozen.stats(1.0)["hit"] > 0
     assert (tmp_path / "data.mdb").read_bytes() == before
+
+
+def test_a_frozen_pool_that_lacks_most_looks_is_told_within_an_epoch(tmp_path: Path) -> None:
+    """Whose worker ends before the clock would ask again."""
+    once(make(tmp_path, variants=8), 0)
+    frozen = make(tmp_path, variants=8, frozen=True, wait=False)
+    told = []
+    for seed in range(120):
+        once(frozen, seed)
+        told += frozen.hints(0.5)
+    assert frozen.stats(0.5)["hit"] > 0
+    [(name, words)] = told
+    assert name == "effective"
+    assert "lacks the others" in words
