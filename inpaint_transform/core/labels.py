@@ -61,7 +61,7 @@ def noun(label: Label, class_names: ClassNames, words: bool = True) -> str:
     if class_names is None and not words:
         return str(label)
     if label is None:
-        raise ValueError(f"the prompt needs {{label}}, but a box has the label None, or {NO_LABELS}")
+        raise ValueError(f"the prompt needs {{label}}, but {NO_LABELS}")
     if class_names is None:
         if isinstance(label, int | float) and not isinstance(label, bool):
             raise ValueError(f"label {label!r} is a number; give class_names={{{label!r}: 'noun', ...}} to name it")

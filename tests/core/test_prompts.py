@@ -151,7 +151,7 @@ def test_the_generator_decides_and_no_other(seed: int) -> None:
 
 def test_a_sample_without_labels_is_refused_only_where_the_prompt_needs_one() -> None:
     assert drawn("a photo", None) == "a photo"
-    with pytest.raises(ValueError, match=r"prompt needs \{label\}, but a box has the label None, or the sample has no"):
+    with pytest.raises(ValueError, match=r"prompt needs \{label\}, but the sample has no labels; give BboxParams"):
         drawn("a {label}", None)
 
 

@@ -205,6 +205,7 @@ class Labelled(Flat):
         ({"relabel": {"cat": "dog"}, "linked_fields": {"id": {"cat": 1}}}, ["cat"], "no value for the label 'dog'"),
         ({"gate": ClipGate("tiny"), "prompts": "a thing"}, [3], "label 3 is a number"),
         ({}, [None], "the prompt needs {label}, but the sample has no labels"),
+        ({}, ["cat", None], "a box has the label None, and the prompt is by label; give each box one"),
         ({"prompts": {"cat": "a cat"}}, [None], "prompts are by label, but the sample has no labels"),
         ({"include_labels": ["cat"]}, [None], "include_labels chooses by label, but the sample has no labels"),
     ],
