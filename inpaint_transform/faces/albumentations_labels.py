@@ -103,7 +103,8 @@ class LabelColumns:
 
 def _field_of_classes(fields: Sequence[str]) -> str | None:
     """Which of several label fields names the class, where nobody has said it."""
-    named = [field for field in fields if any(word in field.lower() for word in _CLASS_WORDS)]
+    plainly = [field for field in fields if field.lower() in ("label", "labels")]
+    named = plainly or [field for field in fields if any(word in field.lower() for word in _CLASS_WORDS)]
     if len(fields) > 1 and len(named) != 1:
         warn_user(
             f"BboxParams has the label fields {list(fields)}, and {fields[0]!r} is taken for the class; if another one "

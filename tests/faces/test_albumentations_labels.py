@@ -57,7 +57,8 @@ def test_what_is_written_comes_back_from_the_compose(values: list[Any], array: b
 
 
 @pytest.mark.parametrize(
-    ("fields", "field"), [(["iscrowd", "category_id"], "category_id"), (["labels", "id"], "labels"), (["kind"], "kind")]
+    ("fields", "field"),
+    [(["iscrowd", "category_id"], "category_id"), (["category_id", "labels"], "labels"), (["kind"], "kind")],
 )
 def test_of_several_fields_the_one_that_is_called_so_names_the_class(fields: list[str], field: str) -> None:
     with warnings.catch_warnings():
