@@ -49,8 +49,9 @@ class BBoxInpaint(Hooks, A.DualTransform):
             ``{"police car": ["1.jpg", "2.jpg"]}``. One is drawn for each edit, as a prompt is. For ``flux2-klein``, and
             Stable Diffusion 1 and SDXL with ``ModelSpec(ip_adapter=...)``. A transform that holds arrays does not
             serialise.
-        label_field (str | None): Which of ``BboxParams(label_fields=...)`` names the class. Default: of several ``"labels"``,
-            or the one with "label", "class" or "categor" in its name; where that is not one, the first, with a warning.
+        label_field (str | None): Which of ``BboxParams(label_fields=...)`` names the class. Default: of several
+            ``"labels"``, or the one with "label", "class" or "categor" in its name; where that is not one, the first,
+            with a warning.
         class_names (dict | list | None): Class id to noun, for integer labels. A list names the ids from 0 on, and is
             one off for ids that begin at 1: for COCO's give ``{1: "person", 2: "bicycle", ...}``.
         prompt_key (str | None): Sample key with more slot values for this image, e.g. ``{"weather": "in fog"}``.
