@@ -163,8 +163,8 @@ class Recipe:
         for label in dict.fromkeys((None,) if labels is None else labels):
             if not recipe._wants(label):
                 continue
-            some = labels is not None and any(one is not None for one in labels)
-            if label is None and some and (isinstance(self.prompts, Mapping) or self._prompts_need_label()):
+            by_label = isinstance(self.prompts, Mapping) or self._prompts_need_label()
+            if label is None and by_label and any(one is not None for one in labels or ()):
                 raise ValueError("a box has the label None, and the prompt is by label; give each box one")
             targets[label] = [label] if recipe.relabel is None else [*recipe.relabel.targets_of(label)]
             for target in targets[label]:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from inpaint_transform.core.labels import Label, plain_label
-from inpaint_transform.core.user_warning import warn_user
 
 # float32 holds all whole numbers up to here.
 MAX_WHOLE = 2**24
@@ -27,6 +26,7 @@ class LabelColumns:
     Attributes:
         fields: The label fields, in the order of their columns.
         field: The field that names the class; None where there are none.
+        doubt: What to say where that is a guess; None where it is not.
 
     Raises:
         ValueError: There is no such field.
@@ -37,7 +37,14 @@ class LabelColumns:
         self.fields: list[str] = [] if processor is None else list(processor.params.label_fields or ())
         if field is not None and field not in self.fields:
             raise ValueError(f"label_field={field!r} is not one of BboxParams(label_fields={self.fields})")
-        self.field = field or _field_of_classes(self.fields)
+        candidates = [field] if field is not None else _fields_of_classes(self.fields)
+        self.field = next(iter(candidates), None)
+        self.doubt: str | None = None
+        if len(candidates) > 1:
+            self.doubt = (
+                f"BboxParams has the label fields {self.fields}, and {self.field!r} is taken for the class; if another "
+                f"one is, name it: label_field=..."
+            )
 
     def read(self, rows: np.ndarray) -> list[Label] | None:
         """The labels of the rows; None where there is no label field, or no row.
@@ -101,18 +108,11 @@ class LabelColumns:
         return float(code)
 
 
-def _field_of_classes(fields: Sequence[str]) -> str | None:
-    """Which of several label fields names the class, where nobody has said it."""
+def _fields_of_classes(fields: Sequence[str]) -> Sequence[str]:
+    """Which of several label fields may name the class, the likeliest first; one where their names tell."""
     plainly = [field for field in fields if field.lower() in ("label", "labels")]
     named = plainly or [field for field in fields if any(word in field.lower() for word in _CLASS_WORDS)]
-    if len(fields) > 1 and len(named) != 1:
-        warn_user(
-            f"BboxParams has the label fields {list(fields)}, and {fields[0]!r} is taken for the class; if another one "
-            f"is, name it: label_field=...",
-            UserWarning,
-        )
-        return fields[0]
-    return named[0] if named else next(iter(fields), None)
+    return named if len(named) == 1 else fields
 
 
 def _holds(dtype: np.dtype[Any] | None, value: Real) -> bool:

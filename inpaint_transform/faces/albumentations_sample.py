@@ -57,7 +57,10 @@ class Sample:
 
     @functools.cached_property
     def _labels(self) -> LabelColumns:
-        return LabelColumns(self._processor, self._editor.arguments["label_field"])
+        columns = LabelColumns(self._processor, self._editor.arguments["label_field"])
+        if columns.doubt is not None:
+            self._editor.tally.warn_once("label_field", columns.doubt)
+        return columns
 
     @functools.cached_property
     def _images(self) -> list[str]:

@@ -300,9 +300,8 @@ def _unused(header: Mapping[str, Any], runs: Mapping[str, Mapping[str, Any]]) ->
         if digest in used or row["status"] != rows.DONE or row["arm"] not in sizes:
             continue
         # More or fewer draws, other seeds and other pictures are told as a change of the plan.
-        if (row["seed"], row["n"]) == (header["seed"] + row["draw"], sizes[row["arm"]]) and row["draw"] < header[
-            "draws"
-        ]:
+        planned = header["seed"] + row["draw"], sizes[row["arm"]]
+        if row["draw"] < header["draws"] and (row["seed"], row["n"]) == planned:
             yield row
 
 
