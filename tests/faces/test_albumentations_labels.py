@@ -37,7 +37,8 @@ class Sample:
         return self.processor.postprocess(self.data)[field]
 
 
-names, numbers = st.text(max_size=8), st.integers(-MAX_WHOLE, MAX_WHOLE)
+# A Compose loses the zeros that a text ends in, with or without this transform, as any array of strings does.
+names, numbers = st.text(max_size=8).map(lambda text: text.rstrip("\0")), st.integers(-MAX_WHOLE, MAX_WHOLE)
 
 
 @settings(deadline=None, max_examples=60)
@@ -47,9 +48,6 @@ def test_what_is_written_comes_back_from_the_compose(values: list[Any], array: b
     sample = Sample(labels=np.array(labels) if array else labels)
     columns = sample.columns()
     assert columns.read(sample.rows) == labels
-    # An array of strings forgets what they end in.
-    if array and isinstance(new, str):
-        new = str(np.array([new])[0])
     columns.write(sample.rows, "labels", {1: new})
     expected = [labels[0], new, labels[2]]
     assert columns.read(sample.rows) == expected
