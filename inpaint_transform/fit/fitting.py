@@ -81,7 +81,8 @@ def fit(
         turnable: Classes without an upright position, which are turned by quarters in training.
         shares: How often a class is drawn against the others; 1 where it is not named.
         rank: Of the LoRA, >= 1. Default 16.
-        steps: Steps of the denoiser in all. Default 4000 of a small model, 20,000 from nothing, 800 of a LoRA.
+        steps: Steps of the denoiser in all. Default 4000 of a small model, 20,000 from nothing, 800 of a LoRA. With 0
+            a small base keeps its denoiser, and the decoder alone is trained.
         batch: Examples a step. Default 16, 32 and 4.
         crops: Examples that are drawn and encoded, once. Default: by the number of boxes.
         rate: Learning rate of the denoiser, in (0, 1). Default 4e-4, of a LoRA 1e-4.
@@ -134,6 +135,8 @@ def fit(
     )
     where = choose_device(device)
     pipeline, unknown = _pipeline(chosen, architecture, captions, seed, device)
+    if unknown and not plan.steps:
+        raise ValueError(f"steps=0: the base does not know {', '.join(unknown)}; only the denoiser's steps teach words")
     cell = int(pipeline.vae_scale_factor)
     own = (chosen.spec and not chosen.whole and chosen.spec.size) or pipeline.unet.config.sample_size * cell
     side = _side(size or own, cell, pipeline.unet)

@@ -23,7 +23,7 @@ class Plan:
 
     Attributes:
         kind: ``"small"`` or ``"nothing"`` for all weights of a small model, ``"LoRA"``.
-        steps: Steps of the denoiser.
+        steps: Steps of the denoiser; 0 leaves a small model's as it is.
         batch: Examples a step.
         crops: Examples that are drawn and encoded.
         rank: Of the LoRA.
@@ -50,12 +50,12 @@ class Plan:
     crops_of_autoencoder: int = MAX_PIXEL_CROPS
 
     def __post_init__(self) -> None:
-        for field in ("steps", "batch", "crops", "rank", "every"):
-            if not isinstance(getattr(self, field), int) or getattr(self, field) < 1:
-                raise ValueError(f"{field}={getattr(self, field)!r}: use a whole number of at least 1")
-        for field in ("steps_of_autoencoder", "steps_of_decoder"):
-            if not isinstance(getattr(self, field), int) or getattr(self, field) < 0:
-                raise ValueError(f"{field}={getattr(self, field)!r}: use a whole number of at least 0")
+        # A small model's decoder may be trained alone: one step of Adam already moves every weight by the whole rate.
+        least = {"steps": 0 if self.kind == "small" else 1, "steps_of_autoencoder": 0, "steps_of_decoder": 0}
+        for field in ("steps", "batch", "crops", "rank", "every", "steps_of_autoencoder", "steps_of_decoder"):
+            value, lowest = getattr(self, field), least.get(field, 1)
+            if not isinstance(value, int) or value < lowest:
+                raise ValueError(f"{field}={value!r}: use a whole number of at least {lowest}")
         if self.rate is not None and not 0 < self.rate < 1:
             raise ValueError(f"rate={self.rate!r}: use a learning rate in (0, 1), or None for the default")
 

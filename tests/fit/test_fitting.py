@@ -15,6 +15,7 @@ from typing import Any
 import diffusers
 import pytest
 import torch
+from safetensors.torch import load_file
 from test_full import NOTHING
 
 from inpaint_transform.fit import Sample, fit, fitting
@@ -225,3 +226,22 @@ def test_importing_it_makes_no_noise() -> None:
     code = "from inpaint_transform.fit import fit"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_the_decoder_alone_is_trained_on(samples: list[Sample], tmp_path: Path) -> None:
+    settings = {**NOTHING, "steps_of_autoencoder": 1, "steps_of_decoder": 1}
+    fit(samples, out=tmp_path / "base", steps=1, **settings)
+    alone: dict[str, Any] = {**settings, "base": str(tmp_path / "base"), "steps": 0, "steps_of_autoencoder": 0}
+    card = fit(samples, out=tmp_path / "on", **{**alone, "steps_of_decoder": 3})
+    assert [name for name, stage in card["training"].items() if stage["steps"]] == ["decoder"]
+    base, on = (
+        {part: load_file(next((tmp_path / run / part).glob("*.safetensors"))) for part in WEIGHTS}
+        for run in ("base", "on")
+    )
+    for part in ("unet", "text_encoder"):
+        assert all(torch.equal(value, on[part][name]) for name, value in base[part].items())
+    changed = {name for name, value in base["vae"].items() if not torch.equal(value, on["vae"][name])}
+    assert changed
+    assert all(name.startswith(("decoder.", "post_quant_conv.")) for name in changed)
+    with pytest.raises(ValueError, match="steps=0: the base does not know zeppelin"):
+        fit(samples, out=tmp_path / "new", **{**alone, "prompts": {"disc": "a zeppelin", "square": "a square"}})

@@ -31,3 +31,9 @@ def test_numbers_out_of_range(wanted: dict[str, float]) -> None:
     [name] = wanted
     with pytest.raises(ValueError, match=f"{name}="):
         make_plan("LoRA", 10, **wanted)
+
+
+def test_a_small_model_may_keep_its_denoiser() -> None:
+    assert make_plan("small", 10, steps=0).steps == 0
+    with pytest.raises(ValueError, match="steps=0"):
+        make_plan("nothing", 10, steps=0)

@@ -64,7 +64,10 @@ def fit(
         typer.Option("--turnable", metavar="LABEL", help="A class without an upright position. Repeatable."),
     ] = None,
     rank: Annotated[int | None, typer.Option(min=1, help="Rank of the LoRA. Default: 16.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Training steps. Default: by the base.")] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=0, help="Training steps; 0: of a small model the decoder alone. Default: by the base."),
+    ] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Examples a step. Default: by the base.")] = None,
     crops: Annotated[int | None, typer.Option(min=1, help="Examples to draw. Default: by the number of boxes.")] = None,
     rate: Annotated[float | None, typer.Option(min=0, help="Learning rate. Default: by the base.")] = None,
