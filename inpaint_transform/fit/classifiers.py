@@ -19,6 +19,9 @@ READER_SIZE = 32
 CRITIC_SIZE = 64
 STEPS = 600
 BATCH = 48
+RATE = 2e-3
+# The share of the steps, at the end, in which the rate falls to nothing.
+FALLING = 0.5
 # How far the corners of a box move in training, over its sides.
 JITTER = 0.06
 
@@ -116,8 +119,11 @@ def _trained(
 ) -> nn.Module:
     with seeded(seed):
         reader = build(classes)
-    optimizer = torch.optim.AdamW(reader.parameters(), 2e-3, weight_decay=0.01)
-    for _ in range(steps):
+    optimizer = torch.optim.AdamW(reader.parameters(), RATE, weight_decay=0.01)
+    for step in range(steps):
+        # A rate that stays high ends on a good or a bad step by chance, and so would the measure.
+        for group in optimizer.param_groups:
+            group["lr"] = RATE * min(1.0, (steps - step) / (FALLING * steps))
         pictures, targets = batch()
         loss = nn.functional.cross_entropy(reader(to_pixels(np.stack(pictures))), torch.from_numpy(targets))
         optimizer.zero_grad()
