@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the model and its checkpoints")
     parser.add_argument("--from", dest="base", metavar="FOLDER", help="a model to go on from, of any working size")
     parser.add_argument("--size", type=int, help="working size")
-    parser.add_argument("--steps", type=int, help="of the denoiser; 0 trains the decoder alone")
+    parser.add_argument("--steps", type=int, help="of the denoiser; 0 keeps it")
     parser.add_argument("--batch", type=int)
     parser.add_argument("--rate", type=float, help="learning rate of the denoiser")
     parser.add_argument("--crops", type=int)

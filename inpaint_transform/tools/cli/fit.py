@@ -66,7 +66,7 @@ def fit(
     rank: Annotated[int | None, typer.Option(min=1, help="Rank of the LoRA. Default: 16.")] = None,
     steps: Annotated[
         int | None,
-        typer.Option(min=0, help="Training steps; 0: of a small model the decoder alone. Default: by the base."),
+        typer.Option(min=0, help="Training steps; 0 keeps a small model's denoiser. Default: by the base."),
     ] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Examples a step. Default: by the base.")] = None,
     crops: Annotated[int | None, typer.Option(min=1, help="Examples to draw. Default: by the number of boxes.")] = None,
