@@ -149,7 +149,8 @@ def fit(
     if not plan.steps and teacher is None and plan.steps_of_autoencoder:
         raise ValueError(
             f"steps=0 keeps the denoiser, and steps_of_autoencoder={plan.steps_of_autoencoder} would change the "
-            f"latents that it knows; give steps_of_autoencoder=0 too, which leaves the decoder to be trained"
+            f"latents that it knows; give steps_of_autoencoder=0 (--autoencoder-steps 0) too, which leaves the "
+            f"decoder to be trained"
         )
     learnt = set(read_card(Path(chosen.spec.id)).get("pictures", ())) if chosen.spec else set()
     start = card.make(base, chosen.whole, side, trained, kept, licence, command, {**vars(plan)}, learnt)
