@@ -21,7 +21,6 @@ from benchmarks.tiny import data
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.fit import classifiers, finder, fit
-from inpaint_transform.fit.architecture import GUIDANCE_SCALE, STEPS
 from inpaint_transform.fit.evaluate import EDITS
 from inpaint_transform.fit.pictures import MIN_SIDE
 from inpaint_transform.fit.sheets import edit_sheet
@@ -66,9 +65,7 @@ def main() -> None:
     )
     # Of a run that goes on where it was broken off less than it took: the card has the time of its training.
     taken = round(time.monotonic() - begun)
-    spec = ModelSpec(
-        str(arguments.out), size=card["size"], steps=STEPS, guidance_scale=GUIDANCE_SCALE, device="cpu", serving="local"
-    )
+    spec = ModelSpec(str(arguments.out), size=card["size"], **card["paints"], device="cpu", serving="local")
     recipe = Recipe(prompts=prompts, min_box_size=MIN_SIDE)
     picture = edit_sheet(connect(spec), held_out, recipe, labels, ROWS)
     path = report.write("fit", {**card, "seconds_of_this_call": taken, "threads": arguments.threads})

@@ -7,11 +7,10 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionInpaintPipeline, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDIMScheduler, LCMScheduler, StableDiffusionInpaintPipeline, UNet2DConditionModel
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from inpaint_transform.core.presets import PRESET_FIELDS
 from inpaint_transform.fit.seeded import seeded
 from inpaint_transform.fit.vocabulary import new_tokenizer, with_words
 
@@ -27,9 +26,9 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 LATENT_CHANNELS = 4
 # Side of the latents for which Stable Diffusion's betas suit such small models.
 USUAL_CELLS = 16
-# How a small model paints best: as the embedded one does.
-STEPS: int = PRESET_FIELDS["tiny"]["steps"]
-GUIDANCE_SCALE: float = PRESET_FIELDS["tiny"]["guidance_scale"]
+# How a small model paints best: one that only takes noise away, and one that has met a critic (``adversary``).
+STEPS, GUIDANCE_SCALE = 10, 2.0
+FEW_STEPS = 4
 
 
 def build(name: str, texts: Iterable[str], seed: int) -> Any:
@@ -185,6 +184,23 @@ def _text_encoder(tokenizer: Any, width: int) -> CLIPTextModel:
             pad_token_id=tokenizer.pad_token_id,
         )
     )
+
+
+def few_steps(scheduler: Any) -> LCMScheduler:
+    """The scheduler of a denoiser that guesses whole objects: ``FEW_STEPS`` steps, each from the guess before."""
+    return LCMScheduler.from_config(scheduler.config, original_inference_steps=50)
+
+
+def many_steps(scheduler: Any) -> Any:
+    """The scheduler of a denoiser that takes noise away, under the same noise."""
+    return DDIMScheduler.from_config(scheduler.config) if isinstance(scheduler, LCMScheduler) else scheduler
+
+
+def usual(pipeline: Any) -> dict[str, Any]:
+    """With which steps and guidance a small pipeline paints best, as fields of a ``ModelSpec``."""
+    if isinstance(pipeline.scheduler, LCMScheduler):
+        return {"steps": FEW_STEPS, "guidance_scale": 1.0}
+    return {"steps": STEPS, "guidance_scale": GUIDANCE_SCALE}
 
 
 def new_scheduler(cells: int) -> DDIMScheduler:

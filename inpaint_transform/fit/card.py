@@ -10,7 +10,6 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from inpaint_transform.fit.architecture import GUIDANCE_SCALE, STEPS
 from inpaint_transform.fit.bases import CARD
 from inpaint_transform.fit.pictures import Sample, content, count_labels, digest
 
@@ -61,15 +60,30 @@ def make(
 
 
 def finish(
-    card: dict[str, Any], steps: dict[str, Any], seconds: float, said: Sequence[str], numbers: dict[str, Any] | None
+    card: dict[str, Any],
+    steps: dict[str, Any],
+    seconds: float,
+    said: Sequence[str],
+    paints: dict[str, Any],
+    numbers: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """The card with what came of it: steps and losses of each stage, time, warnings and measurements."""
+    """The card with what came of it.
+
+    Args:
+        card: What ``make`` gave.
+        steps: Steps and losses of each stage.
+        seconds: How long it took.
+        said: Warnings.
+        paints: Fields of a ``ModelSpec`` with which it paints best, beside its size.
+        numbers: Measurements, if there are any.
+    """
     return {
         **card,
         "date": datetime.date.today().isoformat(),
         "training": steps,
         "seconds": round(seconds),
         "warnings": list(said),
+        "paints": paints,
         "evaluation": numbers,
     }
 
@@ -79,8 +93,9 @@ def write(card: dict[str, Any], folder: Path) -> None:
     (folder / CARD).write_text(json.dumps(card, indent=2) + "\n", "utf-8")
     data = card["data"]
     boxes = ", ".join(f"{label} {count}" for label, count in data["train"]["boxes"].items())
+    paints = ", ".join(f"{name}={value:g}" for name, value in card["paints"].items())
     use = (
-        f'ModelSpec("{folder.name}", size={card["size"]}, steps={STEPS}, guidance_scale={GUIDANCE_SCALE:g})'
+        f'ModelSpec("{folder.name}", size={card["size"]}, {paints})'
         if card["weights"] == "all"
         else f'ModelSpec("{card["base"]}", lora="{folder.name}", size={card["size"]})'
     )

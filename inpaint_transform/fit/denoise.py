@@ -95,6 +95,18 @@ class Schedule:
         error = (output - target) ** 2 * (WEIGHT_OUTSIDE + (1 - WEIGHT_OUTSIDE) * hole) * weight
         return error.mean()
 
+    def clean(self, noisy: torch.Tensor, output: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
+        """What a denoiser takes for the clean latents.
+
+        Args:
+            noisy: ``(B, C, h, w)`` latents.
+            output: What it predicts of them.
+            alpha: How much is left of the clean ones, broadcastable.
+        """
+        if self.prediction == "epsilon":
+            return (noisy - (1 - alpha).sqrt() * output) / alpha.sqrt()
+        return alpha.sqrt() * noisy - (1 - alpha).sqrt() * output if self.prediction == "v_prediction" else output
+
 
 def step_loss(
     schedule: Schedule,

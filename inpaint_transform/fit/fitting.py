@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import time
@@ -19,6 +20,7 @@ from inpaint_transform.core.prompts import Prompts
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.fit import architecture as architectures
 from inpaint_transform.fit import autoencoder, card, caveats, full, lora, summary
+from inpaint_transform.fit.adversary import Features
 from inpaint_transform.fit.bases import Base, check_prompts, choose_device, find_base, load, quiet, read_card, release
 from inpaint_transform.fit.captions import BACKGROUND, TEMPLATES, Captions
 from inpaint_transform.fit.display import Display
@@ -56,6 +58,8 @@ def fit(
     every: int | None = None,
     steps_of_autoencoder: int | None = None,
     steps_of_decoder: int | None = None,
+    steps_of_adversary: int | None = None,
+    features: Features | None = None,
     size: int | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -89,6 +93,11 @@ def fit(
         every: Steps between checkpoints. Default 100.
         steps_of_autoencoder: Steps of a small model's autoencoder. Default 1,000, from nothing 12,000.
         steps_of_decoder: Steps of its decoder against a critic, which makes it sharp. Default 1000 and 4000.
+        steps_of_adversary: Steps of a small model's denoiser against a critic, after which it paints in four steps
+            and finishes its objects. Default 0; wants ``features``.
+        features: With which that critic sees: a frozen network that knows pictures in general, such as one trained on
+            ImageNet, on the device of the training. It gets ``(B, 3, H, W)`` float in [-1, 1] and gives feature maps
+            ``(B, C, h, w)``, each half as large as the one before.
         size: Side of the working crop in pixels. Default: the base's own, or the architecture's. Twice that of a
             small base (or four times, and so on) leaves the latents their size: the autoencoder gets another level, and
             painting takes little longer.
@@ -132,7 +141,13 @@ def fit(
         seed=seed,
         steps_of_autoencoder=steps_of_autoencoder,
         steps_of_decoder=steps_of_decoder,
+        steps_of_adversary=steps_of_adversary,
     )
+    if plan.steps_of_adversary and (features is None or not chosen.whole):
+        raise ValueError(
+            f"steps_of_adversary={plan.steps_of_adversary}: "
+            + ("give features too, a network that the critic sees with" if chosen.whole else "a LoRA has none; use 0")
+        )
     where = choose_device(device)
     pipeline, unknown = _pipeline(chosen, architecture, captions, seed, device)
     if unknown and not plan.steps:
@@ -177,12 +192,11 @@ def fit(
 
     pipeline.to(where)
     recipe = Recipe(prompts=captions.by_label, min_box_size=MIN_SIDE)
-    run = Display(
-        pipeline, chosen, PipelineInpainter(pipeline, side, cell, _guidance(chosen)), recipe, labels, out, progress
-    )
+    paints = functools.partial(_paints, chosen, pipeline)
+    run = Display(pipeline, chosen, PipelineInpainter(pipeline, side, cell, paints), recipe, labels, out, progress)
     begun = time.monotonic()
     training = (
-        full.train(pipeline, drawn, unseen, captions, plan, work, progress, teacher)
+        full.train(pipeline, drawn, unseen, captions, plan, work, progress, teacher, features)
         if chosen.whole
         else lora.train(pipeline, drawn, unseen, captions, plan, work, progress)
     )
@@ -193,18 +207,19 @@ def fit(
         _save(pipeline, chosen, out)
     stages = _stages(work, plan)
     seconds = sum(stage.pop("seconds") for stage in stages.values()) if stages else time.monotonic() - begun
-    result = card.finish(start, stages, seconds, said, None)
+    best = paints() if chosen.whole else {}
+    result = card.finish(start, stages, seconds, said, best, None)
     # Before the evaluation, which may be broken off: weights without a card are taken for a model of another kind.
     card.write(result, out)
-    spec = _result(chosen, out, side, device)
+    spec = _result(chosen, out, {"size": side, "device": device, **best})
     found = None
     if edits and usable:
         vae = pipeline.vae.float().to(where)
-        del run, pipeline, teacher, training
+        del run, paints, pipeline, teacher, training
         release(where)
         found = _evaluate(spec, trained, of_labels(kept, labels), recipe, edits, seed, vae, progress)
         said += caveats.after(found.numbers)
-        result = card.finish(start, stages, seconds, said, found.numbers)
+        result = card.finish(start, stages, seconds, said, best, found.numbers)
         card.write(result, out)
     summary.write(result, found.shown if found else [], stages, out / "page.html")
     return result
@@ -282,11 +297,12 @@ def _psnr(vae: Any, crops: Crops) -> float:
     return autoencoder.psnr(images, np.stack(back))
 
 
-def _guidance(base: Base) -> float:
+def _paints(base: Base, pipeline: Any) -> dict[str, Any]:
+    """With which steps and guidance sheets are painted."""
     if base.whole:
-        return architectures.GUIDANCE_SCALE
+        return architectures.usual(pipeline)
     given = base.spec.guidance_scale if base.spec else None
-    return 7.5 if given is None else given
+    return {"steps": architectures.STEPS, "guidance_scale": 7.5 if given is None else given}
 
 
 def _save(pipeline: Any, base: Base, out: Path) -> None:
@@ -296,13 +312,11 @@ def _save(pipeline: Any, base: Base, out: Path) -> None:
         lora.save(pipeline, out)
 
 
-def _result(base: Base, out: Path, side: int, device: str) -> ModelSpec:
+def _result(base: Base, out: Path, own: dict[str, Any]) -> ModelSpec:
     """What was made, as anybody else would load it."""
-    own: dict[str, Any] = {"size": side, "device": device, "serving": "local"}
     if base.whole or base.spec is None:
-        steps, guidance = architectures.STEPS, architectures.GUIDANCE_SCALE
-        return ModelSpec(str(out), steps=steps, guidance_scale=guidance, **own)
-    return ModelSpec(**{**base.spec.to_dict(), "lora": str(out), **own})
+        return ModelSpec(str(out), serving="local", **own)
+    return ModelSpec(**{**base.spec.to_dict(), "lora": str(out), "serving": "local", **own})
 
 
 def _evaluate(

@@ -1,4 +1,4 @@
-"""All weights of a small model: its autoencoder, then denoiser and text encoder on cached latents, then the decoder."""
+"""All weights of a small model: its autoencoder, denoiser and text encoder on cached latents, critics at the end."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
-from inpaint_transform.fit import autoencoder
-from inpaint_transform.fit.architecture import GUIDANCE_SCALE, STEPS
+from inpaint_transform.fit import adversary, autoencoder
+from inpaint_transform.fit.architecture import many_steps, usual
 from inpaint_transform.fit.bases import quiet
 from inpaint_transform.fit.captions import Captions
 from inpaint_transform.fit.denoise import (
@@ -51,6 +51,7 @@ def train(
     work: Path,
     progress: bool,
     teacher: Any | None = None,
+    features: adversary.Features | None = None,
 ) -> Iterator[tuple[str, int, Progress]]:
     """Train a pipeline in place; it holds the best average when the iterator ends.
 
@@ -63,6 +64,7 @@ def train(
         work: Where checkpoints and caches are kept.
         progress: Whether to show bars while crops are cut and encoded.
         teacher: The autoencoder that the pipeline had before it grew, whose latents the denoiser knows.
+        features: A frozen network that a critic of the denoiser sees with.
 
     Yields:
         After each step: what is trained, its steps in all, and where it stands.
@@ -85,6 +87,8 @@ def train(
         kept = held_out and cache_latents(vae, held_out, HELD_OUT_COUNT, plan.seed + 4, work / "unseen.pt", progress)
     models: dict[str, torch.nn.Module] = {"unet": pipeline.unet, "text_encoder": pipeline.text_encoder}
     parameters = {f"{part}.{name}": value for part, model in models.items() for name, value in model.named_parameters()}
+    if plan.steps:
+        pipeline.scheduler = many_steps(pipeline.scheduler)
     schedule, predict, device = Schedule(pipeline.scheduler), _predict(pipeline), vae.device
     training = Training(work / "denoiser.pt", parameters, plan.rate or RATE)
     loss = step_loss(schedule, predict, latents, captions, plan.batch, plan.seed, device)
@@ -92,9 +96,14 @@ def train(
     for step in training.run(plan.steps, loss, measured, plan.every, PATIENCE):
         yield "denoiser", plan.steps, step
     training.finish()
+    # What follows a denoiser that is trained further begins anew.
+    after = str(training.step)
+    if features is not None and plan.steps_of_adversary:
+        steps, path = plan.steps_of_adversary, work / f"adversary-{after}.pt"
+        for step in adversary.train(pipeline, predict, latents, captions, features, plan, path):
+            yield "adversary", steps, step
+        after += f"-{steps}"
     if plan.steps_of_decoder:
-        # Of a denoiser that is trained further, a decoder learns anew.
-        after = training.step
         path = work / f"painted-{after}.pt"
         painted = _painted(pipeline, crops.size, latents, captions, plan.seed, path, progress)
         steps, path = plan.steps_of_decoder, work / f"decoder-{after}.pt"
@@ -110,7 +119,7 @@ def _painted(
     if path.exists():
         kept = torch.load(path, weights_only=True)
         return autoencoder.Painted(kept["latents"], kept["coarse"])
-    rng, device = random.Random(seed), pipeline.vae.device  # noqa: S311 - captions
+    rng, device, paints = random.Random(seed), pipeline.vae.device, usual(pipeline)  # noqa: S311 - captions
     found = []
     rows = torch.arange(min(MAX_PAINTED, len(latents.labels))).split(_PAINTED_AT_ONCE)
     for chosen in tqdm(rows, "painting", unit="batch", disable=None if progress else True):
@@ -124,8 +133,8 @@ def _painted(
                 height=size,
                 width=size,
                 strength=1.0,
-                num_inference_steps=STEPS,
-                guidance_scale=GUIDANCE_SCALE,
+                num_inference_steps=paints["steps"],
+                guidance_scale=paints["guidance_scale"],
                 generator=[torch.Generator().manual_seed(row) for row in chosen.tolist()],
                 output_type="latent",
             ).images

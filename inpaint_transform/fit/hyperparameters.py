@@ -32,6 +32,7 @@ class Plan:
         every: After how many steps of the denoiser the held-out loss is measured and a checkpoint written.
         steps_of_autoencoder: Steps of the autoencoder.
         steps_of_decoder: Steps of its decoder against a critic.
+        steps_of_adversary: Steps of the denoiser against a critic, after which it paints in few steps.
         batch_of_autoencoder: Crops a step of these.
         crops_of_autoencoder: Crops that are kept for these.
     """
@@ -45,15 +46,17 @@ class Plan:
     seed: int
     steps_of_autoencoder: int
     steps_of_decoder: int
+    steps_of_adversary: int = 0
     every: int = 100
     batch_of_autoencoder: int = 8
     crops_of_autoencoder: int = MAX_PIXEL_CROPS
 
     def __post_init__(self) -> None:
         # A small model's decoder may be trained alone: one step of Adam already moves every weight by the whole rate.
-        least = {"steps": 0 if self.kind == "small" else 1, "steps_of_autoencoder": 0, "steps_of_decoder": 0}
-        for field in ("steps", "batch", "crops", "rank", "every", "steps_of_autoencoder", "steps_of_decoder"):
-            value, lowest = getattr(self, field), least.get(field, 1)
+        stages = dict.fromkeys(("steps_of_autoencoder", "steps_of_adversary", "steps_of_decoder"), 0)
+        least = {"steps": 0 if self.kind == "small" else 1, "batch": 1, "crops": 1, "rank": 1, "every": 1, **stages}
+        for field, lowest in least.items():
+            value = getattr(self, field)
             if not isinstance(value, int) or value < lowest:
                 raise ValueError(f"{field}={value!r}: use a whole number of at least {lowest}")
         if self.rate is not None and not 0 < self.rate < 1:
@@ -62,11 +65,11 @@ class Plan:
     def fingerprint(self) -> dict[str, Any]:
         """What a run that goes on must have in common with the one it continues.
 
-        That is all but how long denoiser and decoder train, and how fast the denoiser learns: none of these changes the
-        latents that were cached.
+        That is all but how long denoiser and decoder train, against a critic or not, and how fast the denoiser learns:
+        none of these changes the latents that were cached.
         """
         values = dataclasses.asdict(self)
-        del values["steps"], values["steps_of_decoder"], values["rate"]
+        del values["steps"], values["steps_of_adversary"], values["steps_of_decoder"], values["rate"]
         return values
 
 

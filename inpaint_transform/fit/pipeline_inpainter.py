@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,6 @@ import torch
 
 from inpaint_transform.core import crops
 from inpaint_transform.core.protocol import InpaintRequest, InpaintResult
-from inpaint_transform.fit.architecture import STEPS
 from inpaint_transform.fit.precision import autocast
 
 # Of a large model one crop takes gigabytes in the decoder.
@@ -24,16 +23,17 @@ class PipelineInpainter:
         pipeline: A diffusers inpainting pipeline.
         size: Side of the working crop in pixels.
         cell: Pixels a latent cell.
-        guidance: Weight of the prompt.
+        paints: Its steps and guidance, now.
     """
 
-    def __init__(self, pipeline: Any, size: int, cell: int, guidance: float) -> None:
-        self._pipeline, self.size, self._cell, self._guidance = pipeline, size, cell, guidance
+    def __init__(self, pipeline: Any, size: int, cell: int, paints: Callable[[], Mapping[str, Any]]) -> None:
+        self._pipeline, self.size, self._cell, self._paints = pipeline, size, cell, paints
 
     @torch.no_grad()
     def paint(self, requests: Sequence[InpaintRequest]) -> list[InpaintResult]:
         """Paint every request, in their order."""
         results: list[InpaintResult] = []
+        paints = self._paints()
         count = max(1, min(_AT_ONCE, _PIXELS_AT_ONCE // self.size**2))
         for start in range(0, len(requests), count):
             some = requests[start : start + count]
@@ -47,8 +47,8 @@ class PipelineInpainter:
                     height=self.size,
                     width=self.size,
                     strength=1.0,
-                    num_inference_steps=STEPS,
-                    guidance_scale=self._guidance,
+                    num_inference_steps=paints["steps"],
+                    guidance_scale=paints["guidance_scale"],
                     generator=[torch.Generator().manual_seed(request.seed) for request in some],
                     output_type="np",
                 ).images

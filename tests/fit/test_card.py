@@ -9,20 +9,19 @@ from typing import Any
 import pytest
 
 from inpaint_transform.fit import Sample, card
-from inpaint_transform.fit.architecture import GUIDANCE_SCALE, STEPS
 
 
 @pytest.mark.parametrize(
     ("whole", "use"),
     [
-        (True, f'ModelSpec("out", size=64, steps={STEPS}, guidance_scale={GUIDANCE_SCALE:g})'),
+        (True, 'ModelSpec("out", size=64, steps=10, guidance_scale=2)'),
         (False, 'ModelSpec("sd15", lora="out", size=64)'),
     ],
 )
 def test_the_card(samples: list[Sample], tmp_path: Path, whole: bool, use: str) -> None:
     start = card.make("sd15", whole, 64, samples[:9], samples[9:], None, "the command", {"steps": 3})
     stages: dict[str, Any] = {"denoiser": {"steps": 3}}
-    done = card.finish(start, stages, 61.2, ["too few"], None)
+    done = card.finish(start, stages, 61.2, ["too few"], {"steps": 10, "guidance_scale": 2.0}, None)
     out = tmp_path / "out"
     out.mkdir()
     card.write(done, out)

@@ -14,6 +14,10 @@ from inpaint_transform.fit import architecture
 from inpaint_transform.fit.pipeline_inpainter import PipelineInpainter
 
 
+def usual() -> dict[str, Any]:
+    return {"steps": 2, "guidance_scale": 2.0}
+
+
 @pytest.mark.parametrize(("size", "batches"), [(512, [4, 4, 1]), (1024, [1] * 9), (32, [8, 1])])
 def test_large_crops_are_painted_few_at_a_time(size: int, batches: list[int]) -> None:
     """The decoder of SDXL takes a gigabyte a crop for one of its layers."""
@@ -27,13 +31,13 @@ def test_large_crops_are_painted_few_at_a_time(size: int, batches: list[int]) ->
             return SimpleNamespace(images=np.zeros((len(prompt), 8, 8, 3)))
 
     request = InpaintRequest(np.zeros((size, size, 3), np.uint8), np.zeros((size, size), bool), "", seed=0)
-    assert len(PipelineInpainter(Pipeline(), size, 8, 2.0).paint([request] * 9)) == 9
+    assert len(PipelineInpainter(Pipeline(), size, 8, usual).paint([request] * 9)) == 9
     assert asked == batches
 
 
 def test_it_paints_in_order() -> None:
     pipeline = architecture.build("minute", ["a disc"], 0)
-    painter = PipelineInpainter(pipeline, 32, 2, 2.0)
+    painter = PipelineInpainter(pipeline, 32, 2, usual)
     hole = np.zeros((32, 32), bool)
     hole[9:23, 9:23] = True
     requests = [InpaintRequest(np.full((32, 32, 3), 9, np.uint8), hole, "a disc", seed=seed) for seed in range(10)]
