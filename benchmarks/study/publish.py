@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.study.parts import PAIRS, PARTS
+from benchmarks.study.parts import PAIRS, PARTS, oracle
 from inpaint_transform.study import Study, read_study
 from inpaint_transform.tools.study import rows as results_file
 from inpaint_transform.tools.study import significance, words
@@ -30,8 +30,16 @@ RESULTS = Path(__file__).parent.parent / "results" / "study"
 MIN_DRAWS = significance.draws_needed()
 # Of fewer arms a picture of one number against another shows a line through two points.
 MIN_TOLD = 3
-# What the first page asks beside the best baseline: is it worth doing at all, and is it the new objects that do it?
-FIRST_PAIRS = (("ours-gated", "strong"), ("ours-gated", "identity"), ("ours-gated-balanced", "strong"))
+# What the first page asks of all parts: is it worth doing at all? Files, what they are about, and the arms.
+FIRST_PARTS = {
+    "main_bccd-10": "10 pictures of blood cells",
+    "main_bccd-20": "20",
+    "main_bccd-40": "40",
+    "second_detector-10": "10, on a pretrained backbone",
+    "closed-10": "10, by a painter that was fitted on the same 10",
+    "main_cones-20": "20 pictures of cones and cubes",
+}
+BASELINE, PASTED, PAINTED = "strong", "copy-paste-new", ("ours-gated", "closed-gated")
 # What nobody sees in a table of the arms.
 FIRST_SAID = (
     "{metric} is COCO's mAP50-95, in points of a hundred, on the set's validation and test pictures. The painter was "
@@ -153,7 +161,8 @@ def _left_out(header: Mapping[str, Any]) -> str:
     if part is None:
         return ""
     run = {arm["name"] for arm in header["arms"]}
-    missing = [arm for arm in (*part.baselines, *part.arms) if arm not in run]
+    more = oracle(header["n"]) if part.oracle and header["n"] else {}
+    missing = [arm for arm in (*part.baselines, *part.arms, *more) if arm not in run]
     return f"Arms of this part that were not run: {', '.join(missing)}." if missing else ""
 
 
@@ -173,11 +182,39 @@ def headline(results: Path) -> str:
         FIRST_SAID.format(metric=study.header["metric"]["test"], n=study.header["n"]),
         study.table(markdown=True),
         " ".join(study.words()),
-        _pairs(study, FIRST_PAIRS),
     ]
     if file.with_suffix(".png").exists():
         parts.append(f"![Differences to the best baseline](benchmarks/results/study/{HEADLINE}.png)")
-    return "\n\n".join(filter(None, parts)) + "\n"
+    return "\n\n".join([*parts, _overview(results)]) + "\n"
+
+
+def _overview(results: Path) -> str:
+    """What pasting and painting gave over the usual augmentation, in all parts."""
+    lines = [
+        "| the detector learnt from | draws | real objects pasted | repainted, gated |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    for name, about in FIRST_PARTS.items():
+        file = results / f"{name}.jsonl"
+        if not file.exists():
+            continue
+        study = read_study(file)
+        gains = [
+            next(filter(None, (_gain(study, arm, BASELINE) for arm in arms)), None) for arms in ((PASTED,), PAINTED)
+        ]
+        if not any(gains):
+            continue
+        cells = [_gained(study, gain) for gain in gains]
+        draws = max(len(gain[0].draws) for gain in gains if gain)
+        lines.append(f"| {about} | {draws} | {' | '.join(cells)} |")
+    return "\n".join([f"What is gained over `{BASELINE}`, with 95 % intervals, in all parts that ask it:", "", *lines])
+
+
+def _gained(study: Study, gain: tuple[Comparison, tuple[float, float]] | None) -> str:
+    if gain is None:
+        return ""
+    mean, low, high = (words.number(study, value, signed=True) for value in (np.mean(gain[0].differences), *gain[1]))
+    return f"{mean} ({low} to {high})"
 
 
 def of_arm(header: Mapping[str, Any], rows: Mapping[str, dict[str, Any]], arm: str) -> dict[int, dict[str, Any]]:
@@ -218,27 +255,24 @@ def _gain(study: Study, name: str, other: str) -> tuple[Comparison, tuple[float,
     return None if found.interval is None else (found, found.interval)
 
 
-def _pairs(study: Study, shown: Sequence[tuple[str, str]] | None = None) -> str:
-    """The questions of the study that are no comparison with the best baseline: pairs of arms, on the draws of both.
-
-    Args:
-        study: As far as it has come.
-        shown: Only these; p is adjusted for all of them that the study has.
-    """
+def _pairs(study: Study) -> str:
+    """The questions of the study that are no comparison with the best baseline: pairs of arms, on the draws of both."""
     found = [(name, other, gain) for name, other in PAIRS if (gain := _gain(study, name, other))]
     if not found:
         return ""
     lines = []
     adjusted = significance.holm([significance.sign_flip(gain.differences) for _, _, (gain, _) in found])
+    chance = f"{significance.POWER:.0%}"
     for (name, other, (gain, between)), p in zip(found, adjusted, strict=True):
-        if shown is not None and (name, other) not in shown:
-            continue
         mean, low, high = (words.number(study, value, signed=True) for value in (np.mean(gain.differences), *between))
-        lines.append(f"| {name} | {other} | {len(gain.draws)} | {mean} | {low} to {high} | {p:.2g} |")
-    head = "| arm | over | draws | better by | 95 % interval | p |\n| --- | --- | ---: | ---: | ---: | ---: |"
+        effect = significance.resolved(gain.differences, len(found))
+        power = "" if effect is None else words.number(study, effect)
+        lines.append(f"| {name} | {other} | {len(gain.draws)} | {mean} | {low} to {high} | {p:.2g} | {power} |")
+    head = f"| arm | over | draws | better by | 95 % interval | p | would be found in {chance} |\n"
+    rule = "| --- | --- | ---: | ---: | ---: | ---: | ---: |"
     holm = f"; p after Holm over {len(found)} pairs" if len(found) > 1 else ""
     said = f"Besides the best baseline, in pairs that stand in the program{holm}:"
-    return "\n".join([said, "", head, *lines])
+    return "\n".join([said, "", head + rule, *lines])
 
 
 def _by_class(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 
 from benchmarks.tiny.train import lite0
 
 
 def test_the_critic_sees_four_scales_of_what_knows_pictures() -> None:
-    pytest.importorskip("efficientnet_lite_pytorch", reason="a benchmark dependency")
     eyes = lite0()
     pixels = torch.linspace(-1, 1, 2 * 3 * 64 * 64).reshape(2, 3, 64, 64).requires_grad_()
     maps = eyes(pixels)

@@ -9,7 +9,7 @@ from inpaint_transform.tools.study.words import number
 if TYPE_CHECKING:
     from inpaint_transform.tools.study.result import Study
 
-HEADS = ("arm", "draws", "{metric}", "better by", "95 % interval", "p", "verdict")
+HEADS = ("arm", "draws", "{metric}", "over best baseline", "95 % interval", "p", "verdict")
 
 
 def rows(study: Study) -> list[list[str]]:

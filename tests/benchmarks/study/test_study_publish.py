@@ -159,6 +159,7 @@ def test_pairs_beside_the_best_baseline_are_told(out: Path, tmp_path: Path, monk
     publish.collect(out, tmp_path / "repository")
     said = publish.numbers(tmp_path / "repository")
     assert "| ours | nothing | 6 | +11.0 | +11.0 to +11.0 | 0.031 |" in said
+    assert "would be found in 80%" in said
     assert "not there" not in said
 
 
@@ -170,6 +171,17 @@ def test_the_first_page_has_table_conclusion_and_plot_of_one_study(out: Path, tm
     assert "| ours |" in said
     assert "](benchmarks/results/study/main_bccd-20.png)" in said
     assert (results / "main_bccd-20.png").exists()
+
+
+def test_the_first_page_tells_of_all_parts_what_they_gain(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "PAINTED", ("not there", "ours"))
+    monkeypatch.setattr(publish, "BASELINE", "nothing")
+    publish.collect(out, tmp_path / "repository")
+    said = publish.headline(tmp_path / "repository")
+    assert "| 20 | 6 |  | +11.0 (+11.0 to +11.0) |" in said
+    assert "| 40 |" not in said
 
 
 def test_the_first_page_has_no_table_of_few_draws(out: Path, tmp_path: Path) -> None:

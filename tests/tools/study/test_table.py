@@ -10,7 +10,19 @@ VALUES = {"nothing": BASE, "flip": plus(-0.1004), "painted": plus(0.0302), "late
 
 def test_text_stands_in_columns() -> None:
     lines = study(VALUES, ("nothing", "flip"), VALUES).table().splitlines()
-    assert lines[0].split() == ["arm", "draws", "map", "better", "by", "95", "%", "interval", "p", "verdict"]
+    assert lines[0].split() == [
+        "arm",
+        "draws",
+        "map",
+        "over",
+        "best",
+        "baseline",
+        "95",
+        "%",
+        "interval",
+        "p",
+        "verdict",
+    ]
     assert lines[1].split() == ["nothing", "8", "40.0", "best", "baseline"]
     assert lines[2].split() == ["flip", "8", "30.0", "-10.0", "-10.1", "to", "-9.9", "baseline"]
     assert lines[3].split() == ["painted", "8", "43.1", "+3.1", "+2.9", "to", "+3.2", "0.016", "better"]
