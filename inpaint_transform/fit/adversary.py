@@ -43,8 +43,10 @@ MIXED = (256, 128, 64)
 WIDTH = 128
 # What is drawn of latents to be looked at: sketches at half the size, for a decoder costs more than all else.
 SKETCH_STEPS, SKETCH_RATE, SKETCH_BATCH, SKETCHED = 1500, 2e-3, 16, 2400
-# Light, saturation, contrast, and how far a picture is moved, over its side (Zhao et al., 2006.10738).
-LIGHT, SATURATION, CONTRAST, MOVED = (-0.4, 0.4), (0.6, 1.4), (0.75, 1.25), 0.1
+# What the critic sees: how many pixels wide; how large and where that is, over the hole's longer side; in which light.
+SEEN = 96
+REACH, MOVED = (1.1, 1.5), (-0.1, 0.1)
+LIGHT, SATURATION, CONTRAST = (-0.4, 0.4), (0.6, 1.4), (0.75, 1.25)
 
 
 def train(
@@ -72,11 +74,10 @@ def train(
     pipeline.scheduler.set_timesteps(FEW_STEPS)
     schedule, levels = Schedule(pipeline.scheduler), pipeline.scheduler.timesteps.long().cpu()
     batch, seed = plan.batch, plan.seed
-    draw = _sketch(pipeline.vae, latents, seed, path.with_name("sketch.pt"))
+    sketch = _sketch(pipeline.vae, latents, seed, path.with_name("sketch.pt"))
     names = sorted({*latents.labels}, key=str)
-    size = int(pipeline.vae.config.sample_size)
     with seeded(seed):
-        critic = Critic(features, size, len(names), device).to(device)
+        critic = Critic(features, len(names), device).to(device)
     answers = torch.optim.Adam(critic.heads.parameters(), CRITIC_RATE, betas=(0.0, 0.99))
     beside: dict[str, Stateful] = {"critic": critic, "answers": answers}
     pipeline.text_encoder.requires_grad_(False)
@@ -97,23 +98,19 @@ def train(
         output = predict(torch.cat([noisy, hole, rows.masked.float()], dim=1), times.to(device), said).float()
         painted = schedule.clean(noisy, output, left)
         codes = torch.tensor([names.index(label) for label in rows.labels], device=device)
-        changed = _changes(batch, size, generator)
-
-        def seen(some: torch.Tensor) -> list[torch.Tensor]:
-            with autocast(device):
-                pictures = functional.interpolate(draw(some).float(), size=(size, size), mode="bilinear")
-                return [answer.float() for answer in critic(changed(pictures), codes)]
-
+        look = _look(hole, generator)
         # As in use: what is not in the hole is given.
         whole = torch.where(hole > 0, painted, clean)
-        with torch.no_grad():
-            shown = whole.detach()
-        answers.zero_grad(set_to_none=True)
-        _hinge(seen(clean), seen(shown)).backward()
-        answers.step()
-        critic.heads.requires_grad_(False)
-        unconvincing = -_mean([answer.mean() for answer in seen(whole)])
-        critic.heads.requires_grad_(True)
+        with autocast(device):
+            seen = critic.see(look(sketch(whole)))
+            with torch.no_grad():
+                real = critic.see(look(sketch(clean)))
+            answers.zero_grad(set_to_none=True)
+            _hinge(critic(real, codes), critic([level.detach() for level in seen], codes)).backward()
+            answers.step()
+            critic.heads.requires_grad_(False)
+            unconvincing = -_mean([answer.mean() for answer in critic(seen, codes)])
+            critic.heads.requires_grad_(True)
         return unconvincing + ((painted - clean) ** 2 * (left + KEPT_LEAST)).mean()
 
     yield from training.run(plan.steps_of_adversary, loss, every=plan.every)
@@ -128,15 +125,14 @@ class Critic(nn.Module):
 
     Args:
         features: A frozen network.
-        size: Side of the pictures in pixels.
         classes: How many classes there are.
         device: Of the network.
     """
 
-    def __init__(self, features: Features, size: int, classes: int, device: torch.device) -> None:
+    def __init__(self, features: Features, classes: int, device: torch.device) -> None:
         super().__init__()
         with torch.no_grad():
-            shapes = [found.shape for found in features(torch.zeros((1, 3, size, size), device=device))]
+            shapes = [found.shape for found in features(torch.zeros((1, 3, SEEN, SEEN), device=device))]
         # Not a part of it: frozen, and no matter of its checkpoints.
         self._features = (features,)
         widths = [MIXED[min(at, len(MIXED) - 1)] for at in range(len(shapes))][::-1]
@@ -156,13 +152,17 @@ class Critic(nn.Module):
             for shape, width in zip(shapes, widths, strict=True)
         )
 
-    def forward(self, pixels: torch.Tensor, classes: torch.Tensor) -> list[torch.Tensor]:
-        """``(B, 3, H, W)`` float in [-1, 1] and ``(B,)`` int to answers ``(B, h, w)``, one a scale; high for real."""
+    def see(self, pixels: torch.Tensor) -> list[torch.Tensor]:
+        """``(B, 3, SEEN, SEEN)`` float in [-1, 1] to mixed features ``(B, C, h, w)``, fine to coarse."""
         levels = [mix(found) for mix, found in zip(self.mixed, self._features[0](pixels), strict=True)]
         for at in reversed(range(len(self.handed_on))):
             coarser = self.handed_on[at](levels[at + 1])
             levels[at] = levels[at] + functional.interpolate(coarser, size=levels[at].shape[-2:])
-        return [head(level, classes) for head, level in zip(self.heads, levels, strict=True)]
+        return levels
+
+    def forward(self, levels: Sequence[torch.Tensor], classes: torch.Tensor) -> list[torch.Tensor]:
+        """What ``see`` gave, and ``(B,)`` int, to answers ``(B, h, w)``, one a scale; high for real."""
+        return [head(level, classes).float() for head, level in zip(self.heads, levels, strict=True)]
 
 
 class _Head(nn.Module):
@@ -205,35 +205,42 @@ def _optimizer(parameters: list[nn.Parameter], rate: float) -> torch.optim.Optim
     return torch.optim.AdamW(parameters, rate, betas=(0.0, 0.99), weight_decay=0.0)
 
 
-def _changes(batch: int, size: int, generator: torch.Generator) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Changes of ``(B, 3, H, W)`` pictures, the same for the real one and the painted one of a row.
+def _look(hole: torch.Tensor, generator: torch.Generator) -> Callable[[torch.Tensor], torch.Tensor]:
+    """How the critic looks at a batch: at the hole and a bit around it, each time a little differently.
 
-    Without them a critic soon knows all real pictures of a small set by heart.
+    It is the same for the real picture and the painted one of a row. Without changes a critic soon knows all real
+    pictures of a small set by heart (Zhao et al., 2006.10738).
+
+    Args:
+        hole: ``(B, 1, h, w)`` float, where it is 1.
+        generator: Source of the changes.
     """
+    count, _, height, width = hole.shape
 
     def between(low: float, high: float) -> torch.Tensor:
-        return low + (high - low) * torch.rand((batch, 1, 1, 1), generator=generator)
+        return low + (high - low) * torch.rand((count, 1, 1, 1), generator=generator)
 
-    light, saturation, contrast = between(*LIGHT), between(*SATURATION), between(*CONTRAST)
-    mirrored = torch.rand((batch, 1, 1, 1), generator=generator) < 0.5
-    most = round(MOVED * size)
-    moves = torch.randint(2 * most + 1, (batch, 2), generator=generator).tolist()
+    light, saturation, contrast = (between(*ends).to(hole) for ends in (LIGHT, SATURATION, CONTRAST))
+    mirrored = torch.where(between(0, 1) < 0.5, -1.0, 1.0).flatten()
+    reach, right, down = (between(*ends).flatten() for ends in (REACH, MOVED, MOVED))
+    places = torch.zeros((count, 2, 3))
+    for row, cells in enumerate(hole[:, 0].cpu() > 0):
+        rows, columns = torch.nonzero(cells, as_tuple=True)
+        top, bottom = float(rows.min()) / height, float(rows.max() + 1) / height
+        left, end = float(columns.min()) / width, float(columns.max() + 1) / width
+        side = max(bottom - top, end - left) * float(reach[row])
+        x, y = left + end - 1 + float(right[row]) * side, top + bottom - 1 + float(down[row]) * side
+        places[row] = torch.tensor([[float(mirrored[row]) * side, 0, x], [0, side, y]])
+    grid = functional.affine_grid(places, [count, 3, SEEN, SEEN], align_corners=False).to(hole)
 
-    def change(pictures: torch.Tensor) -> torch.Tensor:
-        grey = pictures.mean(dim=1, keepdim=True)
-        pictures = grey + (pictures - grey) * saturation.to(pictures)
-        mean = pictures.mean(dim=(1, 2, 3), keepdim=True)
-        pictures = mean + (pictures - mean) * contrast.to(pictures) + light.to(pictures)
-        pictures = functional.pad(pictures, (most,) * 4, mode="replicate")
-        pictures = torch.stack(
-            [
-                one[:, down : down + size, right : right + size]
-                for one, (down, right) in zip(pictures, moves, strict=True)
-            ]
-        )
-        return torch.where(mirrored.to(pictures.device), pictures.flip(3), pictures)
+    def look(pictures: torch.Tensor) -> torch.Tensor:
+        found = functional.grid_sample(pictures.float(), grid, padding_mode="reflection", align_corners=False)
+        grey = found.mean(dim=1, keepdim=True)
+        found = grey + (found - grey) * saturation
+        mean = found.mean(dim=(1, 2, 3), keepdim=True)
+        return mean + (found - mean) * contrast + light
 
-    return change
+    return look
 
 
 def _sketch(vae: Any, latents: Latents, seed: int, path: Path) -> nn.Module:
