@@ -36,7 +36,7 @@ FIRST_PARTS = {
     "main_bccd-20": "20",
     "main_bccd-40": "40",
     "second_detector-10": "10, on a pretrained backbone",
-    "closed-10": "10, by a painter that was fitted on the same 10",
+    "closed-10": "10, painter fitted on these 10 alone",
     "main_cones-20": "20 pictures of cones and cubes",
 }
 BASELINE, PASTED, PAINTED = "strong", "copy-paste-new", ("ours-gated", "closed-gated")
