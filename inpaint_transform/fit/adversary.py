@@ -32,8 +32,8 @@ from inpaint_transform.fit.trainer import Progress, Stateful, Training, write_wh
 # A frozen network: ``(B, 3, H, W)`` float in [-1, 1] to feature maps ``(B, C, h, w)``, fine to coarse.
 Features = Callable[[torch.Tensor], Sequence[torch.Tensor]]
 
-RATE = 3e-5
-CRITIC_RATE = 2e-4
+RATE = 1e-4
+CRITIC_RATE = 3e-4
 # How often each step is trained: the first decides what is where.
 SHARES = (0.5, 0.25, 0.15, 0.1)
 # What noise leaves of a latent has to stay, the more the less noise there is.
