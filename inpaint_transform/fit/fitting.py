@@ -348,11 +348,11 @@ def _evaluate(
 
 
 def _stages(work: Path, plan: Plan) -> dict[str, dict[str, Any]]:
-    """What each checkpoint says of its training; not that of a decoder which this plan leaves as it was."""
+    """What each checkpoint says of its training; not that of a stage which this plan leaves out."""
     found = {}
     for path in sorted(work.glob("*.pt"), key=lambda path: path.stat().st_mtime):
         state, stage = torch.load(path, weights_only=True, map_location="cpu", mmap=True), path.stem.split("-")[0]
-        if "history" in state and (stage != "decoder" or plan.steps_of_decoder):
+        if "history" in state and vars(plan).get(f"steps_of_{stage}", plan.steps):
             found[stage] = {
                 "steps": state["step"],
                 "best_step": state["best_step"],
