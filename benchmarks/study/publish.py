@@ -185,7 +185,7 @@ def headline(results: Path) -> str:
     ]
     if file.with_suffix(".png").exists():
         parts.append(f"![Differences to the best baseline](benchmarks/results/study/{HEADLINE}.png)")
-    return "\n\n".join([*parts, _overview(results)]) + "\n"
+    return "\n\n".join(filter(None, [*parts, _overview(results)])) + "\n"
 
 
 def _overview(results: Path) -> str:
@@ -199,6 +199,9 @@ def _overview(results: Path) -> str:
         if not file.exists():
             continue
         study = read_study(file)
+        # Nothing is claimed of a part before all of it is there.
+        if study.finished < study.planned:
+            continue
         gains = [
             next(filter(None, (_gain(study, arm, BASELINE) for arm in arms)), None) for arms in ((PASTED,), PAINTED)
         ]
@@ -207,14 +210,22 @@ def _overview(results: Path) -> str:
         cells = [_gained(study, gain) for gain in gains]
         draws = max(len(gain[0].draws) for gain in gains if gain)
         lines.append(f"| {about} | {draws} | {' | '.join(cells)} |")
+    if len(lines) == 2:
+        return ""
     return "\n".join([f"What is gained over `{BASELINE}`, with 95 % intervals, in all parts that ask it:", "", *lines])
 
 
 def _gained(study: Study, gain: tuple[Comparison, tuple[float, float]] | None) -> str:
     if gain is None:
         return ""
-    mean, low, high = (words.number(study, value, signed=True) for value in (np.mean(gain[0].differences), *gain[1]))
+    mean, low, high = _ends(study, *gain)
     return f"{mean} ({low} to {high})"
+
+
+def _ends(study: Study, gain: Comparison, between: tuple[float, float]) -> tuple[str, str, str]:
+    """A gain and the ends of its interval, in words."""
+    mean, low, high = (words.number(study, value, signed=True) for value in (np.mean(gain.differences), *between))
+    return mean, low, high
 
 
 def of_arm(header: Mapping[str, Any], rows: Mapping[str, dict[str, Any]], arm: str) -> dict[int, dict[str, Any]]:
@@ -264,7 +275,7 @@ def _pairs(study: Study) -> str:
     adjusted = significance.holm([significance.sign_flip(gain.differences) for _, _, (gain, _) in found])
     chance = f"{significance.POWER:.0%}"
     for (name, other, (gain, between)), p in zip(found, adjusted, strict=True):
-        mean, low, high = (words.number(study, value, signed=True) for value in (np.mean(gain.differences), *between))
+        mean, low, high = _ends(study, gain, between)
         effect = significance.resolved(gain.differences, len(found))
         power = "" if effect is None else words.number(study, effect)
         lines.append(f"| {name} | {other} | {len(gain.draws)} | {mean} | {low} to {high} | {p:.2g} | {power} |")

@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional
 
 from inpaint_transform.fit.architecture import FEW_STEPS, few_steps
-from inpaint_transform.fit.autoencoder import reconstruction_loss
+from inpaint_transform.fit.autoencoder import hinge, reconstruction_loss
 from inpaint_transform.fit.captions import Captions
 from inpaint_transform.fit.denoise import Latents, Predict, Schedule, take
 from inpaint_transform.fit.hyperparameters import Plan
@@ -189,12 +189,7 @@ class _Head(nn.Module):
 
 
 def _hinge(real: Sequence[torch.Tensor], unreal: Sequence[torch.Tensor]) -> torch.Tensor:
-    return _mean(
-        [
-            functional.relu(1 - one).mean() + functional.relu(1 + other).mean()
-            for one, other in zip(real, unreal, strict=True)
-        ]
-    )
+    return _mean([hinge(one, other) for one, other in zip(real, unreal, strict=True)])
 
 
 def _mean(parts: Sequence[torch.Tensor]) -> torch.Tensor:

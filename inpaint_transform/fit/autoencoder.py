@@ -190,7 +190,7 @@ def sharpen(
             output = vae.decode(latents).sample.float()
             real, unreal = critic(target).float(), critic(output.detach()).float()
         answers.zero_grad(set_to_none=True)
-        (functional.relu(1 - real).mean() + functional.relu(1 + unreal).mean()).backward()
+        hinge(real, unreal).backward()
         answers.step()
         critic.requires_grad_(False)
         with autocast(vae.device):
@@ -208,6 +208,11 @@ def sharpen(
     yield from training.run(steps, loss)
     training.finish()
     vae.requires_grad_(False)
+
+
+def hinge(real: torch.Tensor, unreal: torch.Tensor) -> torch.Tensor:
+    """The loss of a critic by its answers; high ones mean real."""
+    return functional.relu(1 - real).mean() + functional.relu(1 + unreal).mean()
 
 
 @torch.no_grad()

@@ -93,8 +93,8 @@ def fit(
         every: Steps between checkpoints. Default 100.
         steps_of_autoencoder: Steps of a small model's autoencoder. Default 1,000, from nothing 12,000.
         steps_of_decoder: Steps of its decoder against a critic, which makes it sharp. Default 1000 and 4000.
-        steps_of_adversary: Steps of a small model's denoiser against a critic, after which it paints in four steps
-            and finishes its objects. Default 0; wants ``features``.
+        steps_of_adversary: Steps of a small model's denoiser against a critic, after which it paints in four steps.
+            Default 0; wants ``features``.
         features: With which that critic sees: a frozen network that knows pictures in general, such as one trained on
             ImageNet, on the device of the training. It gets ``(B, 3, H, W)`` float in [-1, 1] and gives feature maps
             ``(B, C, h, w)``, each half as large as the one before.
@@ -148,6 +148,8 @@ def fit(
             f"steps_of_adversary={plan.steps_of_adversary}: "
             + ("give features too, a network that the critic sees with" if chosen.whole else "a LoRA has none; use 0")
         )
+    if features is not None and not plan.steps_of_adversary:
+        raise ValueError("features: nothing looks through them with steps_of_adversary=0; give steps, or no features")
     where = choose_device(device)
     pipeline, unknown = _pipeline(chosen, architecture, captions, seed, device)
     if unknown and not plan.steps:

@@ -84,6 +84,7 @@ def test_the_folder_and_its_card_paint_in_few_steps(plain: Path, fitted: Path, s
     assert "steps=10, guidance_scale=2)" in (plain / "README.md").read_text("utf-8")
     # What changes is the denoiser; the decoder learns afterwards.
     assert not same(weights(fitted, "unet"), weights(plain, "unet"))
+    assert not same(weights(fitted, "vae"), weights(plain, "vae"))
     assert same(weights(fitted, "text_encoder"), weights(plain, "text_encoder"))
 
 
@@ -188,3 +189,5 @@ def test_the_sketch_looks_like_the_picture(monkeypatch: pytest.MonkeyPatch, tmp_
 def test_what_is_missing_is_said(samples: list[Sample], folder: Path) -> None:
     with pytest.raises(ValueError, match=r"steps_of_adversary=8: give features too"):
         fit(samples, out=folder, **SETTINGS, steps_of_adversary=8)
+    with pytest.raises(ValueError, match=r"features: nothing looks through them"):
+        fit(samples, out=folder, **SETTINGS, features=Seeing())

@@ -143,3 +143,14 @@ def test_large_crops_are_encoded_a_few_at_once(
 def test_pixels_there_and_back() -> None:
     images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8)
     assert np.array_equal(denoise.to_images(denoise.to_pixels(images)), images)
+
+
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sample"])
+def test_a_perfect_prediction_gives_the_clean_latents_back(kind: str) -> None:
+    schedule = Schedule(diffusers.DDIMScheduler(prediction_type=kind))
+    clean, noise = torch.randn((2, 3, 4, 8, 8), generator=torch.Generator().manual_seed(0))
+    alpha = schedule.alphas[torch.tensor([10, 500, 900])][:, None, None, None]
+    noisy = alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
+    velocity = alpha.sqrt() * noise - (1 - alpha).sqrt() * clean
+    output = {"epsilon": noise, "v_prediction": velocity, "sample": clean}[kind]
+    torch.testing.assert_close(schedule.clean(noisy, output, alpha), clean, rtol=1e-3, atol=1e-3)

@@ -25,7 +25,16 @@ def test_only_how_long_and_how_fast_may_change_later() -> None:
 
 @pytest.mark.parametrize(
     "wanted",
-    [{"steps": 0}, {"batch": -1}, {"crops": 0}, {"rank": 0}, {"rate": 0.0}, {"rate": 1.5}, {"steps_of_decoder": -1}],
+    [
+        {"steps": 0},
+        {"batch": -1},
+        {"crops": 0},
+        {"rank": 0},
+        {"rate": 0.0},
+        {"rate": 1.5},
+        {"steps_of_decoder": -1},
+        {"steps_of_adversary": -1},
+    ],
 )
 def test_numbers_out_of_range(wanted: dict[str, float]) -> None:
     [name] = wanted

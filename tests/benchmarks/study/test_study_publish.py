@@ -170,6 +170,7 @@ def test_the_first_page_has_table_conclusion_and_plot_of_one_study(out: Path, tm
     said = publish.headline(results)
     assert "| ours |" in said
     assert "](benchmarks/results/study/main_bccd-20.png)" in said
+    assert "What is gained" not in said
     assert (results / "main_bccd-20.png").exists()
 
 
