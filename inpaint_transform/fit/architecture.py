@@ -75,7 +75,8 @@ def resize(pipeline: Any, size: int) -> None:
     cells = size // 2 ** (len(pipeline.vae.config.block_out_channels) - 1)
     pipeline.vae.register_to_config(sample_size=size)
     pipeline.unet.register_to_config(sample_size=cells)
-    pipeline.scheduler = new_scheduler(cells)
+    guesses = isinstance(pipeline.scheduler, LCMScheduler)
+    pipeline.scheduler = few_steps(new_scheduler(cells)) if guesses else new_scheduler(cells)
 
 
 def levels_above(own: int, size: int) -> int:

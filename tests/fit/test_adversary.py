@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import diffusers
+import pipelines
 import pytest
 import torch
 from torch import nn
@@ -191,3 +192,9 @@ def test_what_is_missing_is_said(samples: list[Sample], folder: Path) -> None:
         fit(samples, out=folder, **SETTINGS, steps_of_adversary=8)
     with pytest.raises(ValueError, match=r"features: nothing looks through them"):
         fit(samples, out=folder, **SETTINGS, features=Seeing())
+
+
+def test_a_lora_has_no_critic(samples: list[Sample], folder: Path, tmp_path: Path) -> None:
+    base = str(pipelines.save_sd_inpaint(tmp_path / "base"))
+    with pytest.raises(ValueError, match=r"steps_of_adversary=8: a LoRA has none; use 0"):
+        fit(samples, base=base, out=folder, steps_of_adversary=8, features=Seeing())

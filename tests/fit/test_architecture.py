@@ -74,6 +74,14 @@ def test_a_resized_one_paints_at_its_size_with_the_same_weights() -> None:
     assert np.isfinite(image).all()
 
 
+def test_one_that_paints_in_few_steps_does_so_at_any_size() -> None:
+    pipeline = architecture.build("minute", ["a cone"], 0)
+    pipeline.scheduler = architecture.few_steps(pipeline.scheduler)
+    architecture.resize(pipeline, 48)
+    assert architecture.usual(pipeline)["steps"] == architecture.FEW_STEPS
+    assert torch.equal(pipeline.scheduler.alphas_cumprod, architecture.new_scheduler(24).alphas_cumprod)
+
+
 @pytest.mark.parametrize("levels", [1, 2])
 def test_a_grown_one_draws_what_it_drew_before_but_larger(levels: int) -> None:
     small = architecture.build("minute", ["a cone"], 0)
