@@ -18,7 +18,7 @@ from benchmarks import report
 from benchmarks.study.detector import build
 from benchmarks.tiny import data
 from inpaint_transform.fit import fit
-from inpaint_transform.fit.adversary import Features
+from inpaint_transform.fit.critic import Features
 from inpaint_transform.tiny import CHECKPOINT
 
 PARTS = ("model_index.json", "scheduler", "text_encoder", "tokenizer", "unet", "vae")

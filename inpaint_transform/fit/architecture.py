@@ -28,7 +28,7 @@ LATENT_CHANNELS = 4
 USUAL_CELLS = 16
 # How a small model paints best: one that only takes noise away, and one that has met a critic (``adversary``).
 STEPS, GUIDANCE_SCALE = 10, 2.0
-FEW_STEPS = 4
+FEW_STEPS = 3
 
 
 def build(name: str, texts: Iterable[str], seed: int) -> Any:

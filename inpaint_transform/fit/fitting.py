@@ -20,9 +20,9 @@ from inpaint_transform.core.prompts import Prompts
 from inpaint_transform.core.recipe import Recipe
 from inpaint_transform.fit import architecture as architectures
 from inpaint_transform.fit import autoencoder, card, caveats, full, lora, summary
-from inpaint_transform.fit.adversary import Features
 from inpaint_transform.fit.bases import Base, check_prompts, choose_device, find_base, load, quiet, read_card, release
 from inpaint_transform.fit.captions import BACKGROUND, TEMPLATES, Captions
+from inpaint_transform.fit.critic import Features
 from inpaint_transform.fit.display import Display
 from inpaint_transform.fit.evaluate import EDITS, Evaluation, evaluate
 from inpaint_transform.fit.examples import Crops
@@ -93,7 +93,7 @@ def fit(
         every: Steps between checkpoints. Default 100.
         steps_of_autoencoder: Steps of a small model's autoencoder. Default 1,000, from nothing 12,000.
         steps_of_decoder: Steps of its decoder against a critic, which makes it sharp. Default 1000 and 4000.
-        steps_of_adversary: Steps of a small model's denoiser against a critic, after which it paints in four steps.
+        steps_of_adversary: Steps of a small model's denoiser against a critic, after which it paints in three steps.
             Default 0; wants ``features``.
         features: With which that critic sees: a frozen network that knows pictures in general, such as one trained on
             ImageNet, on the device of the training. It gets ``(B, 3, H, W)`` float in [-1, 1] and gives feature maps
@@ -184,7 +184,7 @@ def fit(
         **plan.fingerprint(),
     }
     work = _work_folder(out, settings)
-    drawn = Crops(trained, side, cell, turnable, shares)
+    drawn = Crops(trained, side, cell, turnable, shares, pasted=chosen.whole)
     usable = bool(count_labels(kept).keys() & set(labels))
     unseen = Crops(of_labels(kept, labels), side, cell, turnable) if usable else None
     psnr = np.inf if kind == "nothing" else _psnr(teacher or pipeline.vae, known)

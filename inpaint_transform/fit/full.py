@@ -18,6 +18,7 @@ from inpaint_transform.fit import adversary, autoencoder
 from inpaint_transform.fit.architecture import many_steps, usual
 from inpaint_transform.fit.bases import quiet
 from inpaint_transform.fit.captions import Captions
+from inpaint_transform.fit.critic import Features
 from inpaint_transform.fit.denoise import (
     HELD_OUT_COUNT,
     Latents,
@@ -51,7 +52,7 @@ def train(
     work: Path,
     progress: bool,
     teacher: Any | None = None,
-    features: adversary.Features | None = None,
+    features: Features | None = None,
 ) -> Iterator[tuple[str, int, Progress]]:
     """Train a pipeline in place; it holds the best average when the iterator ends.
 

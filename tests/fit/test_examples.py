@@ -133,3 +133,59 @@ def test_background_boxes_lie_in_the_picture_and_clear_of_objects(
 def test_nothing_to_learn_from() -> None:
     with pytest.raises(ValueError, match="none of 1 pictures"):
         Crops([Sample(Path("a.png"), ((0, 0, 5, 5),), ("a",))], 32, 4)
+
+
+@pytest.fixture
+def moved(samples: list[Sample], monkeypatch: pytest.MonkeyPatch) -> Crops:
+    monkeypatch.setattr(examples, "PASTED", 1.0)
+    monkeypatch.setattr(examples, "HOLES", {"box": 1.0})
+    return Crops(samples, 64, 4, pasted=True)
+
+
+def test_a_pasted_object_lies_in_its_hole(moved: Crops) -> None:
+    shown = 0
+    for _, example in moved.draw(60, 0):
+        image = example.image.astype(int)
+        red, blue = image[..., 0] - image[..., 2] > 90, image[..., 2] - image[..., 0] > 90
+        coloured = red if example.label == "disc" else blue
+        shown += bool(coloured[example.hole].mean() > 0.3)
+    # Not all: what is recoloured may show another class in the colours of this one, light may hide them.
+    assert shown > 45
+
+
+def test_surroundings_are_others_than_those_of_the_picture(samples: list[Sample], moved: Crops) -> None:
+    def colours(crops: Crops) -> float:
+        """How much red and blue of what is around the hole differ."""
+        floors = [example.image[~example.hole].mean(axis=0) for _, example in crops.draw(60, 0)]
+        return float(np.std([floor[0] - floor[2] for floor in floors]))
+
+    assert colours(moved) > 1.5 * colours(Crops(samples, 64, 4))
+
+
+def test_pasted_examples_depend_on_seed_and_number_only(moved: Crops, samples: list[Sample]) -> None:
+    few, many = dict(moved.draw(5, 3)), dict(Crops(samples, 64, 4, pasted=True).draw(30, 3))
+    for number, example in few.items():
+        assert np.array_equal(example.image, many[number].image)
+        assert np.array_equal(example.hole, many[number].hole)
+
+
+def test_a_pasted_object_keeps_its_outline(samples: list[Sample], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(examples, "PASTED", 1.0)
+    monkeypatch.setattr(examples, "HOLES", {"shape": 1.0})
+    outlined = []
+    for sample in samples:
+        x0, y0, x1, y1 = sample.boxes[0]
+        left = ((x0, y0), ((x0 + x1) / 2, y0), ((x0 + x1) / 2, y1), (x0, y1))
+        outlined.append(Sample(sample.image, sample.boxes[:1], sample.labels[:1], (left,)))
+    shares = [example.hole.mean() for _, example in Crops(outlined, 64, 1, pasted=True).draw(10, 0)]
+    whole = [example.hole.mean() for _, example in Crops(outlined, 64, 1).draw(10, 0)]
+    assert np.mean(shares) == pytest.approx(np.mean(whole), rel=0.35)
+
+
+def test_what_cannot_be_cut_out_stays_where_it_is(samples: list[Sample], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(examples, "PASTED", 1.0)
+    monkeypatch.setattr(examples, "cut_out", lambda *_: None)
+    plain = dict(Crops(samples, 32, 4).draw(20, 0))
+    tried = dict(Crops(samples, 32, 4, pasted=True).draw(20, 0))
+    assert tried.keys() == plain.keys()
+    assert all(example.hole.any() for example in tried.values())

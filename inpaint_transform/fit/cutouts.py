@@ -1,0 +1,95 @@
+"""Objects cut out of their pictures, so that they can be shown at places where nobody photographed them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from inpaint_transform.core import crops, masks
+from inpaint_transform.core.boxes import Box, Outline, sides
+
+# GrabCut (Rother et al., 2004) on the box and what is around it, no larger than so many pixels, in so many rounds.
+AROUND = 1.5
+CUT_AT = 96
+ROUNDS = 4
+# Of its box: less is a part of an object, more is an object with its floor.
+LEAST, MOST = 0.25, 0.92
+# Of the pixels along the edge, which are half object and half floor; over the box's longer side.
+SOFT = 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class Cutout:
+    """An object without what is around it.
+
+    Attributes:
+        image: ``(H, W, 3)`` uint8, RGB, what its box shows.
+        alpha: ``(H, W)`` float32 in [0, 1], how much of a pixel is the object.
+    """
+
+    image: np.ndarray
+    alpha: np.ndarray
+
+    def paste(self, picture: np.ndarray, place: Box) -> None:
+        """Put it into a picture, in place.
+
+        Args:
+            picture: ``(H, W, 3)`` uint8.
+            place: Where; as large as the object.
+        """
+        x0, y0, x1, y1 = place
+        alpha = self.alpha[..., None]
+        mixed = self.image * alpha + picture[y0:y1, x0:x1] * (1 - alpha)
+        picture[y0:y1, x0:x1] = np.rint(mixed).astype(np.uint8)
+
+
+def cut_out(picture: np.ndarray, box: Box, outline: Outline | None = None) -> Cutout | None:
+    """Cut an object out of a picture.
+
+    Args:
+        picture: ``(H, W, 3)`` uint8, RGB.
+        box: Where it is, inside the picture.
+        outline: Its polygon in image coordinates; without one it is told from its surroundings by colour.
+
+    Returns:
+        The object, or None where no outline is found that can be one.
+    """
+    inside = _by_colour(picture, box) if outline is None else masks.outline_mask(outline, box, "box")
+    if not LEAST <= inside.mean() <= MOST:
+        return None
+    # The outermost pixels are floor as well as object: they would be a rim of the old floor on the new one.
+    soft = max(1.0, SOFT * max(sides(box)))
+    bordered = cv2.copyMakeBorder(inside.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+    depth = cv2.distanceTransform(bordered, cv2.DIST_L2, 3)[1:-1, 1:-1]
+    x0, y0, x1, y1 = box
+    return Cutout(picture[y0:y1, x0:x1].copy(), np.clip((depth - 1) / soft, 0, 1).astype(np.float32))
+
+
+def _by_colour(picture: np.ndarray, box: Box) -> np.ndarray:
+    """The largest piece of a box that is coloured unlike what is around the box, ``(H, W)`` bool."""
+    window = crops.context_window(box, picture.shape[0], picture.shape[1], AROUND)
+    scale = min(1.0, CUT_AT / max(sides(window)))
+    small = [max(1, round(side * scale)) for side in sides(window)]
+    seen = cv2.resize(picture[window[1] : window[3], window[0] : window[2]], small, interpolation=cv2.INTER_AREA)
+    x0, y0 = (round((box[at] - window[at]) * scale) for at in (0, 1))
+    width, height = (max(1, round(side * scale)) for side in sides(box))
+    found = np.full(seen.shape[:2], cv2.GC_BGD, np.uint8)
+    found[y0 : y0 + height, x0 : x0 + width] = cv2.GC_PR_FGD
+    nothing = np.zeros(sides(box)[::-1], bool)
+    if (found == cv2.GC_BGD).sum() < CUT_AT:
+        return nothing
+    # It begins with clusters that are drawn: without a seed the same box would be cut in another way each time.
+    cv2.setRNGSeed(0)
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.grabCut(seen, found, (0, 0, 0, 0), *models, ROUNDS, cv2.GC_INIT_WITH_MASK)
+    pieces = ((found == cv2.GC_FGD) | (found == cv2.GC_PR_FGD)).astype(np.uint8)
+    count, numbers, stats, _ = cv2.connectedComponentsWithStats(pieces)
+    if count < 2:
+        return nothing
+    largest = (numbers == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())).astype(np.float32)
+    part = largest[y0 : y0 + height, x0 : x0 + width]
+    smooth = cv2.GaussianBlur(part, (0, 0), 1.0)
+    whole: np.ndarray = cv2.resize(smooth, sides(box), interpolation=cv2.INTER_CUBIC) > 0.5
+    return whole
