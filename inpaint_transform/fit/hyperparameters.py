@@ -58,7 +58,8 @@ class Plan:
         for field, lowest in least.items():
             value = getattr(self, field)
             if not isinstance(value, int) or value < lowest:
-                raise ValueError(f"{field}={value!r}: use a whole number of at least {lowest}")
+                why = " (it is a LoRA of this base that is trained)" if self.kind == "LoRA" and field == "steps" else ""
+                raise ValueError(f"{field}={value!r}: use a whole number of at least {lowest}{why}")
         if self.rate is not None and not 0 < self.rate < 1:
             raise ValueError(f"rate={self.rate!r}: use a learning rate in (0, 1), or None for the default")
 

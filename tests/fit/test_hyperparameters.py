@@ -46,3 +46,5 @@ def test_a_small_model_may_keep_its_denoiser() -> None:
     assert make_plan("small", 10, steps=0).steps == 0
     with pytest.raises(ValueError, match="steps=0"):
         make_plan("nothing", 10, steps=0)
+    with pytest.raises(ValueError, match=r"steps=0: .* at least 1 \(it is a LoRA of this base that is trained\)"):
+        make_plan("LoRA", 10, steps=0)
