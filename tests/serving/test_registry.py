@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.serving import placement
 from inpaint_transform.serving import registry as module
+from inpaint_transform.serving.client import launch
 from inpaint_transform.serving.client.client import SharedInpainter
 from inpaint_transform.serving.local import LocalInpainter
 from inpaint_transform.serving.processes import Process
@@ -55,5 +57,7 @@ def test_an_exit_at_which_the_system_refuses_everything_is_quiet(monkeypatch: py
     def refuse(*_: object) -> None:
         raise OSError(24, "Too many open files")
 
+    # This process goes on, and tests after this one start servers.
+    monkeypatch.setattr(launch, "_ending", threading.Event())
     monkeypatch.setattr(module, "shutdown", refuse)
     module._shutdown_own()
