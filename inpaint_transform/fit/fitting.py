@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import stat
 import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -312,6 +313,10 @@ def _save(pipeline: Any, base: Base, out: Path) -> None:
         full.save(pipeline, out)
     else:
         lora.save(pipeline, out)
+    # safetensors writes files that their owner alone may read; whoever may read the rest is to load the weights too.
+    mode = (out / "training" / "settings.json").stat().st_mode
+    for path in out.rglob("*.safetensors"):
+        path.chmod(stat.S_IMODE(mode))
 
 
 def _result(base: Base, out: Path, own: dict[str, Any]) -> ModelSpec:

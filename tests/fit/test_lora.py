@@ -51,6 +51,12 @@ def test_the_loss_falls(fitted: tuple[Path, dict[str, Any]]) -> None:
     assert losses[-1] < losses[0]
 
 
+def test_who_may_read_the_card_may_load_the_weights(fitted: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = fitted
+    [weights] = folder.glob("*.safetensors")
+    assert weights.stat().st_mode == (folder / "README.md").stat().st_mode
+
+
 def test_it_changes_what_is_painted(base: Path, fitted: tuple[Path, dict[str, Any]]) -> None:
     assert (painted(base, fitted[0]) != painted(base, None)).any()
 
