@@ -13,7 +13,7 @@ from inpaint_transform.tiny import CHECKPOINT
 # Hub ids as they exist today: runwayml/stable-diffusion-inpainting and stabilityai/stable-diffusion-2-inpainting
 # are gone, the ids below are where the same weights live now.
 PRESET_FIELDS: dict[str, dict[str, Any]] = {
-    "tiny": {"id": os.fspath(CHECKPOINT), "size": 128, "steps": 10, "guidance_scale": 2.0},
+    "tiny": {"id": os.fspath(CHECKPOINT), "size": 128, "steps": 3, "guidance_scale": 1.0},
     "sd15": {
         "id": "stable-diffusion-v1-5/stable-diffusion-inpainting",
         "variant": "fp16",

@@ -78,7 +78,8 @@ def train(
     beside: dict[str, Stateful] = {"critic": critic, "answers": answers}
     pipeline.text_encoder.requires_grad_(False)
     parameters = {f"unet.{name}": value for name, value in pipeline.unet.named_parameters()}
-    training = Training(path, parameters, RATE, 0.998, _optimizer, beside)
+    # A long average: what such a game changes within a thousand steps, it soon changes back.
+    training = Training(path, parameters, RATE, optimizer=_optimizer, beside=beside)
 
     def loss(step: int) -> torch.Tensor:
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)

@@ -70,6 +70,12 @@ def test_the_folder_and_its_card_paint_in_few_steps(plain: Path, fitted: Path, s
     assert same(weights(fitted, "text_encoder"), weights(plain, "text_encoder"))
 
 
+def test_who_may_read_the_card_may_load_the_weights(fitted: Path) -> None:
+    found = [path.stat().st_mode for path in fitted.rglob("*.safetensors")]
+    assert len(found) == 3
+    assert {*found} == {(fitted / "README.md").stat().st_mode}
+
+
 def test_a_broken_run_goes_on_to_the_same_weights(fitted: Path, samples: list[Sample], folder: Path) -> None:
     class BreakError(Exception):
         pass

@@ -168,7 +168,7 @@ def test_what_counts_as_other_settings() -> None:
     assert other(ModelSpec("tiny", serving="shared", max_batch_size=2, device_share=0.5)) == mine
     assert other(recipe=dataclasses.replace(RECIPE, num_boxes=1, min_box_size=5)) == mine
     changed = [
-        other(ModelSpec("tiny", steps=3)),
+        other(ModelSpec("tiny", steps=4)),
         other(recipe=dataclasses.replace(RECIPE, match_border=False)),
         other(gate=ChangeGate(5)),
         other(gate=ChangeGate(6)),
