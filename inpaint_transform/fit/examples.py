@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -82,7 +83,6 @@ class Crops:
     ) -> None:
         self.samples, self.size, self.cell = samples, size, cell
         self._pasted = pasted
-        self._cutouts: dict[tuple[int, int], Cutout | None] = {}
         self._turnable = frozenset(turnable)
         self._by_label: dict[str, list[tuple[int, int]]] = {}
         for number, sample in enumerate(samples):
@@ -108,27 +108,23 @@ class Crops:
             candidates = self._by_label[label]
             plan.append((*candidates[rng.integers(len(candidates))], number, rng))
         plan.sort(key=lambda row: row[:3])
-        before, picture = -1, np.zeros((0, 0, 3), np.uint8)
-        for sample, index, number, rng in plan:
-            if sample != before:
-                before, picture = sample, read_picture(self.samples[sample].image)
-            moved = self._moved(sample, index, picture, rng) if self._pasted and rng.random() < PASTED else None
-            yield (
-                number,
-                self._example(*moved, rng) if moved else self._example(self.samples[sample], index, picture, rng),
-            )
+        for position, by_picture in itertools.groupby(plan, lambda row: row[0]):
+            sample = self.samples[position]
+            picture = read_picture(sample.image)
+            for index, by_object in itertools.groupby(by_picture, lambda row: row[1]):
+                outline = sample.outlines[index] if sample.outlines else None
+                cutout = cut_out(picture, sample.boxes[index], outline) if self._pasted else None
+                for *_, number, rng in by_object:
+                    shown = (sample, index, picture)
+                    if cutout is not None and rng.random() < PASTED:
+                        shown = self._moved(sample, index, cutout, rng) or shown
+                    yield number, self._example(*shown, rng)
 
     def _moved(
-        self, number: int, index: int, picture: np.ndarray, rng: np.random.Generator
+        self, sample: Sample, index: int, cutout: Cutout, rng: np.random.Generator
     ) -> tuple[Sample, int, np.ndarray] | None:
-        """An object as it would stand in some other picture; None where it cannot be cut out, or has no room there."""
-        sample = self.samples[number]
+        """An object as it would stand in some other picture; None where it has no room there."""
         box = sample.boxes[index]
-        if (number, index) not in self._cutouts:
-            outline = sample.outlines[index] if sample.outlines else None
-            self._cutouts[number, index] = cut_out(picture, box, outline)
-        if (cutout := self._cutouts[number, index]) is None:
-            return None
         # Where others of its class are: a cell belongs on a smear, and a cone on a floor.
         rows = self._by_label[sample.labels[index]]
         other = self.samples[rows[rng.integers(len(rows))][0]]
@@ -147,8 +143,8 @@ class Crops:
         cutout.paste(floor, place)
         outline = sample.outlines[index] if sample.outlines else None
         if outline is not None:
-            shift = np.subtract(place[:2], box[:2])
-            outline = tuple((x + shift[0], y + shift[1]) for x, y in outline)
+            right, down = place[0] - box[0], place[1] - box[1]
+            outline = tuple((x + right, y + down) for x, y in outline)
         others = tuple(_within(one, area) for one in (*other.boxes, *other.others) if masks.free_share(one, [area]) < 1)
         return Sample(other.image, (place,), (sample.labels[index],), (outline,), others), 0, floor
 
