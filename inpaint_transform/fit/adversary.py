@@ -41,7 +41,7 @@ OWN = 0.5
 # What each error counts beside the critic. In the hole: of the nearest guess, and of what little noise leaves of a real
 # object, by how much that is and at least a little. Outside of it: everywhere, and beside its edge, where what is
 # painted has to go on without a seam.
-NEAREST, KEPT, KEPT_LEAST = 0.5, 1.0, 0.02
+NEAREST, KEPT_LEAST = 0.5, 0.02
 OUTSIDE, EDGE = 0.3, 3.0
 
 
@@ -151,7 +151,7 @@ class _Painter:
         times = self._times[torch.randint(1, len(self._times), (count,), generator=generator)]
         times[:first] = self._times[0]
         left = self._schedule.alphas[times][:, None, None, None]
-        counts = KEPT * left + KEPT_LEAST
+        counts = left + KEPT_LEAST
         counts[:first] = NEAREST
         begun = clean
         own = torch.rand(count, generator=generator) < OWN
