@@ -82,7 +82,7 @@ def main() -> None:
         rate=arguments.rate,
         steps_of_autoencoder=arguments.autoencoder_steps,
         steps_of_adversary=arguments.adversary_steps,
-        features=lite0() if arguments.adversary_steps else None,
+        features=lite0() if arguments.adversary_steps or arguments.decoder_steps != 0 else None,
         steps_of_decoder=arguments.decoder_steps,
         edits=arguments.edits,
         seed=arguments.seed,

@@ -1,4 +1,4 @@
-"""The critic of a denoiser: it sees with a network that is not trained, and says whether an object is a real one.
+"""A critic that sees with a network that is not trained, and says whether an object is a real one.
 
 Projected GANs (Sauer et al., 2111.01007): a critic that is trained from nothing on a small set learns the set by heart,
 and not what objects look like.
@@ -12,8 +12,6 @@ from itertools import pairwise
 import torch
 from torch import nn
 from torch.nn import functional
-
-from inpaint_transform.fit.autoencoder import hinge
 
 # A frozen network: ``(B, 3, H, W)`` float in [-1, 1] to feature maps ``(B, C, h, w)``, fine to coarse.
 Features = Callable[[torch.Tensor], Sequence[torch.Tensor]]
@@ -99,8 +97,9 @@ class _Head(nn.Module):
 
 
 def hinges(real: Sequence[torch.Tensor], unreal: Sequence[torch.Tensor]) -> torch.Tensor:
-    """The loss of a critic by its answers at each scale."""
-    return mean_of([hinge(one, other) for one, other in zip(real, unreal, strict=True)])
+    """The loss of a critic by its answers at each scale; high ones mean real."""
+    parts = zip(real, unreal, strict=True)
+    return mean_of([functional.relu(1 - one).mean() + functional.relu(1 + other).mean() for one, other in parts])
 
 
 def mean_of(parts: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
 import logging
@@ -96,9 +97,10 @@ def fit(
         steps_of_decoder: Steps of its decoder against a critic, which makes it sharp. Default 1000 and 4000.
         steps_of_adversary: Steps of a small model's denoiser against a critic, after which it paints in three steps.
             Default 0; wants ``features``.
-        features: With which that critic sees: a frozen network that knows pictures in general, such as one trained on
-            ImageNet, on the device of the training. It gets ``(B, 3, H, W)`` float in [-1, 1] and gives feature maps
-            ``(B, C, h, w)``, each half as large as the one before.
+        features: With which that critic sees, and one of the decoder that judges whole objects: a frozen network that
+            knows pictures in general, such as one trained on ImageNet, on the device of the training. It gets
+            ``(B, 3, H, W)`` float in [-1, 1] and gives feature maps ``(B, C, h, w)``, each half as large as the one
+            before.
         size: Side of the working crop in pixels. Default: the base's own, or the architecture's. Twice that of a
             small base (or four times, and so on) leaves the latents their size: the autoencoder gets another level, and
             painting takes little longer.
@@ -149,8 +151,16 @@ def fit(
             f"steps_of_adversary={plan.steps_of_adversary}: "
             + ("give features too, a network that the critic sees with" if chosen.whole else "a LoRA has none; use 0")
         )
-    if features is not None and not plan.steps_of_adversary:
-        raise ValueError("features: nothing looks through them with steps_of_adversary=0; give steps, or no features")
+    if features is not None and not (chosen.whole and plan.steps_of_adversary + plan.steps_of_decoder):
+        raise ValueError(
+            "features: nothing looks through them "
+            + (
+                "with steps_of_adversary=0 and steps_of_decoder=0; give steps"
+                if chosen.whole
+                else "in a LoRA's training"
+            )
+            + ", or no features"
+        )
     where = choose_device(device)
     pipeline, unknown = _pipeline(chosen, architecture, captions, seed, device)
     if unknown and not plan.steps:
@@ -159,12 +169,15 @@ def fit(
     own = (chosen.spec and not chosen.whole and chosen.spec.size) or pipeline.unet.config.sample_size * cell
     side = _side(size or own, cell, pipeline.unet)
     known, teacher = Crops(trained, own, cell, turnable, shares), None
-    if chosen.spec is not None and chosen.whole and (levels := architectures.levels_above(own, side)):
+    levels = architectures.levels_above(own, side) if kind == "small" else 0
+    if levels:
         teacher, pipeline = pipeline.vae, architectures.grow(pipeline, levels, seed)
         cell <<= levels
     elif chosen.whole and side != own:
         architectures.resize(pipeline, side)
-    if not plan.steps and teacher is None and plan.steps_of_autoencoder:
+    if kind == "small" and plan.steps_of_autoencoder and teacher is None:
+        teacher = copy.deepcopy(pipeline.vae)
+    if not (plan.steps or plan.steps_of_adversary or levels) and plan.steps_of_autoencoder:
         raise ValueError(
             f"steps=0 keeps the denoiser, and steps_of_autoencoder={plan.steps_of_autoencoder} would change the "
             f"latents that it knows; give steps_of_autoencoder=0 (--autoencoder-steps 0) too, which leaves the "

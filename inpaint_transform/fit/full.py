@@ -14,7 +14,7 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
-from inpaint_transform.fit import adversary, autoencoder
+from inpaint_transform.fit import adversary, autoencoder, sharpening
 from inpaint_transform.fit.architecture import many_steps, usual
 from inpaint_transform.fit.bases import quiet
 from inpaint_transform.fit.captions import Captions
@@ -64,8 +64,8 @@ def train(
         plan: Steps, batch, seed and the like.
         work: Where checkpoints and caches are kept.
         progress: Whether to show bars while crops are cut and encoded.
-        teacher: The autoencoder that the pipeline had before it grew, whose latents the denoiser knows.
-        features: A frozen network that a critic of the denoiser sees with.
+        teacher: The autoencoder that the pipeline had before, whose latents the denoiser knows.
+        features: A frozen network that critics of denoiser and decoder see with.
 
     Yields:
         After each step: what is trained, its steps in all, and where it stands.
@@ -108,18 +108,18 @@ def train(
         path = work / f"painted-{after}.pt"
         painted = _painted(pipeline, crops.size, latents, captions, plan.seed, path, progress)
         steps, path = plan.steps_of_decoder, work / f"decoder-{after}.pt"
-        for step in autoencoder.sharpen(vae, pixels, painted, steps, batch_of_pixels, plan.seed, path):
+        for step in sharpening.sharpen(vae, pixels, painted, steps, batch_of_pixels, plan.seed, path, features):
             yield "decoder", steps, step
 
 
 @torch.no_grad()
 def _painted(
     pipeline: Any, size: int, latents: Latents, captions: Captions, seed: int, path: Path, progress: bool
-) -> autoencoder.Painted:
+) -> sharpening.Painted:
     """What the pipeline paints of the cached examples, once: the next call finds it on disk."""
     if path.exists():
         kept = torch.load(path, weights_only=True)
-        return autoencoder.Painted(kept["latents"], kept["coarse"])
+        return sharpening.Painted(kept["latents"], kept["holes"], kept["coarse"])
     rng, device, paints = random.Random(seed), pipeline.vae.device, usual(pipeline)  # noqa: S311 - captions
     found = []
     rows = torch.arange(min(MAX_PAINTED, len(latents.labels))).split(_PAINTED_AT_ONCE)
@@ -141,9 +141,10 @@ def _painted(
             ).images
         found.append(painted.float().cpu() / pipeline.vae.config.scaling_factor)
     whole = torch.cat(found)
-    coarse = autoencoder.coarse_pictures(pipeline.vae, whole)
-    write_whole({"latents": whole, "coarse": coarse}, path)
-    return autoencoder.Painted(whole, coarse)
+    holes = latents.hole[: len(whole)].float()
+    coarse = sharpening.coarse_pictures(pipeline.vae, whole)
+    write_whole({"latents": whole, "holes": holes, "coarse": coarse}, path)
+    return sharpening.Painted(whole, holes, coarse)
 
 
 def _predict(pipeline: Any) -> Predict:

@@ -111,11 +111,21 @@ def test_who_goes_on_from_it_takes_noise_away_again(fitted: Path, samples: list[
     assert kept["paints"] == {"steps": 3, "guidance_scale": 1.0}
 
 
+def test_its_autoencoder_may_learn_on_while_it_keeps_guessing(
+    fitted: Path, samples: list[Sample], folder: Path
+) -> None:
+    settings = {name: value for name, value in SETTINGS.items() if name != "architecture"}
+    settings |= {"base": str(fitted), "steps": 0, "steps_of_adversary": 6, "steps_of_decoder": 0}
+    card = fit(samples, out=folder, **settings, features=Seeing())
+    assert card["paints"] == {"steps": 3, "guidance_scale": 1.0}
+    assert {name: stage["steps"] for name, stage in card["training"].items()} == {"autoencoder": 4, "adversary": 6}
+
+
 def test_what_is_missing_is_said(samples: list[Sample], folder: Path) -> None:
     with pytest.raises(ValueError, match=r"steps_of_adversary=8: give features too"):
         fit(samples, out=folder, **SETTINGS, steps_of_adversary=8)
     with pytest.raises(ValueError, match=r"features: nothing looks through them"):
-        fit(samples, out=folder, **SETTINGS, features=Seeing())
+        fit(samples, out=folder, **SETTINGS, steps_of_decoder=0, features=Seeing())
 
 
 def test_a_lora_has_no_critic(samples: list[Sample], folder: Path, tmp_path: Path) -> None:

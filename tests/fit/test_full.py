@@ -13,10 +13,10 @@ import torch
 from inpaint_transform.core.models import ModelSpec
 from inpaint_transform.core.protocol import InpaintRequest
 from inpaint_transform.fit import Sample, fit, full
-from inpaint_transform.fit.autoencoder import Painted, coarse_pictures
 from inpaint_transform.fit.captions import TEMPLATES, Captions
 from inpaint_transform.fit.denoise import cache_latents
 from inpaint_transform.fit.examples import Crops
+from inpaint_transform.fit.sharpening import Painted, coarse_pictures
 from inpaint_transform.fit.vocabulary import new_words
 from inpaint_transform.serving.registry import connect
 
@@ -119,6 +119,7 @@ def test_what_it_paints_for_its_decoder_is_what_a_decoder_gets_and_is_painted_on
     assert first.latents.shape == (20, 4, 16, 16)
     assert torch.equal(first.coarse, coarse_pictures(pipeline.vae, first.latents))
     assert first.latents.std() > 0
+    assert torch.equal(first.holes, latents.hole.float())
     pipeline.unet.load_state_dict({name: 0 * value for name, value in pipeline.unet.state_dict().items()})
     assert torch.equal(painted("painted.pt").latents, first.latents)
     blank = painted("anew.pt").latents
