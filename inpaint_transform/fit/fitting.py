@@ -88,7 +88,8 @@ def fit(
         shares: How often a class is drawn against the others; 1 where it is not named.
         rank: Of the LoRA, >= 1. Default 16.
         steps: Steps of the denoiser in all. Default 4000 of a small model, 20,000 from nothing, 800 of a LoRA. With 0
-            a small base keeps its denoiser; with no steps of the autoencoder either, the decoder alone is trained.
+            a small base keeps its denoiser, which knows the latents of an autoencoder that is trained on nearly as
+            well as before; with no steps of the autoencoder either, the decoder alone is trained.
         batch: Examples a step. Default 16, 32 and 4.
         crops: Examples that are drawn and encoded, once. Default: by the number of boxes.
         rate: Learning rate of the denoiser, in (0, 1). Default 4e-4, of a LoRA 1e-4.
@@ -177,12 +178,6 @@ def fit(
         architectures.resize(pipeline, side)
     if kind == "small" and plan.steps_of_autoencoder and teacher is None:
         teacher = copy.deepcopy(pipeline.vae)
-    if not (plan.steps or plan.steps_of_adversary or levels) and plan.steps_of_autoencoder:
-        raise ValueError(
-            f"steps=0 keeps the denoiser, and steps_of_autoencoder={plan.steps_of_autoencoder} would change the "
-            f"latents that it knows; give steps_of_autoencoder=0 (--autoencoder-steps 0) too, which leaves the "
-            f"decoder to be trained"
-        )
     learnt = set(read_card(Path(chosen.spec.id)).get("pictures", ())) if chosen.spec else set()
     start = card.make(base, chosen.whole, side, trained, kept, licence, command, {**vars(plan)}, learnt)
     settings = {

@@ -243,7 +243,10 @@ def test_the_decoder_alone_is_trained_on(samples: list[Sample], tmp_path: Path) 
     changed = {name for name, value in base["vae"].items() if not torch.equal(value, on["vae"][name])}
     assert changed
     assert all(name.startswith(("decoder.", "post_quant_conv.")) for name in changed)
-    with pytest.raises(ValueError, match=r"steps_of_autoencoder=1 would change the latents.*--autoencoder-steps 0"):
-        fit(samples, out=tmp_path / "moved", **{**alone, "steps_of_autoencoder": 1})
+    # With its encoder too the denoiser may stay, for latents keep their meaning.
+    both = fit(samples, out=tmp_path / "both", **{**alone, "steps_of_autoencoder": 2})
+    assert [name for name, stage in both["training"].items() if stage["steps"]] == ["autoencoder", "decoder"]
+    kept = load_file(next((tmp_path / "both" / "unet").glob("*.safetensors")))
+    assert all(torch.equal(value, kept[name]) for name, value in base["unet"].items())
     with pytest.raises(ValueError, match="steps=0: the base does not know zeppelin"):
         fit(samples, out=tmp_path / "new", **{**alone, "prompts": {"disc": "a zeppelin", "square": "a square"}})
