@@ -117,12 +117,14 @@ def _painted(
     pipeline: Any, size: int, latents: Latents, captions: Captions, seed: int, path: Path, progress: bool
 ) -> sharpening.Painted:
     """What the pipeline paints of the cached examples, once: the next call finds it on disk."""
+    count = min(MAX_PAINTED, len(latents.labels))
+    holes = latents.hole[:count].float()
     if path.exists():
         kept = torch.load(path, weights_only=True)
-        return sharpening.Painted(kept["latents"], kept["holes"], kept["coarse"])
+        return sharpening.Painted(kept["latents"], holes, kept["coarse"])
     rng, device, paints = random.Random(seed), pipeline.vae.device, usual(pipeline)  # noqa: S311 - captions
     found = []
-    rows = torch.arange(min(MAX_PAINTED, len(latents.labels))).split(_PAINTED_AT_ONCE)
+    rows = torch.arange(count).split(_PAINTED_AT_ONCE)
     for chosen in tqdm(rows, "painting", unit="batch", disable=None if progress else True):
         some = take(latents, chosen, device)
         with autocast(device), quiet():
@@ -141,9 +143,8 @@ def _painted(
             ).images
         found.append(painted.float().cpu() / pipeline.vae.config.scaling_factor)
     whole = torch.cat(found)
-    holes = latents.hole[: len(whole)].float()
     coarse = sharpening.coarse_pictures(pipeline.vae, whole)
-    write_whole({"latents": whole, "holes": holes, "coarse": coarse}, path)
+    write_whole({"latents": whole, "coarse": coarse}, path)
     return sharpening.Painted(whole, holes, coarse)
 
 
