@@ -153,15 +153,8 @@ def fit(
             + ("give features too, a network that the critic sees with" if chosen.whole else "a LoRA has none; use 0")
         )
     if features is not None and not (chosen.whole and plan.steps_of_adversary + plan.steps_of_decoder):
-        raise ValueError(
-            "features: nothing looks through them "
-            + (
-                "with steps_of_adversary=0 and steps_of_decoder=0; give steps"
-                if chosen.whole
-                else "in a LoRA's training"
-            )
-            + ", or no features"
-        )
+        why = "with no steps of adversary or decoder" if chosen.whole else "in a LoRA's training"
+        raise ValueError(f"features: nothing looks through them {why}; give none")
     where = choose_device(device)
     pipeline, unknown = _pipeline(chosen, architecture, captions, seed, device)
     if unknown and not plan.steps:

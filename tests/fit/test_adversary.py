@@ -132,3 +132,5 @@ def test_a_lora_has_no_critic(samples: list[Sample], folder: Path, tmp_path: Pat
     base = str(pipelines.save_sd_inpaint(tmp_path / "base"))
     with pytest.raises(ValueError, match=r"steps_of_adversary=8: a LoRA has none; use 0"):
         fit(samples, base=base, out=folder, steps_of_adversary=8, features=Seeing())
+    with pytest.raises(ValueError, match=r"features: nothing looks through them in a LoRA's training; give none"):
+        fit(samples, base=base, out=folder, features=Seeing())
