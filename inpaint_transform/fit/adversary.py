@@ -2,9 +2,9 @@
 
 Trained to take noise away, a denoiser gives the mean of all that may be there: few steps leave objects soft, and bent
 where it cannot know which way they lie. Here it learns to guess whole objects: from noise alone, where of several
-guesses the nearest learns (``guesses``), and from what it guessed before. Each has to convince a critic that its object
-is a real one, as in adversarial distillation (Sauer et al., 2311.17042; against real pictures alone, without a teacher:
-Lin et al., 2501.08316).
+guesses the nearest learns what is really there (``guesses``), and from what it guessed before. Each, and guesses from
+any noise too, has to convince a critic that its object is a real one, as in adversarial distillation (Sauer et al.,
+2311.17042; against real pictures alone, without a teacher: Lin et al., 2501.08316).
 """
 
 from __future__ import annotations
@@ -34,14 +34,15 @@ RATE = 1e-4
 CRITIC_RATE = 3e-4
 # Steps before the critic comes: until then guesses become different ones.
 ALONE = 500
-# The share of a batch that is guessed from noise alone, which decides what is where; the rest is later steps.
-FIRST = 0.4
+# The shares of a batch that are guessed from noise alone, which decides what is where: from the noise whose guess is
+# the nearest, and from any, so that no noise is left whose guess convinces nobody. The rest is later steps.
+NEAR, ANY = 0.25, 0.25
 # How many of the later steps begin with what the denoiser itself has guessed, as they do in use.
 OWN = 0.5
 # What each error counts beside the critic. In the hole: of the nearest guess, and of what little noise leaves of a real
 # object, by how much that is and at least a little. Outside of it: everywhere, and beside its edge, where what is
 # painted has to go on without a seam.
-NEAREST, KEPT_LEAST = 0.5, 0.02
+NEAREST, KEPT_LEAST = 0.8, 0.02
 OUTSIDE, EDGE = 0.3, 3.0
 
 
@@ -140,19 +141,21 @@ class _Painter:
             What they are taken for, ``(B, C, h, w)``, and what its error in the hole counts, ``(B, 1, 1, 1)``.
         """
         clean = rows.clean.float()
-        count, first = len(clean), math.ceil(FIRST * len(clean))
+        count, near = len(clean), math.ceil(NEAR * len(clean))
+        first = near + round(ANY * count)
         noise = torch.randn(clean.shape, generator=generator).to(clean)
         everyone = torch.arange(count)
 
         def guess(drawn: torch.Tensor) -> torch.Tensor:
-            return self._first_guess(drawn, rows, captions, everyone[:first].repeat(len(drawn) // first))
+            return self._first_guess(drawn, rows, captions, everyone[:near].repeat(len(drawn) // near))
 
-        noise[:first] = nearest_noise(guess, clean[:first], rows.hole[:first].float(), generator)
+        noise[:near] = nearest_noise(guess, clean[:near], rows.hole[:near].float(), generator)
         times = self._times[torch.randint(1, len(self._times), (count,), generator=generator)]
         times[:first] = self._times[0]
         left = self._schedule.alphas[times][:, None, None, None]
         counts = left + KEPT_LEAST
-        counts[:first] = NEAREST
+        # Any noise may give another object than the real one.
+        counts[:near], counts[near:first] = NEAREST, 0
         begun = clean
         own = torch.rand(count, generator=generator) < OWN
         own[:first] = False
