@@ -13,6 +13,9 @@ import torch
 from seeing import Seeing
 
 from inpaint_transform.fit import Sample, adversary, fit, sketch
+from inpaint_transform.fit.architecture import FEW_STEPS
+from inpaint_transform.fit.denoise import Latents
+from inpaint_transform.fit.guesses import GUESSES
 
 SETTINGS: dict[str, Any] = {
     "base": "none",
@@ -134,3 +137,24 @@ def test_a_lora_has_no_critic(samples: list[Sample], folder: Path, tmp_path: Pat
         fit(samples, base=base, out=folder, steps_of_adversary=8, features=Seeing())
     with pytest.raises(ValueError, match=r"features: nothing looks through them in a LoRA's training; give none"):
         fit(samples, base=base, out=folder, features=Seeing())
+
+
+def test_guesses_from_any_noise_have_to_convince_the_critic_alone() -> None:
+    scheduler = diffusers.LCMScheduler(original_inference_steps=50)
+    scheduler.set_timesteps(FEW_STEPS)
+    asked: list[torch.Tensor] = []
+
+    def predict(noisy: torch.Tensor, times: torch.Tensor, _captions: list[str]) -> torch.Tensor:
+        asked.append(times)
+        return torch.zeros_like(noisy[:, :4])
+
+    rows = Latents(torch.zeros(16, 4, 8, 8), torch.zeros(16, 4, 8, 8), torch.ones(16, 1, 8, 8), ["cone"] * 16)
+    painter = adversary._Painter(predict, scheduler)
+    painted, counts = painter.paint(rows, ["a cone"] * 16, torch.Generator().manual_seed(0))
+    assert painted.shape == rows.clean.shape
+    # The nearest of eight is looked for where it counts, and nowhere else.
+    assert len(asked[0]) == 4 * GUESSES
+    from_noise = asked[-1] == scheduler.timesteps[0]
+    assert from_noise.tolist() == [True] * 8 + [False] * 8
+    assert (counts.flatten()[:4] > 0).all()
+    assert (counts.flatten()[4:8] == 0).all()
