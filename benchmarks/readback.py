@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--edits", type=int, default=EDITS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="a few edits and hardly trained readers, to try it out")
-    parser.add_argument("--sheets", type=Path, help="folder for the contact sheets, one PNG of each class")
+    parser.add_argument("--sheets", type=Path, help="folder for the contact sheets, one JPEG of each class")
     parser.add_argument("--show", type=int, default=20, help="how many edits of either kind these show")
     arguments = parser.parse_args()
     if arguments.quick:
@@ -92,7 +92,7 @@ def main() -> None:
             arguments.sheets.mkdir(parents=True, exist_ok=True)
             for label in sorted(labels):
                 picture = sheet([one for one in found.shown if one.target == label])
-                path = arguments.sheets / f"{root.name}_{label}.png"
+                path = arguments.sheets / f"readback_{root.name}_{label}.jpg"
                 cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
         overview = edit_sheet(inpainter, unseen, recipe, sorted(labels), ROWS)
         results["settings"] = {
