@@ -87,7 +87,7 @@ def fit(
         turnable: Classes without an upright position, which are turned by quarters in training.
         shares: How often a class is drawn against the others; 1 where it is not named.
         rank: Of the LoRA, >= 1. Default 16.
-        steps: Steps of the denoiser in all. Default 4000 of a small model, 20,000 from nothing, 800 of a LoRA. With 0
+        steps: Steps of the denoiser in all. Default 3000 of a small model, 20,000 from nothing, 800 of a LoRA. With 0
             a small base keeps its denoiser, which knows the latents of an autoencoder that is trained on nearly as
             well as before; with no steps of the autoencoder either, the decoder alone is trained.
         batch: Examples a step. Default 16, 32 and 4.

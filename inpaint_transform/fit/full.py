@@ -39,7 +39,7 @@ PATIENCE = 12
 # Of the autoencoder's crops, for its loss on what is held out.
 HELD_OUT_PIXELS = 64
 # Examples that are painted for the decoder to learn from.
-MAX_PAINTED = 3000
+MAX_PAINTED = 1500
 _PAINTED_AT_ONCE = 16
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 # Meant for an hour on two cores, a long day on one, and a GPU.
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "small": {"steps": 4000, "batch": 16, "steps_of_autoencoder": 1000, "steps_of_decoder": 1000},
+    "small": {"steps": 3000, "batch": 16, "steps_of_autoencoder": 1000, "steps_of_decoder": 1000},
     "nothing": {"steps": 20_000, "batch": 32, "steps_of_autoencoder": 12_000, "steps_of_decoder": 4000},
     "LoRA": {"steps": 800, "batch": 4, "steps_of_autoencoder": 0, "steps_of_decoder": 0},
 }
