@@ -117,11 +117,11 @@ def _painted(
     pipeline: Any, size: int, latents: Latents, captions: Captions, seed: int, path: Path, progress: bool
 ) -> sharpening.Painted:
     """What the pipeline paints of the cached examples, once: the next call finds it on disk."""
-    count = min(MAX_PAINTED, len(latents.labels))
-    holes = latents.hole[:count].float()
     if path.exists():
         kept = torch.load(path, weights_only=True)
-        return sharpening.Painted(kept["latents"], holes, kept["coarse"])
+        # However many those were.
+        return sharpening.Painted(kept["latents"], latents.hole[: len(kept["latents"])].float(), kept["coarse"])
+    count = min(MAX_PAINTED, len(latents.labels))
     rng, device, paints = random.Random(seed), pipeline.vae.device, usual(pipeline)  # noqa: S311 - captions
     found = []
     rows = torch.arange(count).split(_PAINTED_AT_ONCE)
@@ -145,7 +145,7 @@ def _painted(
     whole = torch.cat(found)
     coarse = sharpening.coarse_pictures(pipeline.vae, whole)
     write_whole({"latents": whole, "coarse": coarse}, path)
-    return sharpening.Painted(whole, holes, coarse)
+    return sharpening.Painted(whole, latents.hole[:count].float(), coarse)
 
 
 def _predict(pipeline: Any) -> Predict:

@@ -103,7 +103,7 @@ def test_the_weights_are_halves(fitted: Path) -> None:
 
 
 def test_what_it_paints_for_its_decoder_is_what_a_decoder_gets_and_is_painted_once(
-    samples: list[Sample], fitted: Path, tmp_path: Path
+    samples: list[Sample], fitted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pipeline = diffusers.StableDiffusionInpaintPipeline.from_pretrained(fitted)
     for part in (pipeline.vae, pipeline.unet, pipeline.text_encoder):
@@ -121,7 +121,12 @@ def test_what_it_paints_for_its_decoder_is_what_a_decoder_gets_and_is_painted_on
     assert first.latents.std() > 0
     assert torch.equal(first.holes, latents.hole.float())
     pipeline.unet.load_state_dict({name: 0 * value for name, value in pipeline.unet.state_dict().items()})
-    assert torch.equal(painted("painted.pt").latents, first.latents)
+    # Whoever painted it may have painted more than is painted today.
+    monkeypatch.setattr(full, "MAX_PAINTED", 8)
+    again = painted("painted.pt")
+    assert torch.equal(again.latents, first.latents)
+    assert torch.equal(again.holes, first.holes)
+    monkeypatch.undo()
     blank = painted("anew.pt").latents
     assert not torch.equal(blank, first.latents)
     # A pipeline's latents are the autoencoder's times this.
