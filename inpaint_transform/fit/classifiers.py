@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from inpaint_transform.core.boxes import Box, from_pixels, relative
 from inpaint_transform.fit.denoise import to_pixels
@@ -118,7 +119,7 @@ def _trained(
     classes: int, batch: Callable[[], tuple[list[np.ndarray], np.ndarray]], steps: int, seed: int
 ) -> nn.Module:
     with seeded(seed):
-        reader = build(classes)
+        reader = convert_conv2d_weight_memory_format(build(classes), torch.channels_last)
     optimizer = torch.optim.AdamW(reader.parameters(), RATE, weight_decay=0.01)
     for step in range(steps):
         # A rate that stays high ends on a good or a bad step by chance, and so would the measure.

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import torch
+from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from inpaint_transform.core.boxes import Box, iou
 from inpaint_transform.fit import heatmap
@@ -49,7 +50,7 @@ def train_detector(samples: Sequence[Sample], labels: Sequence[str], seed: int) 
     samples = of_labels(samples, labels)
     squares = [shrunk(read_picture(sample.image)) for sample in samples]
     with seeded(seed):
-        detector = Detector(len(labels))
+        detector = convert_conv2d_weight_memory_format(Detector(len(labels)), torch.channels_last)
     optimizer = torch.optim.AdamW(detector.parameters(), RATE, weight_decay=0.01)
     rng = np.random.default_rng(seed)
     for step in range(STEPS):
