@@ -196,7 +196,7 @@ def _tools(
 
 
 def _dtype() -> str:
-    """As ever on a GPU; on a processor that multiplies bfloat16, that: a bank takes minutes."""
+    """As ever on a GPU; on a processor that gains by bfloat16, that: a bank takes minutes."""
     from inpaint_transform.fit.precision import fast_dtype
 
     half = not torch.cuda.is_available() and fast_dtype(torch.device("cpu")) == torch.bfloat16
