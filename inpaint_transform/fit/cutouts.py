@@ -18,6 +18,8 @@ ROUNDS = 4
 LEAST, MOST = 0.25, 0.92
 # Of the pixels along the edge, which are half object and half floor; over the box's longer side.
 SOFT = 0.02
+# Nearer to the edge of its picture, over the picture's longer side, and it may go on beyond it.
+EDGE = 0.005
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,10 +29,35 @@ class Cutout:
     Attributes:
         image: ``(H, W, 3)`` uint8, RGB, what its box shows.
         alpha: ``(H, W)`` float32 in [0, 1], how much of a pixel is the object.
+        outline: Its polygon in these pixels, where there is one.
     """
 
     image: np.ndarray
     alpha: np.ndarray
+    outline: Outline | None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        height, width = self.alpha.shape
+        return width, height
+
+    def tilted(self, degrees: float) -> Cutout:
+        """The same object, turned to the left, in the smallest box that holds it."""
+        width, height = self.size
+        matrix: np.ndarray = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1)
+        reach = np.abs(matrix[:, :2]) @ (width, height)
+        matrix[:, 2] += (reach - (width, height)) / 2
+        size = tuple(np.ceil(reach).astype(int).tolist())
+        image = cv2.warpAffine(self.image, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        alpha = cv2.warpAffine(self.alpha, matrix, size, flags=cv2.INTER_LINEAR)
+        rows, columns = (np.flatnonzero(alpha.max(axis) > 0) for axis in (1, 0))
+        x0, y0, x1, y1 = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+        outline = self.outline
+        if outline is not None:
+            points = np.array(outline) @ matrix[:, :2].T + matrix[:, 2] - (x0, y0)
+            outline = tuple((float(x), float(y)) for x, y in points)
+        return Cutout(image[y0:y1, x0:x1], alpha[y0:y1, x0:x1], outline)
 
     def paste(self, picture: np.ndarray, place: Box) -> None:
         """Put it into a picture, in place.
@@ -54,8 +81,13 @@ def cut_out(picture: np.ndarray, box: Box, outline: Outline | None = None) -> Cu
         outline: Its polygon in image coordinates; without one it is told from its surroundings by colour.
 
     Returns:
-        The object, or None where no outline is found that can be one.
+        The object, or None where no outline is found that can be one, and where the picture's edge may cut it off:
+        elsewhere half a thing would pass for a whole one.
     """
+    height, width = picture.shape[:2]
+    edge = max(1.0, EDGE * max(height, width))
+    if min(box[0], box[1], width - box[2], height - box[3]) < edge:
+        return None
     inside = _by_colour(picture, box) if outline is None else masks.outline_mask(outline, box, "box")
     if not LEAST <= inside.mean() <= MOST:
         return None
@@ -64,7 +96,9 @@ def cut_out(picture: np.ndarray, box: Box, outline: Outline | None = None) -> Cu
     bordered = cv2.copyMakeBorder(inside.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
     depth = cv2.distanceTransform(bordered, cv2.DIST_L2, 3)[1:-1, 1:-1]
     x0, y0, x1, y1 = box
-    return Cutout(picture[y0:y1, x0:x1].copy(), np.clip((depth - 1) / soft, 0, 1).astype(np.float32))
+    alpha = np.clip((depth - 1) / soft, 0, 1).astype(np.float32)
+    within = None if outline is None else tuple((x - x0, y - y0) for x, y in outline)
+    return Cutout(picture[y0:y1, x0:x1].copy(), alpha, within)
 
 
 def _by_colour(picture: np.ndarray, box: Box) -> np.ndarray:

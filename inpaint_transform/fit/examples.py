@@ -32,12 +32,15 @@ STRETCHED = 0.5
 # Colours and contrast of light.
 TINT = (0.9, 1.1)
 CONTRAST = (0.85, 1.15)
-# How often an object is put where it was not photographed, with colours that nobody photographed, and with a shadow. A
-# set from few places is learnt by heart with them: on other floors a model paints a mixture of all it knows.
-PASTED = 0.6
+# How often an object that can be cut out is put where it was not photographed, with colours that nobody photographed,
+# and with a shadow. A set from few places is learnt by heart with them: on other floors a model paints a mixture of all
+# it knows.
+PASTED = 0.8
 RECOLOURED = 0.6
 SHADED = 0.5
-# How much of a background box may lie on objects, and how often one is looked for.
+# By how many degrees it is tilted at most: between the few positions that were photographed a model guesses otherwise.
+TILT = 20.0
+# How much of a background box may lie on objects, and of what is cut out on others; how often the first is looked for.
 MAX_COVERED = 0.15
 MAX_TRIES = 20
 
@@ -112,25 +115,22 @@ class Crops:
             sample = self.samples[position]
             picture = read_picture(sample.image)
             for index, by_object in itertools.groupby(by_picture, lambda row: row[1]):
-                outline = sample.outlines[index] if sample.outlines else None
-                cutout = cut_out(picture, sample.boxes[index], outline) if self._pasted else None
+                cutout = _cut_out(sample, index, picture) if self._pasted else None
                 for *_, number, rng in by_object:
                     shown = (sample, index, picture)
                     if cutout is not None and rng.random() < PASTED:
-                        shown = self._moved(sample, index, cutout, rng) or shown
+                        shown = self._moved(sample.labels[index], cutout, rng) or shown
                     yield number, self._example(*shown, rng)
 
-    def _moved(
-        self, sample: Sample, index: int, cutout: Cutout, rng: np.random.Generator
-    ) -> tuple[Sample, int, np.ndarray] | None:
+    def _moved(self, label: str, cutout: Cutout, rng: np.random.Generator) -> tuple[Sample, int, np.ndarray] | None:
         """An object as it would stand in some other picture; None where it has no room there."""
-        box = sample.boxes[index]
+        cutout = cutout.tilted(rng.uniform(-TILT, TILT))
         # Where others of its class are: a cell belongs on a smear, and a cone on a floor.
-        rows = self._by_label[sample.labels[index]]
+        rows = self._by_label[label]
         other = self.samples[rows[rng.integers(len(rows))][0]]
         floor = read_picture(other.image)
         height, width = floor.shape[:2]
-        place = background_box(other, sides(box), height, width, rng)
+        place = background_box(other, cutout.size, height, width, rng)
         if place is None:
             return None
         # No larger than any window of it, stretched or not, can reach.
@@ -141,12 +141,11 @@ class Crops:
             floor = recoloured(floor, rng)
         floor = shaded(floor, place, rng) if rng.random() < SHADED else floor.copy()
         cutout.paste(floor, place)
-        outline = sample.outlines[index] if sample.outlines else None
+        outline = cutout.outline
         if outline is not None:
-            right, down = place[0] - box[0], place[1] - box[1]
-            outline = tuple((x + right, y + down) for x, y in outline)
+            outline = tuple((x + place[0], y + place[1]) for x, y in outline)
         others = tuple(_within(one, area) for one in (*other.boxes, *other.others) if masks.free_share(one, [area]) < 1)
-        return Sample(other.image, (place,), (sample.labels[index],), (outline,), others), 0, floor
+        return Sample(other.image, (place,), (label,), (outline,), others), 0, floor
 
     def _example(self, sample: Sample, index: int, picture: np.ndarray, rng: np.random.Generator) -> Example:
         kind = rng.choice(list(HOLES), p=list(HOLES.values()))
@@ -180,6 +179,14 @@ class Crops:
             masks.clear(free, window, kept)
             hole = free if free.any() else hole
         return hole if hole.any() else masks.shape_mask(box, window, "box")
+
+
+def _cut_out(sample: Sample, index: int, picture: np.ndarray) -> Cutout | None:
+    """An object that no other one covers, without its floor; None where there is none to be had."""
+    box, *others = sample.boxes[index], *sample.boxes[:index], *sample.boxes[index + 1 :], *sample.others
+    if masks.free_share(box, others) < 1 - MAX_COVERED:
+        return None
+    return cut_out(picture, box, sample.outlines[index] if sample.outlines else None)
 
 
 def background_box(

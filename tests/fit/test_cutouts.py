@@ -22,7 +22,7 @@ def scene(x: int, y: int, width: int, height: int, seed: int = 0) -> np.ndarray:
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.integers(0, 100), st.integers(0, 80), st.integers(24, 90), st.integers(24, 70))
+@given(st.integers(2, 100), st.integers(2, 80), st.integers(24, 90), st.integers(24, 70))
 def test_the_object_comes_without_its_floor(x: int, y: int, width: int, height: int) -> None:
     box = (x, y, x + width, y + height)
     found = cut_out(scene(x, y, width, height), box)
@@ -53,7 +53,7 @@ def test_the_same_box_is_cut_the_same_way_each_time() -> None:
     assert np.array_equal(one.alpha, other.alpha)
 
 
-@pytest.mark.parametrize("box", [(0, 0, 200, 160), (0, 0, 20, 20), (0, 0, 1, 1)], ids=["all", "floor", "pixel"])
+@pytest.mark.parametrize("box", [(1, 1, 199, 159), (9, 9, 29, 29), (9, 9, 10, 10)], ids=["all", "floor", "pixel"])
 def test_what_cannot_be_told_from_its_floor_is_not_cut_out(box: tuple[int, int, int, int]) -> None:
     plain = np.full((160, 200, 3), FLOOR, np.uint8)
     assert cut_out(plain, box) is None
@@ -65,6 +65,51 @@ def test_too_little_and_too_much_is_no_object() -> None:
     whole = ((50, 40), (110, 40), (110, 100), (50, 100))
     assert cut_out(picture, (50, 40, 110, 100), sliver) is None
     assert cut_out(picture, (50, 40, 110, 100), whole) is None
+
+
+@pytest.mark.parametrize("edge", ["left", "top", "right", "bottom"])
+@pytest.mark.parametrize("outlined", [False, True])
+def test_what_the_edge_of_the_picture_may_cut_off_is_not_cut_out(edge: str, outlined: bool) -> None:
+    inside, whole = (
+        {"left": (0, 40), "top": (40, 0), "right": (140, 40), "bottom": (40, 100)}[edge],
+        scene(50, 40, 60, 60),
+    )
+    assert cut_out(whole, (50, 40, 110, 100)) is not None
+    x, y = inside
+    outline = ((x + 5, y + 5), (x + 55, y + 5), (x + 30, y + 55)) if outlined else None
+    assert cut_out(scene(x, y, 60, 60), (x, y, x + 60, y + 60), outline) is None
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(-180, 180), st.integers(24, 90), st.integers(24, 70))
+def test_a_tilted_object_fills_its_box_with_its_outline(degrees: float, width: int, height: int) -> None:
+    corners = ((50, 40), (50 + width, 40), (50, 40 + height))
+    picture = np.full((160, 200, 3), FLOOR, np.uint8)
+    cv2.fillConvexPoly(picture, np.array(corners), OBJECT)
+    straight = cut_out(picture, (50, 40, 50 + width, 40 + height), corners)
+    assert straight is not None
+    tilted = straight.tilted(degrees)
+    assert tilted.size == tilted.image.shape[1::-1] == tilted.alpha.shape[::-1]
+    for edge in (tilted.alpha[0], tilted.alpha[-1], tilted.alpha[:, 0], tilted.alpha[:, -1]):
+        assert edge.max() > 0
+    # Nothing is lost, and where it is opaque it shows the object and no floor.
+    assert tilted.alpha.sum() == pytest.approx(straight.alpha.sum(), rel=0.05)
+    assert (tilted.image[tilted.alpha > 0.99][:, 0] > 200).all()
+    assert tilted.outline is not None
+    drawn = np.zeros(tilted.alpha.shape, np.uint8)
+    cv2.fillPoly(drawn, [np.rint(tilted.outline).astype(np.int32)], 1)
+    assert (drawn[tilted.alpha > 0.5] == 1).mean() > 0.95
+
+
+def test_an_object_that_is_not_tilted_stays_as_it_is() -> None:
+    found = cut_out(scene(50, 40, 60, 50), (50, 40, 110, 90))
+    assert found is not None
+    same = found.tilted(0)
+    rows, columns = np.nonzero(found.alpha)
+    inner = slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
+    assert np.array_equal(same.image, found.image[inner])
+    assert np.allclose(same.alpha, found.alpha[inner], atol=1e-6)
+    assert same.outline is None
 
 
 def test_pasting_changes_the_object_alone() -> None:

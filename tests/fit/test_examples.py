@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from inpaint_transform.core import crops
 from inpaint_transform.fit import examples
 from inpaint_transform.fit.examples import Crops, background_box
-from inpaint_transform.fit.pictures import Sample, of_labels
+from inpaint_transform.fit.pictures import Sample, of_labels, read_picture
 
 
 def test_examples_are_crops_with_a_hole_of_whole_cells(samples: list[Sample]) -> None:
@@ -139,7 +140,13 @@ def test_nothing_to_learn_from() -> None:
 def moved(samples: list[Sample], monkeypatch: pytest.MonkeyPatch) -> Crops:
     monkeypatch.setattr(examples, "PASTED", 1.0)
     monkeypatch.setattr(examples, "HOLES", {"box": 1.0})
-    return Crops(samples, 64, 4, pasted=True)
+    return Crops([sample for sample in samples if _whole(sample)], 64, 4, pasted=True)
+
+
+def _whole(sample: Sample) -> bool:
+    """Whether no object of a picture may go on beyond its edges."""
+    height, width = read_picture(sample.image).shape[:2]
+    return all(min(x0, y0, width - x1, height - y1) >= 2 for x0, y0, x1, y1 in sample.boxes)
 
 
 def test_a_pasted_object_lies_in_its_hole(moved: Crops) -> None:
@@ -153,17 +160,17 @@ def test_a_pasted_object_lies_in_its_hole(moved: Crops) -> None:
     assert shown > 45
 
 
-def test_surroundings_are_others_than_those_of_the_picture(samples: list[Sample], moved: Crops) -> None:
+def test_surroundings_are_others_than_those_of_the_picture(moved: Crops) -> None:
     def colours(crops: Crops) -> float:
         """How much red and blue of what is around the hole differ."""
-        floors = [example.image[~example.hole].mean(axis=0) for _, example in crops.draw(60, 0)]
+        floors = [example.image[~example.hole].mean(axis=0) for _, example in crops.draw(200, 0)]
         return float(np.std([floor[0] - floor[2] for floor in floors]))
 
-    assert colours(moved) > 1.5 * colours(Crops(samples, 64, 4))
+    assert colours(moved) > 1.5 * colours(Crops(moved.samples, 64, 4))
 
 
-def test_pasted_examples_depend_on_seed_and_number_only(moved: Crops, samples: list[Sample]) -> None:
-    few, many = dict(moved.draw(5, 3)), dict(Crops(samples, 64, 4, pasted=True).draw(30, 3))
+def test_pasted_examples_depend_on_seed_and_number_only(moved: Crops) -> None:
+    few, many = dict(moved.draw(5, 3)), dict(Crops(moved.samples, 64, 4, pasted=True).draw(30, 3))
     for number, example in few.items():
         assert np.array_equal(example.image, many[number].image)
         assert np.array_equal(example.hole, many[number].hole)
@@ -180,6 +187,29 @@ def test_a_pasted_object_keeps_its_outline(samples: list[Sample], monkeypatch: p
     shares = [example.hole.mean() for _, example in Crops(outlined, 64, 1, pasted=True).draw(10, 0)]
     whole = [example.hole.mean() for _, example in Crops(outlined, 64, 1).draw(10, 0)]
     assert np.mean(shares) == pytest.approx(np.mean(whole), rel=0.35)
+
+
+def test_what_another_object_covers_is_shown_where_it_is_only(
+    samples: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(examples, "PASTED", 1.0)
+    free, covered = ([replace(sample, others=others) for sample in samples] for others in ((), ((0, 0, 999, 999),)))
+    plain, pasted = (
+        [dict(Crops(some, 64, 4, pasted=way).draw(20, 0)) for some in (free, covered)] for way in (False, True)
+    )
+    same = [
+        [np.array_equal(one.image, other[number].image) for number, one in some.items()]
+        for some, other in zip(plain, pasted, strict=True)
+    ]
+    assert not all(same[0])
+    assert all(same[1])
+
+
+def test_pasted_objects_are_tilted(moved: Crops, monkeypatch: pytest.MonkeyPatch) -> None:
+    tilted = dict(moved.draw(10, 0))
+    monkeypatch.setattr(examples, "TILT", 0.0)
+    straight = dict(moved.draw(10, 0))
+    assert any(not np.array_equal(straight[number].image, one.image) for number, one in tilted.items())
 
 
 def test_what_cannot_be_cut_out_stays_where_it_is(samples: list[Sample], monkeypatch: pytest.MonkeyPatch) -> None:
