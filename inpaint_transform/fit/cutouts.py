@@ -43,21 +43,21 @@ class Cutout:
         return width, height
 
     def tilted(self, degrees: float) -> Cutout:
-        """The same object, turned to the left, in the smallest box that holds it."""
+        """The same object, turned to the left, in a box that leaves as much room beside it as its own did."""
         width, height = self.size
+        left, top, right, bottom = _extent(self.alpha)
         matrix: np.ndarray = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1)
         reach = np.abs(matrix[:, :2]) @ (width, height)
         matrix[:, 2] += (reach - (width, height)) / 2
-        size = tuple(np.ceil(reach).astype(int).tolist())
+        x0, y0, x1, y1 = _extent(cv2.warpAffine(self.alpha, matrix, np.ceil(reach).astype(int).tolist()))
+        matrix[:, 2] += left - x0, top - y0
+        size = (left + x1 - x0 + width - right, top + y1 - y0 + height - bottom)
         image = cv2.warpAffine(self.image, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        alpha = cv2.warpAffine(self.alpha, matrix, size, flags=cv2.INTER_LINEAR)
-        rows, columns = (np.flatnonzero(alpha.max(axis) > 0) for axis in (1, 0))
-        x0, y0, x1, y1 = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
         outline = self.outline
         if outline is not None:
-            points = np.array(outline) @ matrix[:, :2].T + matrix[:, 2] - (x0, y0)
+            points = np.array(outline) @ matrix[:, :2].T + matrix[:, 2]
             outline = tuple((float(x), float(y)) for x, y in points)
-        return Cutout(image[y0:y1, x0:x1], alpha[y0:y1, x0:x1], outline)
+        return Cutout(image, cv2.warpAffine(self.alpha, matrix, size), outline)
 
     def paste(self, picture: np.ndarray, place: Box) -> None:
         """Put it into a picture, in place.
@@ -99,6 +99,12 @@ def cut_out(picture: np.ndarray, box: Box, outline: Outline | None = None) -> Cu
     alpha = np.clip((depth - 1) / soft, 0, 1).astype(np.float32)
     within = None if outline is None else tuple((x - x0, y - y0) for x, y in outline)
     return Cutout(picture[y0:y1, x0:x1].copy(), alpha, within)
+
+
+def _extent(alpha: np.ndarray) -> Box:
+    """The smallest box with all that is not transparent."""
+    rows, columns = (np.flatnonzero(alpha.max(axis)) for axis in (1, 0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def _by_colour(picture: np.ndarray, box: Box) -> np.ndarray:
