@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from drawn import draw_set
 
-from benchmarks import report
-from benchmarks.tiny import told
+from benchmarks import report, told
 from inpaint_transform.fit import classifiers
 
 CROP = np.random.default_rng(0).integers(60, 200, (128, 128, 3)).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""What gives the autoencoder's copies away: ``python -m benchmarks.tiny.told --data DIR ...``.
+"""What gives the autoencoder's copies away: ``python -m benchmarks.told --data DIR ...``.
 
 Boxes of pictures that no training saw are copied by the autoencoder alone, then with some of what it lost given back,
 and, without it, with fewer pixels. How often a classifier tells each kind of copy from the real boxes, at 32 pixels,
