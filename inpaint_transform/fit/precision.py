@@ -35,8 +35,7 @@ def fast_dtype(device: torch.device) -> torch.dtype:
 def _cpu_gains() -> bool:
     """Whether the CPU gains by bfloat16, tried out once a process.
 
-    What a processor says of itself does not tell: of two that list the instructions one takes half of float32's time,
-    the other takes it twice.
+    What a processor says of itself does not tell: of those that list the instructions some take longer with them.
     """
     return _seconds(torch.bfloat16) < GAIN * _seconds(torch.float32)
 

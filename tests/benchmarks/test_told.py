@@ -24,9 +24,16 @@ def in_parts(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return found[..., 0], found[..., 1:]
 
 
-def test_brightness_and_colours_come_from_where_it_is_said() -> None:
+@pytest.mark.parametrize(
+    ("way", "bright_one", "coloured_one"),
+    [("colours of the photograph", COPY, CROP), ("brightness of the photograph", CROP, COPY)],
+    ids=["colours", "brightness"],
+)
+def test_brightness_and_colours_come_from_where_it_is_said(
+    way: str, bright_one: np.ndarray, coloured_one: np.ndarray
+) -> None:
     (bright, colours), (own_bright, _), (_, other_colours) = map(
-        in_parts, (told.WAYS["autoencoder, colours of the photograph"](CROP, COPY), COPY, CROP)
+        in_parts, (told.WAYS[f"autoencoder, {way}"](CROP, COPY), bright_one, coloured_one)
     )
     # Where a level of 255 is not left by the mixture they are the same but for rounding.
     assert np.median(np.abs(bright - own_bright)) <= 1

@@ -70,12 +70,8 @@ def test_too_little_and_too_much_is_no_object() -> None:
 @pytest.mark.parametrize("edge", ["left", "top", "right", "bottom"])
 @pytest.mark.parametrize("outlined", [False, True])
 def test_what_the_edge_of_the_picture_may_cut_off_is_not_cut_out(edge: str, outlined: bool) -> None:
-    inside, whole = (
-        {"left": (0, 40), "top": (40, 0), "right": (140, 40), "bottom": (40, 100)}[edge],
-        scene(50, 40, 60, 60),
-    )
-    assert cut_out(whole, (50, 40, 110, 100)) is not None
-    x, y = inside
+    x, y = {"left": (0, 40), "top": (40, 0), "right": (140, 40), "bottom": (40, 100)}[edge]
+    assert cut_out(scene(50, 40, 60, 60), (50, 40, 110, 100)) is not None
     outline = ((x + 5, y + 5), (x + 55, y + 5), (x + 30, y + 55)) if outlined else None
     assert cut_out(scene(x, y, 60, 60), (x, y, x + 60, y + 60), outline) is None
 
