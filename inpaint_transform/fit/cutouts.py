@@ -10,10 +10,17 @@ import numpy as np
 from inpaint_transform.core import crops, masks
 from inpaint_transform.core.boxes import Box, Outline, sides
 
-# GrabCut (Rother et al., 2004) on the box and what is around it, no larger than so many pixels, in so many rounds.
-AROUND = 1.5
-CUT_AT = 96
+# GrabCut (Rother et al., 2004) on the box and so much of what is around it, no larger than so many pixels, in so many
+# rounds. Twice: by all colours, and with half the lightness and more around it, where shade counts less. What they do
+# not agree on, in intersection over union, is not cut out: a model that learns from cones without their dark sides
+# paints bent ones.
+NEAR, FAR = (1.5, 96), (2.0, 128)
 ROUNDS = 4
+AGREED = 0.93
+# How much of either side of its box an object reaches over: a nucleus is no cell.
+REACH = 0.8
+# By how much its outline is smoothed, over the box's longer side.
+SMOOTH = 0.02
 # Of its box: less is a part of an object, more is an object with its floor.
 LEAST, MOST = 0.25, 0.92
 # Of the pixels along the edge, which are half object and half floor; over the box's longer side.
@@ -108,18 +115,39 @@ def _extent(alpha: np.ndarray) -> Box:
 
 
 def _by_colour(picture: np.ndarray, box: Box) -> np.ndarray:
-    """The largest piece of a box that is coloured unlike what is around the box, ``(H, W)`` bool."""
-    window = crops.context_window(box, picture.shape[0], picture.shape[1], AROUND)
-    scale = min(1.0, CUT_AT / max(sides(window)))
+    """What in a box is coloured unlike what is around it, ``(H, W)`` bool; nothing where that is not clear."""
+    near, far = _largest_piece(picture, box, *NEAR), _largest_piece(picture, box, *FAR, shade=0.5)
+    if (near & far).sum() < AGREED * (near | far).sum():
+        return np.zeros_like(near)
+    mean = (near.astype(np.float32) + far) / 2
+    whole: np.ndarray = cv2.GaussianBlur(mean, (0, 0), SMOOTH * max(sides(box))) > 0.5
+    reached = min(whole.any(axis).mean() for axis in (0, 1))
+    return whole if reached >= REACH else np.zeros_like(whole)
+
+
+def _largest_piece(picture: np.ndarray, box: Box, around: float, size: int, shade: float = 1) -> np.ndarray:
+    """The largest piece of a box that is coloured unlike what is around the box, ``(H, W)`` bool.
+
+    Args:
+        picture: ``(H, W, 3)`` uint8, RGB.
+        box: Where to look.
+        around: Side of the window that is compared, over the box's longer side.
+        size: Its longer side at most, in pixels.
+        shade: How much lightness counts against hue: where not as much, colours are compared in CIELAB.
+    """
+    window = crops.context_window(box, picture.shape[0], picture.shape[1], around)
+    scale = min(1.0, size / max(sides(window)))
     small = [max(1, round(side * scale)) for side in sides(window)]
     seen = cv2.resize(picture[window[1] : window[3], window[0] : window[2]], small, interpolation=cv2.INTER_AREA)
+    if shade != 1:
+        seen = cv2.cvtColor(seen, cv2.COLOR_RGB2LAB)
+        seen[..., 0] = seen[..., 0] * shade
     x0, y0 = (round((box[at] - window[at]) * scale) for at in (0, 1))
     width, height = (max(1, round(side * scale)) for side in sides(box))
     found = np.full(seen.shape[:2], cv2.GC_BGD, np.uint8)
     found[y0 : y0 + height, x0 : x0 + width] = cv2.GC_PR_FGD
-    nothing = np.zeros(sides(box)[::-1], bool)
-    if (found == cv2.GC_BGD).sum() < CUT_AT:
-        return nothing
+    if (found == cv2.GC_BGD).sum() < size:
+        return np.zeros(sides(box)[::-1], bool)
     # It begins with clusters that are drawn: without a seed the same box would be cut in another way each time.
     cv2.setRNGSeed(0)
     models = np.zeros((1, 65)), np.zeros((1, 65))
@@ -127,7 +155,7 @@ def _by_colour(picture: np.ndarray, box: Box) -> np.ndarray:
     pieces = ((found == cv2.GC_FGD) | (found == cv2.GC_PR_FGD)).astype(np.uint8)
     count, numbers, stats, _ = cv2.connectedComponentsWithStats(pieces)
     if count < 2:
-        return nothing
+        return np.zeros(sides(box)[::-1], bool)
     largest = (numbers == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())).astype(np.float32)
     part = largest[y0 : y0 + height, x0 : x0 + width]
     smooth = cv2.GaussianBlur(part, (0, 0), 1.0)

@@ -59,6 +59,40 @@ def test_what_cannot_be_told_from_its_floor_is_not_cut_out(box: tuple[int, int, 
     assert cut_out(plain, box) is None
 
 
+def wedge(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, tuple[int, int, int, int]]:
+    """A triangle with a dark side, on an uneven floor of much the same colours; its pixels; its box."""
+    x, y, width, height = (int(rng.integers(*some)) for some in ((12, 90), (12, 70), (30, 90), (30, 70)))
+    inside = np.zeros((160, 200), np.uint8)
+    top = x + int(rng.integers(2)) * width // 2
+    cv2.fillConvexPoly(inside, np.array([(top, y), (x + width, y + height), (x, y + height)]), 1)
+    across, down = np.arange(200)[None, :, None], np.arange(160)[:, None, None]
+    brown = np.array((130, 115, 95))
+    floor = brown * (0.6 + 0.6 * rng.uniform() * across / 200 + 0.3 * down / 160)
+    colour = brown + (np.array((230, 150, 20)) - brown) * rng.uniform(0.2, 1)
+    shaded = colour * (1 - rng.uniform(0, 0.9) * np.clip((across - x) / width, 0, 1))
+    picture = np.where(inside[..., None] > 0, shaded, floor) + rng.normal(0, 6, (160, 200, 1))
+    return np.clip(picture, 0, 255).astype(np.uint8), inside > 0, (x, y, x + width, y + height)
+
+
+def test_what_is_cut_out_is_whole() -> None:
+    # A model learns the shape that it is shown: a cone without its dark side is a bent one.
+    rng = np.random.default_rng(0)
+    alike = []
+    for _ in range(80):
+        picture, inside, (x0, y0, x1, y1) = wedge(rng)
+        if found := cut_out(picture, (x0, y0, x1, y1)):
+            shown, there = found.alpha > 0, inside[y0:y1, x0:x1]
+            alike.append((shown & there).sum() / (shown | there).sum())
+    assert len(alike) > 20
+    assert min(alike) > 0.7
+
+
+def test_a_nucleus_is_no_cell() -> None:
+    picture = scene(30, 30, 90, 80)
+    assert cut_out(picture, (30, 30, 120, 110)) is not None
+    assert cut_out(picture, (5, 10, 145, 130)) is None
+
+
 def test_too_little_and_too_much_is_no_object() -> None:
     picture = scene(50, 40, 60, 60)
     sliver = ((50, 40), (56, 40), (56, 100), (50, 100))
