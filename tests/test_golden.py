@@ -14,6 +14,6 @@ def test_every_scenario_is_recorded_and_no_other() -> None:
 def test_it_gives_what_was_recorded(name: str) -> None:
     if reason := golden.missing(name):
         pytest.skip(reason)
-    different = golden.differences(golden.recorded()[name], golden.run(name))
+    different = golden.differences(golden.recorded()[name], golden.results()[name])
     # Other versions of NumPy or OpenCV may be to blame.
     assert not different, "\n".join([f"{name} differs", *different, *golden.other_versions()])
