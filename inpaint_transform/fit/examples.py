@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -32,10 +32,11 @@ STRETCHED = 0.5
 # Colours and contrast of light.
 TINT = (0.9, 1.1)
 CONTRAST = (0.85, 1.15)
-# How often an object that can be cut out is put where it was not photographed, with colours that nobody photographed,
-# and with a shadow. A set from few places is learnt by heart with them: on other floors a model paints a mixture of all
-# it knows.
+# How often an object is put where it was not photographed, with colours that nobody photographed, and with a shadow. A
+# set from few places is learnt by heart with them: on other floors a model paints a mixture of all it knows.
 PASTED = 0.8
+# Of so many of its class the first that can be cut out. Not more of them: where few can be, they are not like the rest.
+CANDIDATES = 4
 RECOLOURED = 0.6
 SHADED = 0.5
 # By how many degrees it is tilted at most: between the few positions that were photographed a model guesses otherwise.
@@ -58,6 +59,16 @@ class Example:
     image: np.ndarray
     hole: np.ndarray
     label: str | None
+
+
+class _Draw(NamedTuple):
+    """An example to be made: the numbers of its picture, box and of itself, and whether to show the object elsewhere."""
+
+    picture: int
+    box: int
+    number: int
+    elsewhere: bool
+    rng: np.random.Generator
 
 
 class Crops:
@@ -104,23 +115,46 @@ class Crops:
             count: How many.
             seed: The same seed gives the same examples, each of which depends on its number only.
         """
-        plan = []
-        for number in range(count):
-            rng = np.random.default_rng((seed, number))
-            label = self.labels[rng.choice(len(self.labels), p=self._weights)]
-            candidates = self._by_label[label]
-            plan.append((*candidates[rng.integers(len(candidates))], number, rng))
-        plan.sort(key=lambda row: row[:3])
-        for position, by_picture in itertools.groupby(plan, lambda row: row[0]):
+        for position, by_picture in itertools.groupby(self._plan(count, seed), lambda draw: draw.picture):
             sample = self.samples[position]
             picture = read_picture(sample.image)
-            for index, by_object in itertools.groupby(by_picture, lambda row: row[1]):
-                cutout = _cut_out(sample, index, picture) if self._pasted else None
-                for *_, number, rng in by_object:
+            for index, by_object in itertools.groupby(by_picture, lambda draw: draw.box):
+                draws = list(by_object)
+                cutout = _cut_out(sample, index, picture) if any(draw.elsewhere for draw in draws) else None
+                for draw in draws:
                     shown = (sample, index, picture)
-                    if cutout is not None and rng.random() < PASTED:
-                        shown = self._moved(sample.labels[index], cutout, rng) or shown
-                    yield number, self._example(*shown, rng)
+                    if draw.elsewhere and cutout is not None:
+                        shown = self._moved(sample.labels[index], cutout, draw.rng) or shown
+                    yield draw.number, self._example(*shown, draw.rng)
+
+    def _plan(self, count: int, seed: int) -> list[_Draw]:
+        """What is drawn, in order of the pictures."""
+        drawn = []
+        for number in range(count):
+            rng = np.random.default_rng((seed, number))
+            boxes = self._by_label[self.labels[rng.choice(len(self.labels), p=self._weights)]]
+            candidates = [boxes[rng.integers(len(boxes))]]
+            # A stream of its own: what cannot be cut out is shown as if nobody had tried.
+            tries = rng.spawn(1)[0]
+            elsewhere = self._pasted and tries.random() < PASTED
+            if elsewhere:
+                candidates += [boxes[tries.integers(len(boxes))] for _ in range(CANDIDATES - 1)]
+            drawn.append((candidates, number, elsewhere, rng))
+        whole = self._whole({box for candidates, _, elsewhere, _ in drawn if elsewhere for box in candidates})
+        plan = [
+            _Draw(*next((box for box in candidates if box in whole), candidates[0]), number, elsewhere, rng)
+            for candidates, number, elsewhere, rng in drawn
+        ]
+        return sorted(plan, key=lambda draw: draw[:3])
+
+    def _whole(self, boxes: set[tuple[int, int]]) -> set[tuple[int, int]]:
+        """Those of some boxes whose object can be cut out."""
+        found = set()
+        for position, by_picture in itertools.groupby(sorted(boxes), lambda box: box[0]):
+            sample = self.samples[position]
+            picture = read_picture(sample.image)
+            found |= {box for box in by_picture if _cut_out(sample, box[1], picture) is not None}
+        return found
 
     def _moved(self, label: str, cutout: Cutout, rng: np.random.Generator) -> tuple[Sample, int, np.ndarray] | None:
         """An object as it would stand in some other picture; None where it has no room there."""

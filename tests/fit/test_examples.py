@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inpaint_transform.core import crops
+from inpaint_transform.core.boxes import Box, Outline
 from inpaint_transform.fit import examples
+from inpaint_transform.fit.cutouts import Cutout
 from inpaint_transform.fit.examples import Crops, background_box
 from inpaint_transform.fit.pictures import Sample, of_labels, read_picture
 
@@ -219,3 +221,17 @@ def test_what_cannot_be_cut_out_stays_where_it_is(samples: list[Sample], monkeyp
     tried = dict(Crops(samples, 32, 4, pasted=True).draw(20, 0))
     assert tried.keys() == plain.keys()
     assert all(example.hole.any() for example in tried.values())
+
+
+def test_most_are_shown_elsewhere_where_half_can_be_cut_out(moved: Crops, monkeypatch: pytest.MonkeyPatch) -> None:
+    half = {sample.boxes[number] for sample in moved.samples[::2] for number in range(len(sample.boxes))}
+    pasted = []
+
+    def cut_out(picture: np.ndarray, box: Box, outline: Outline | None) -> Cutout | None:
+        x0, y0, x1, y1 = box
+        return Cutout(picture[y0:y1, x0:x1], np.ones((y1 - y0, x1 - x0), np.float32), outline) if box in half else None
+
+    monkeypatch.setattr(examples, "cut_out", cut_out)
+    monkeypatch.setattr(Cutout, "paste", lambda self, picture, place: pasted.append(place))
+    assert len(list(moved.draw(60, 0))) == 60
+    assert len(pasted) > 45
