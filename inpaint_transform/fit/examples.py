@@ -62,7 +62,7 @@ class Example:
 
 
 class _Draw(NamedTuple):
-    """An example to be made: the numbers of its picture, box and of itself, and whether to show the object elsewhere."""
+    """An example to be made: which picture and box, its own number, and whether to show the object elsewhere."""
 
     picture: int
     box: int
