@@ -2,7 +2,7 @@
 
 The code may be moved and cleaned as one likes while these digests stay equal. They hold for the versions of NumPy,
 OpenCV, Pillow, torch and Albumentations that they were recorded with, which ``golden.json`` names. They hold on any x86
-processor, for scenarios run without Intel's IPP, whose cubic enlargement differs by a grey level between one with
+processor, for the scenarios run without Intel's IPP, whose cubic enlargement differs by a grey level between one with
 AVX-512 and one without. OpenCV reads that setting once a process, so they run in a process of their own. Only the
 public API and the command line are used. In this folder, with the package on the path,
 

@@ -35,10 +35,10 @@ CONTRAST = (0.85, 1.15)
 # How often an object is put where it was not photographed, with colours that nobody photographed, and with a shadow. A
 # set from few places is learnt by heart with them: on other floors a model paints a mixture of all it knows.
 PASTED = 0.8
-# Of so many of its class the first that can be cut out. Not more of them: where few can be, they are not like the rest.
-CANDIDATES = 4
 RECOLOURED = 0.6
 SHADED = 0.5
+# Of so many of its class the first that can be cut out. Not more of them: where few can be, they are not like the rest.
+CANDIDATES = 4
 # By how many degrees it is tilted at most: between the few positions that were photographed a model guesses otherwise.
 TILT = 20.0
 # How much of a background box may lie on objects, and of what is cut out on others; how often the first is looked for.
