@@ -144,18 +144,35 @@ class OnDemand:
         self._connect().close()
 
 
+_at_shutdown: list[Callable[[], None]] = []
+
+
+def call_at_shutdown(forget: Callable[[], None]) -> None:
+    """Call ``forget`` whenever the servers of this process's job are ended: what still waits would start them again."""
+    _at_shutdown.append(forget)
+
+
 def shutdown(session: Session | None = None) -> None:
     """End the servers of a training job at once and free their memory; the next edit starts them again.
 
-    Never needed for tidiness: servers end with the main process anyway.
+    What this process wanted painted in the background is forgotten. Never needed for tidiness: servers end with the
+    main process anyway.
 
     Args:
         session: Which training job; by default the one that this process belongs to.
     """
+    job = session or current_session()
+    if job == current_session():
+        for forget in _at_shutdown:
+            forget()
+    _stop_servers(job)
+
+
+def _stop_servers(job: Session) -> None:
     from inpaint_transform.serving.client.launch import reap, stop
     from inpaint_transform.serving.server_directory import directories_of
 
-    for directory in directories_of(session or current_session()):
+    for directory in directories_of(job):
         stop(directory)
     reap()
 
@@ -167,7 +184,7 @@ def _shutdown_own() -> None:
 
         start_no_more()
         with suppress(OSError, InpaintError):
-            shutdown()
+            _stop_servers(current_session())
 
 
 if hasattr(os, "fork"):

@@ -13,6 +13,7 @@ from inpaint_transform.core.protocol import Destination, Inpainter, InpaintReque
 from inpaint_transform.serving.forks import call_after_fork
 from inpaint_transform.serving.pool.contents import raw_key
 from inpaint_transform.serving.pool.keeper import Keeper
+from inpaint_transform.serving.registry import call_at_shutdown
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,8 @@ MAX_REMEMBERED = 4096
 END_S = 0.2
 # And for what is being cut out: a thread that comes back from OpenCV while the interpreter ends is an abort.
 CUT_S = 5.0
+# Longest wait before the server is ended, for what is on its way there: it would start the server again.
+FORGET_S = 2.0
 
 
 class Background:
@@ -95,6 +98,12 @@ class Background:
         """How many wishes are not handed over yet."""
         with self._news:
             return len(self._wishes) + self._handing_over
+
+    def forget(self) -> None:
+        """Drop what is not being handed over yet, and wait a while for what is; it comes again with later edits."""
+        with self._news:
+            self._wishes.clear()
+            self._news.wait_for(lambda: not self._handing_over, FORGET_S)
 
     def _run(self) -> None:
         # What the painter has to do it tells with the first wishes: until then it may have enough.
@@ -169,3 +178,11 @@ def background_of(keeper: Keeper, who: Hashable, inpainter: Callable[[], Inpaint
         inpainter: Gives the painter.
     """
     return _backgrounds.setdefault((keeper, who), Background(keeper, inpainter))
+
+
+def _forget_all() -> None:
+    for background in list(_backgrounds.values()):
+        background.forget()
+
+
+call_at_shutdown(_forget_all)

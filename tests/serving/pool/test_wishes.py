@@ -15,6 +15,8 @@ from inpaint_transform.core.protocol import InpaintRequest
 from inpaint_transform.serving.pool import wishes as module
 from inpaint_transform.serving.pool.keeper import Keeper, keeper_of
 from inpaint_transform.serving.pool.wishes import Background, background_of
+from inpaint_transform.serving.processes import Process
+from inpaint_transform.serving.registry import shutdown
 
 
 def request(size: int) -> InpaintRequest:
@@ -130,3 +132,29 @@ def test_a_process_that_ends_does_not_wait_for_a_painter_with_enough_to_do(
     background._end()
     assert len(painter.later) == 1
     assert background.waiting() == 9
+
+
+def test_what_waits_at_a_shutdown_starts_no_server_again(keeper: Keeper) -> None:
+    painter = Slow()
+    painter.go.set()
+    background = background_of(keeper, "shut down", lambda: painter)
+    background.ask(b"a" * 16, 0, request)
+    wait_until(lambda: len(painter.later) == 1 and background._pausing)
+    background.ask(b"b" * 16, 0, request)
+    shutdown(Process(1, 1))
+    assert background.waiting() == 1  # that was another job
+    shutdown()
+    assert background.waiting() == 0
+    background.ask(b"c" * 16, 0, request)
+    assert background.waiting() == 1
+
+
+def test_a_shutdown_waits_for_what_is_on_its_way(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FORGET_S", 10.0)
+    painter = Slow()
+    background = background_of(keeper, "on its way", lambda: painter)
+    background.ask(b"a" * 16, 0, request)
+    wait_until(lambda: background._handing_over == 1)
+    threading.Timer(0.2, painter.go.set).start()
+    shutdown()
+    assert (background.waiting(), len(painter.later)) == (0, 1)
