@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -40,12 +41,19 @@ def compile_parts(pipeline: Any) -> None:
             module.compile(dynamic=False)
 
 
-def compiling() -> AbstractContextManager[None]:
-    """While it lasts, as many programs may be compiled as it takes."""
-    context: AbstractContextManager[None] = torch._dynamo.config.patch(
-        recompile_limit=MAX_PROGRAMS, accumulated_recompile_limit=MAX_PROGRAMS
-    )
-    return context
+@contextmanager
+def compiling() -> Iterator[None]:
+    """While it lasts, as many programs may be compiled as it takes, each for the processor at hand.
+
+    torch keeps compiled programs on disk, also for other machines that share the folder, and knows them by all but the
+    width of the processor's vectors. One written for AVX2 and run on AVX-512 writes past the end of its memory.
+    """
+    tag = torch.compiler.config.cache_key_tag + torch.backends.cpu.get_cpu_capability()
+    with (
+        torch._dynamo.config.patch(recompile_limit=MAX_PROGRAMS, accumulated_recompile_limit=MAX_PROGRAMS),
+        torch.compiler.config.patch(cache_key_tag=tag),  # type: ignore[attr-defined]  # put there when it is imported
+    ):
+        yield
 
 
 def _parts(pipeline: Any) -> list[Any]:

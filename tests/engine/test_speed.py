@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -87,3 +90,38 @@ def test_a_compiled_model_paints_the_same_and_compiles_nothing_later() -> None:
             assert np.abs(one.image.astype(int) - other.image).max() <= 1
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == programs
     assert torch.equal(random_state, torch.get_rng_state())
+
+
+# Compiles a small part as an engine compiles its own, and says whether torch had the program on disk.
+COMPILE = """
+from types import SimpleNamespace
+import torch
+from inpaint_transform.engine.speed import compile_parts, compiling
+
+class Part(torch.nn.Module):
+    def forward(self, pixels):
+        return pixels.sigmoid().mean()
+
+part = Part()
+compile_parts(SimpleNamespace(unet=part, vae=Part()))
+with torch.no_grad(), compiling():
+    assert part(torch.zeros(3, 5)) == 0.5
+print(torch._dynamo.utils.counters["inductor"]["fxgraph_cache_hit"])
+"""
+
+
+@pytest.mark.slow  # three processes that each start torch's compiler
+@pytest.mark.skipif(
+    torch.backends.cpu.get_cpu_capability() == "DEFAULT", reason="needs a CPU with vectors to do without"
+)
+def test_a_compiled_program_is_kept_for_processors_of_its_kind_only(tmp_path: Path) -> None:
+    def cached(**variables: str) -> bool:
+        environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(tmp_path), **variables}
+        run = subprocess.run(
+            [sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True, timeout=300, check=True
+        )
+        return run.stdout.split() == ["1"]
+
+    assert not cached()
+    assert cached()
+    assert not cached(ATEN_CPU_CAPABILITY="default")
