@@ -53,7 +53,7 @@ class Pixels:
         if not path.exists():
             part = path.with_name(f"{path.name}.part")
             kept = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
-            drawn = crops.draw(count, seed)
+            drawn = crops.draw(count, seed, progress)
             for number, example in tqdm(drawn, "cutting", count, unit="crop", disable=None if progress else True):
                 kept[number, ..., :3], kept[number, ..., 3] = example.image, example.hole
             kept.flush()

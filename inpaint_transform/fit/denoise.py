@@ -191,7 +191,8 @@ def cache_latents(vae: Any, crops: Crops, count: int, seed: int, path: Path, pro
             labels[number] = example.label
         waiting.clear()
 
-    for item in tqdm(crops.draw(count, seed), "encoding", count, unit="crop", disable=None if progress else True):
+    drawn = crops.draw(count, seed, progress)
+    for item in tqdm(drawn, "encoding", count, unit="crop", disable=None if progress else True):
         waiting.append(item)
         if len(waiting) == at_once:
             encode()

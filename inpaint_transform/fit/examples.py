@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+from tqdm import tqdm
 
 from inpaint_transform.core import crops, masks
 from inpaint_transform.core.boxes import Box, sides
@@ -97,6 +98,8 @@ class Crops:
     ) -> None:
         self.samples, self.size, self.cell = samples, size, cell
         self._pasted = pasted
+        # Which boxes' objects can be cut out, as far as they have been tried.
+        self._tried: dict[tuple[int, int], bool] = {}
         self._turnable = frozenset(turnable)
         self._by_label: dict[str, list[tuple[int, int]]] = {}
         for number, sample in enumerate(samples):
@@ -108,14 +111,16 @@ class Crops:
         weights = np.array([(shares or {}).get(label, 1.0) for label in self.labels])
         self._weights = weights / weights.sum()
 
-    def draw(self, count: int, seed: int) -> Iterator[tuple[int, Example]]:
+    def draw(self, count: int, seed: int, progress: bool = False) -> Iterator[tuple[int, Example]]:
         """Draw examples, each with its number; a picture is read once for all that are cut from it.
 
         Args:
             count: How many.
             seed: The same seed gives the same examples, each of which depends on its number only.
+            progress: Whether to show a progress bar while it is found out which objects can be cut out.
         """
-        for position, by_picture in itertools.groupby(self._plan(count, seed), lambda draw: draw.picture):
+        plan = self._plan(count, seed, progress)
+        for position, by_picture in itertools.groupby(plan, lambda draw: draw.picture):
             sample = self.samples[position]
             picture = read_picture(sample.image)
             for index, by_object in itertools.groupby(by_picture, lambda draw: draw.box):
@@ -127,7 +132,7 @@ class Crops:
                         shown = self._moved(sample.labels[index], cutout, draw.rng) or shown
                     yield draw.number, self._example(*shown, draw.rng)
 
-    def _plan(self, count: int, seed: int) -> list[_Draw]:
+    def _plan(self, count: int, seed: int, progress: bool) -> list[_Draw]:
         """What is drawn, in order of the pictures."""
         drawn = []
         for number in range(count):
@@ -140,21 +145,24 @@ class Crops:
             if elsewhere:
                 candidates += [boxes[tries.integers(len(boxes))] for _ in range(CANDIDATES - 1)]
             drawn.append((candidates, number, elsewhere, rng))
-        whole = self._whole({box for candidates, _, elsewhere, _ in drawn if elsewhere for box in candidates})
-        plan = [
-            _Draw(*next((box for box in candidates if box in whole), candidates[0]), number, elsewhere, rng)
-            for candidates, number, elsewhere, rng in drawn
-        ]
+        self._try({box for candidates, _, elsewhere, _ in drawn if elsewhere for box in candidates}, progress)
+        plan = []
+        for candidates, number, elsewhere, rng in drawn:
+            box = next((box for box in candidates if self._tried.get(box)), candidates[0])
+            plan.append(_Draw(*box, number, elsewhere and self._tried[box], rng))
         return sorted(plan, key=lambda draw: draw[:3])
 
-    def _whole(self, boxes: set[tuple[int, int]]) -> set[tuple[int, int]]:
-        """Those of some boxes whose object can be cut out."""
-        found = set()
-        for position, by_picture in itertools.groupby(sorted(boxes), lambda box: box[0]):
-            sample = self.samples[position]
-            picture = read_picture(sample.image)
-            found |= {box for box in by_picture if _cut_out(sample, box[1], picture) is not None}
-        return found
+    def _try(self, boxes: set[tuple[int, int]], progress: bool) -> None:
+        """Find out which boxes' objects can be cut out; each is tried once."""
+        new = sorted(boxes - self._tried.keys())
+        hidden = None if progress and new else True
+        with tqdm(None, "cutting out", len(new), leave=False, unit="object", disable=hidden) as bar:
+            for position, by_picture in itertools.groupby(new, lambda box: box[0]):
+                sample = self.samples[position]
+                picture = read_picture(sample.image)
+                for box in by_picture:
+                    self._tried[box] = _cut_out(sample, box[1], picture) is not None
+                    bar.update()
 
     def _moved(self, label: str, cutout: Cutout, rng: np.random.Generator) -> tuple[Sample, int, np.ndarray] | None:
         """An object as it would stand in some other picture; None where it has no room there."""

@@ -235,3 +235,20 @@ def test_most_are_shown_elsewhere_where_half_can_be_cut_out(moved: Crops, monkey
     monkeypatch.setattr(Cutout, "paste", lambda self, picture, place: pasted.append(place))
     assert len(list(moved.draw(60, 0))) == 60
     assert len(pasted) > 45
+
+
+def test_what_can_be_cut_out_is_found_out_once(samples: list[Sample], monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[Box] = []
+
+    def nothing(picture: np.ndarray, box: Box, outline: Outline | None) -> None:
+        tried.append(box)
+
+    monkeypatch.setattr(examples, "cut_out", nothing)
+    drawn = Crops(samples, 32, 4, pasted=True)
+    first = dict(drawn.draw(20, 0, progress=True))
+    assert tried
+    assert len(tried) <= sum(len(sample.boxes) for sample in samples)
+    tried.clear()
+    again = dict(drawn.draw(20, 0))
+    assert not tried
+    assert all(np.array_equal(example.image, again[number].image) for number, example in first.items())
