@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch.compiler import config as compiler_config
 
 # Dynamo stops compiling a module at 8 programs; each batch size needs one, and each order of its inputs in memory.
 MAX_PROGRAMS = 1024
@@ -48,10 +49,10 @@ def compiling() -> Iterator[None]:
     torch keeps compiled programs on disk, also for other machines that share the folder, and knows them by all but the
     width of the processor's vectors. One written for AVX2 and run on AVX-512 writes past the end of its memory.
     """
-    tag = torch.compiler.config.cache_key_tag + torch.backends.cpu.get_cpu_capability()
+    tag = compiler_config.cache_key_tag + torch.backends.cpu.get_cpu_capability()
     with (
         torch._dynamo.config.patch(recompile_limit=MAX_PROGRAMS, accumulated_recompile_limit=MAX_PROGRAMS),
-        torch.compiler.config.patch(cache_key_tag=tag),  # type: ignore[attr-defined]  # put there when it is imported
+        compiler_config.patch(cache_key_tag=tag),  # type: ignore[attr-defined]  # put there when it is imported
     ):
         yield
 
